@@ -1,0 +1,44 @@
+# Every target sets up what it needs; an empty machine with Python 3.11+ and make will do.
+
+PYTHON ?= python3
+PIP = -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+TEST = .venv-test/bin/python
+LINT = .venv-lint/bin/python
+DEMO = .venv-demo/bin/python
+BENCH = .venv-bench/bin/python
+JOBS ?= 2
+
+.PHONY: demo test test-all lint bench clean
+
+demo:
+	$(PYTHON) -m venv --clear .venv-demo
+	$(DEMO) $(PIP) .
+	$(DEMO) scripts/demo.py
+
+test: .venv-test
+	$(TEST) -m tests.judges.assets
+	$(TEST) -m pytest -n $(JOBS) --dist loadgroup -m "not slow"
+
+test-all: .venv-test
+	$(TEST) -m tests.judges.assets
+	$(TEST) -m pytest -n $(JOBS) --dist loadgroup
+
+lint:
+	$(PYTHON) -m venv --clear .venv-lint
+	$(LINT) $(PIP) --editable ".[lint,test]"
+	$(LINT) -m ruff check .
+	$(LINT) -m ruff format --check .
+	$(LINT) -m mypy
+
+bench:
+	$(PYTHON) -m venv --clear .venv-bench
+	$(BENCH) $(PIP) ".[test]"
+	$(BENCH) scripts/bench.py
+
+.PHONY: .venv-test
+.venv-test:
+	$(PYTHON) -m venv --clear .venv-test
+	$(TEST) $(PIP) --editable ".[test]"
+
+clean:
+	rm -rf .venv-* dist build .mypy_cache .pytest_cache .ruff_cache

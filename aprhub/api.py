@@ -1,0 +1,101 @@
+"""All that a plugin may import. Names here are a promise within a minor version."""
+
+from aprhub.errors import (
+    AprhubError,
+    CorruptFileError,
+    EnvironmentFailureError,
+    Fault,
+    InputError,
+    MissingFileError,
+    ModelCheckError,
+    ModelError,
+    UnrepresentableError,
+    UnsupportedFileError,
+)
+from aprhub.hookspecs import hookimpl
+from aprhub.ir.config import Identity, ModelConfig, RopeScaling
+from aprhub.ir.encoding import ENCODINGS, Encoding, opaque
+from aprhub.ir.model import LineageStep, ModelIR, Provenance
+from aprhub.ir.source import Bytes, FileRange, Memory, Source
+from aprhub.ir.tensor import Tensor, combined, concatenated, stacked
+from aprhub.ir.tokenizer import FlatVocabulary, Tokenizer
+from aprhub.spec.codec import Codec
+from aprhub.spec.family import Family, WeightSpec
+from aprhub.spec.format import (
+    HF_WORLD,
+    Confidence,
+    FileEvidence,
+    Format,
+    KeyFate,
+    Magic,
+    StoredModel,
+)
+from aprhub.spec.layout import (
+    Crc32,
+    Layout,
+    LayoutFile,
+    LayoutOptions,
+    Literal,
+    Padding,
+    TensorData,
+    padding,
+    sharded,
+)
+from aprhub.spec.naming import Adjustment, Naming, Rule, Spelling, Transform
+
+__all__ = [
+    "ENCODINGS",
+    "HF_WORLD",
+    "Adjustment",
+    "AprhubError",
+    "Bytes",
+    "Codec",
+    "Confidence",
+    "CorruptFileError",
+    "Crc32",
+    "Encoding",
+    "EnvironmentFailureError",
+    "Family",
+    "Fault",
+    "FileEvidence",
+    "FileRange",
+    "FlatVocabulary",
+    "Format",
+    "Identity",
+    "InputError",
+    "KeyFate",
+    "Layout",
+    "LayoutFile",
+    "LayoutOptions",
+    "LineageStep",
+    "Literal",
+    "Magic",
+    "Memory",
+    "MissingFileError",
+    "ModelCheckError",
+    "ModelConfig",
+    "ModelError",
+    "ModelIR",
+    "Naming",
+    "Padding",
+    "Provenance",
+    "RopeScaling",
+    "Rule",
+    "Source",
+    "Spelling",
+    "StoredModel",
+    "Tensor",
+    "TensorData",
+    "Tokenizer",
+    "Transform",
+    "UnrepresentableError",
+    "UnsupportedFileError",
+    "WeightSpec",
+    "combined",
+    "concatenated",
+    "hookimpl",
+    "opaque",
+    "padding",
+    "sharded",
+    "stacked",
+]

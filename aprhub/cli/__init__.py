@@ -1,0 +1,92 @@
+"""The command line. Turns errors into one message and an exit code.
+
+Exit codes: 0 done, 1 a check said no, 2 wrong usage, 3 bad input or environment.
+Commands import the hub when they run, so that `--help` and `--version` are quick.
+"""
+
+import signal
+import sys
+from collections.abc import Sequence
+from types import FrameType
+from typing import Any, NoReturn
+
+import click
+
+from aprhub.cli.convert import convert
+from aprhub.cli.diff import diff
+from aprhub.cli.inspect import inspect
+from aprhub.cli.plugins import codecs, families, formats, plugins
+from aprhub.cli.tensors import tensors
+from aprhub.errors import AprhubError
+from aprhub.version import VERSION
+
+TERMINATED = 143
+INTERRUPTED = 130
+
+
+class _Group(click.Group):
+    """A group whose commands fail with one message instead of a traceback."""
+
+    def main(self, args: Sequence[str] | None = None, *rest: Any, **extra: Any) -> Any:
+        """Run a command; a termination signal unwinds, so that nothing is left."""
+        words = sys.argv[1:] if args is None else list(args)
+        before = _on_termination()
+        try:
+            return super().main(words, *rest, **extra)
+        except AprhubError as error:
+            _fail(error, error.exit_code, debug="--debug" in words)
+        except OSError as error:
+            _fail(error, AprhubError.exit_code, debug="--debug" in words)
+        # A defect of aprhub or of a plugin: say so, without a page of frames.
+        except Exception as error:
+            what = f"internal error: {type(error).__name__}: {error}"
+            _fail(error, AprhubError.exit_code, debug="--debug" in words, text=what)
+        finally:
+            if before is not None:
+                signal.signal(signal.SIGTERM, before)
+
+
+def _fail(error: Exception, code: int, *, debug: bool, text: str = "") -> NoReturn:
+    if debug:
+        raise error
+    notes = [f"  {note}" for note in getattr(error, "__notes__", ())]
+    click.echo("\n".join([f"aprhub: error: {text or error}", *notes]), err=True)
+    sys.exit(code)
+
+
+def _on_termination() -> Any:
+    """Let SIGTERM unwind the stack; None where handlers cannot be set."""
+    try:
+        return signal.signal(signal.SIGTERM, _terminate)
+    except ValueError:  # not the main thread: the host owns the signals
+        return None
+
+
+def _terminate(_number: int, _frame: FrameType | None) -> None:
+    raise SystemExit(TERMINATED)
+
+
+@click.group(
+    cls=_Group,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 96},
+)
+@click.version_option(VERSION, prog_name="aprhub")
+def main() -> None:
+    """Convert language-model files, and prove each conversion.
+
+    Formats, naming conventions, architectures and codecs come from plugins; see
+    'aprhub plugins'.
+    """
+
+
+for command in (
+    codecs,
+    convert,
+    diff,
+    families,
+    formats,
+    inspect,
+    plugins,
+    tensors,
+):
+    main.add_command(command)

@@ -1,0 +1,160 @@
+"""`aprhub convert`."""
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from aprhub.cli.options import echo_json, human_bytes, registry, shared
+
+if TYPE_CHECKING:
+    from aprhub.report import Report
+
+UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
+BINARY = {"KI": 2**10, "MI": 2**20, "GI": 2**30, "TI": 2**40}
+
+
+class Size(click.ParamType[int]):
+    """A number of bytes: 5000000000, 5G (decimal) or 5GiB (binary)."""
+
+    name = "size"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> int:
+        """Return the bytes, or fail with what is accepted."""
+        text = str(value).strip().upper().removesuffix("B")
+        number = text.rstrip("KMGTI")
+        unit = {**UNITS, **BINARY}.get(text[len(number) :])
+        if unit is None or not number.replace(".", "", 1).isdigit():
+            self.fail(f"{value!r} is not a size such as 5G, 500M or 2GiB", param, ctx)
+        return int(float(number) * unit)
+
+
+@click.command()
+@click.argument("source", type=click.Path(path_type=Path))
+@click.argument("target", type=click.Path(path_type=Path))
+@click.option("--from", "source_format", help="Format of SOURCE, instead of detecting.")
+@click.option("--to", "target_format", help="Format of TARGET, instead of its name's.")
+@click.option("--naming", help="Naming of SOURCE's tensors; 'keep' changes no name.")
+@click.option("--family", help="Family of SOURCE, instead of what the file claims.")
+@click.option(
+    "--dtype",
+    type=click.Choice(["f32", "f16", "bf16"]),
+    help="Cast all floats; without it every encoding is kept.",
+)
+@click.option("--shard-size", type=Size(), help="Largest size of one file: 5G, 2GiB.")
+@click.option("--dry-run", is_flag=True, help="Print files and sizes; write nothing.")
+@click.option("--lossy", is_flag=True, help="Allow what loses something; it is said.")
+@click.option("--force", is_flag=True, help="Replace TARGET if it exists.")
+@click.option(
+    "--allow-unrunnable", is_flag=True, help="Write what would not run; it is said."
+)
+@click.option(
+    "--verify",
+    is_flag=False,
+    flag_value="values",
+    type=click.Choice(["names", "values", "bytes"]),
+    help="Compare the output with SOURCE before it is put in place [values].",
+)
+@click.option("-q", "--quiet", is_flag=True, help="Print nothing but errors.")
+@click.option("-v", "--verbose", is_flag=True, help="List every tensor and key.")
+@shared
+def convert(source: Path, target: Path, **options: Any) -> None:
+    """Convert SOURCE, a model file or folder, into TARGET.
+
+    The format of TARGET is that of its extension; a name without one is a Hugging
+    Face folder.
+    """
+    from aprhub.conversion import ConvertOptions
+    from aprhub.front import convert as run
+
+    quiet, verbose = options.pop("quiet"), options.pop("verbose")
+    as_json = options.pop("as_json")
+    options.pop("debug")
+    plugins = registry(strict=options.pop("strict_plugins"))
+    bar = sys.stderr.isatty() and not (quiet or as_json)
+    report = run(
+        source,
+        target,
+        ConvertOptions(**options),
+        registry=plugins,
+        announce=_progress_bar if bar else None,
+    )
+    if as_json:
+        echo_json(report.as_json())
+    elif not quiet:
+        _echo(report, verbose=verbose)
+
+
+def _progress_bar(total: int) -> Any:
+    """Return what advances a progress bar on the terminal; the Announce protocol."""
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        DownloadColumn,
+        Progress,
+        TimeRemainingColumn,
+        TransferSpeedColumn,
+    )
+
+    bar = Progress(
+        BarColumn(),
+        DownloadColumn(binary_units=True),
+        TransferSpeedColumn(),
+        TimeRemainingColumn(),
+        console=Console(stderr=True),
+        transient=True,
+    )
+    task = bar.add_task("", total=total)
+    bar.start()
+    click.get_current_context().call_on_close(bar.stop)
+    return lambda count: bar.advance(task, count)
+
+
+def _echo(report: "Report", *, verbose: bool) -> None:
+    verb = "would write" if report.dry_run else "wrote"
+    family = report.family or "names kept"
+    click.echo(
+        f"{report.source} ({report.source_format}, {family}) ->"
+        f" {report.target} ({report.target_format})"
+    )
+    for file in report.files:
+        click.echo(f"  {verb} {file.path}: {file.nbytes} bytes")
+    _echo_tensors(report, verbose=verbose)
+    _echo_keys(report, verbose=verbose)
+    for name, loss in report.losses.items():
+        click.echo(
+            f"  lost in {name}: {loss.rounded} values rounded, {loss.overflowed} to"
+            f" infinity, {loss.flushed} to zero"
+        )
+    for note in report.notes:
+        click.echo(f"  note: {note}")
+    for fault in report.unrunnable:
+        click.echo(f"  would not run: {fault}")
+    verified = f", verified by {report.verified}" if report.verified else ""
+    size = human_bytes(report.nbytes)
+    click.echo(f"  {size} in {report.seconds:.2f} s{verified}")
+
+
+def _echo_tensors(report: "Report", *, verbose: bool) -> None:
+    copied = sum(tensor.is_copied for tensor in report.tensors)
+    steps = ", ".join(f"{count} {step}" for step, count in report.steps().most_common())
+    click.echo(f"  {len(report.tensors)} tensors, {copied} kept bit for bit: {steps}")
+    for tensor in report.tensors if verbose else ():
+        done = ", ".join(tensor.steps) or "copied"
+        click.echo(
+            f"    {tensor.source or '-'} -> {tensor.target or '-'}"
+            f" {list(tensor.shape)} {tensor.encoding}: {done}"
+        )
+
+
+def _echo_keys(report: "Report", *, verbose: bool) -> None:
+    counts: dict[str, int] = {}
+    for key in report.keys:
+        counts[key.fate] = counts.get(key.fate, 0) + 1
+    listed = ", ".join(f"{count} {fate}" for fate, count in sorted(counts.items()))
+    click.echo(f"  {len(report.keys)} metadata keys: {listed}")
+    for key in report.keys:
+        if verbose or key.fate == "dropped":
+            why = f" ({key.why})" if key.why else ""
+            click.echo(f"    {key.key}: {key.fate} {key.into}{why}".rstrip())

@@ -1,0 +1,50 @@
+"""`aprhub diff`."""
+
+import sys
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from aprhub.cli.options import echo_json, registry, shared
+
+if TYPE_CHECKING:
+    from aprhub.difference import Difference
+
+
+@click.command()
+@click.argument("one", type=click.Path(path_type=Path))
+@click.argument("other", type=click.Path(path_type=Path))
+@shared
+def diff(one: Path, other: Path, **options: Any) -> None:
+    """Compare two models, of any formats, tensor by tensor.
+
+    Names and layouts are compared in canonical form, so a faithful conversion has no
+    differences. The exit code is 1 when the values differ.
+    """
+    from aprhub.front import diff as run
+
+    found = run(one, other, registry=registry(strict=options["strict_plugins"]))
+    if options["as_json"]:
+        echo_json(found.as_json())
+    else:
+        _echo(found)
+    if not found.is_empty:
+        sys.exit(1)
+
+
+def _echo(found: "Difference") -> None:
+    counts = Counter(each.outcome for each in found.tensors)
+    renamed = sum(each.renamed for each in found.tensors)
+    listed = ", ".join(f"{count} {outcome}" for outcome, count in counts.most_common())
+    click.echo(f"{len(found.tensors)} tensors: {listed}; {renamed} renamed")
+    for each in found.tensors:
+        if each.outcome != "equal":
+            error = "" if each.max_error is None else f", max error {each.max_error:g}"
+            detail = f" ({each.detail}{error})" if each.detail else ""
+            click.echo(f"  {each.name}: {each.outcome}{detail}")
+    for name, (left, right) in found.config.items():
+        click.echo(f"  config {name}: {left} and {right}")
+    for text in found.tokenizer:
+        click.echo(f"  tokenizer: {text}")

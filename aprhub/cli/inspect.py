@@ -1,0 +1,123 @@
+"""`aprhub inspect`."""
+
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+from attrs import asdict
+
+from aprhub.cli.options import echo_json, echo_table, human_bytes, registry, shared
+
+if TYPE_CHECKING:
+    from aprhub.registry import Registry
+    from aprhub.spec.format import StoredModel
+
+
+@click.command()
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--from", "source_format", help="Format of FILE, instead of detecting.")
+@shared
+def inspect(file: Path, source_format: str | None, **options: Any) -> None:
+    """Show what FILE is and what it says of itself; no weights are read."""
+    from aprhub.conversion import opened
+    from aprhub.detect import identify
+
+    plugins = registry(strict=options["strict_plugins"])
+    stored = opened(file, identify(file, plugins, source_format))
+    described = _described(stored, plugins)
+    if options["as_json"]:
+        echo_json(described)
+    else:
+        _echo(described)
+
+
+def _described(stored: "StoredModel", plugins: "Registry") -> dict[str, Any]:
+    sizes: Counter[str] = Counter()
+    counts: Counter[str] = Counter()
+    for tensor in stored.tensors.values():
+        counts[tensor.encoding.name] += 1
+        sizes[tensor.encoding.name] += tensor.nbytes
+    family, finding = _family(stored, plugins)
+    return {
+        "schema": 1,
+        "path": str(stored.path),
+        "format": stored.format,
+        "family": family,
+        "config": stored.config.known(),
+        "tensors": len(stored.tensors),
+        "parameters": sum(tensor.size for tensor in stored.tensors.values()),
+        "bytes": sum(sizes.values()),
+        "encodings": {
+            name: {"tensors": counts[name], "bytes": size}
+            for name, size in sizes.most_common()
+        },
+        "tokenizer": _tokenizer(stored),
+        "provenance": asdict(stored.provenance),
+        "carried": {world: sorted(keys) for world, keys in stored.carried.items()},
+        "notes": list(stored.notes),
+        "findings": [finding] if finding else [],
+    }
+
+
+def _family(
+    stored: "StoredModel", plugins: "Registry"
+) -> tuple[str | None, str | None]:
+    """Return the family, or why there is none: a finding, not a failure, here."""
+    from aprhub.errors import ModelError
+    from aprhub.identity import resolved
+
+    names = plugins.format(stored.format).namings
+    namings = [plugins.naming(stored.naming)] if stored.naming else []
+    namings = namings or [plugins.naming(name) for name in names]
+    try:
+        fit, _ = resolved(stored, plugins, namings, None)
+    except ModelError as error:
+        return None, str(error)
+    return fit.family.name, None
+
+
+def _tokenizer(stored: "StoredModel") -> dict[str, Any] | None:
+    tokenizer = stored.tokenizer
+    if tokenizer is None:
+        return None
+    flat = tokenizer.flat
+    return {
+        "model": flat.model if flat else "tokenizer.json",
+        "pre": flat.pre if flat else None,
+        "tokens": len(flat.tokens) if flat else None,
+        "special_ids": dict(tokenizer.special_ids),
+        "chat_template": tokenizer.chat_template is not None,
+    }
+
+
+def _echo(described: dict[str, Any]) -> None:
+    size = human_bytes(described["bytes"])
+    family = described["family"] or "unknown family"
+    click.echo(f"{described['path']}: {described['format']}, {family}")
+    click.echo(
+        f"{described['tensors']} tensors, {described['parameters']:,} parameters,"
+        f" {size}"
+    )
+    rows = [
+        (name, each["tensors"], human_bytes(each["bytes"]))
+        for name, each in described["encodings"].items()
+    ]
+    echo_table(rows, ("encoding", "tensors", "size"))
+    for title in ("config", "tokenizer", "provenance", "carried"):
+        _echo_section(title, described[title])
+    for kind in ("notes", "findings"):
+        for text in described[kind]:
+            click.echo(f"{kind[:-1]}: {text}")
+
+
+def _echo_section(title: str, values: dict[str, Any] | None) -> None:
+    shown = {k: v for k, v in (values or {}).items() if v not in (None, (), [], {})}
+    if shown:
+        click.echo(f"{title}:")
+        echo_table([(f"  {name}", _short(value)) for name, value in shown.items()])
+
+
+def _short(value: object) -> str:
+    text = str(value)
+    return text if len(text) <= 100 else f"{text[:97]}..."

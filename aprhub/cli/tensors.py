@@ -1,0 +1,104 @@
+"""`aprhub tensors`."""
+
+import hashlib
+from collections.abc import Iterator
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from aprhub.cli.options import echo_json, echo_table, registry, shared
+
+if TYPE_CHECKING:
+    from aprhub.ir.tensor import Tensor
+    from aprhub.registry import Registry
+    from aprhub.spec.format import StoredModel
+
+
+@click.command()
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--from", "source_format", help="Format of FILE, instead of detecting.")
+@click.option("--filter", "pattern", default="*", help="Names to list, as a pattern.")
+@click.option("--hash", "hashed", is_flag=True, help="SHA-256 of the stored bytes.")
+@click.option("--stats", is_flag=True, help="Minimum, maximum, mean, NaNs, zeros.")
+@shared
+def tensors(
+    file: Path, source_format: str | None, pattern: str, **options: Any
+) -> None:
+    """List the tensors of FILE: stored and canonical name, shape, encoding, bytes.
+
+    The pattern of --filter matches either name; `*` stands for anything.
+    """
+    from aprhub.conversion import opened
+    from aprhub.detect import identify
+
+    plugins = registry(strict=options["strict_plugins"])
+    stored = opened(file, identify(file, plugins, source_format))
+    rows = list(_rows(stored, plugins, pattern, options))
+    if options["as_json"]:
+        echo_json({"schema": 1, "path": str(file), "tensors": rows})
+    elif rows:
+        echo_table([_cells(row) for row in rows], tuple(rows[0]))
+
+
+def _cells(row: dict[str, Any]) -> list[str]:
+    return [
+        "x".join(map(str, value)) if name == "shape" else str(value)
+        for name, value in row.items()
+    ]
+
+
+def _rows(
+    stored: "StoredModel", plugins: "Registry", pattern: str, options: dict[str, Any]
+) -> Iterator[dict[str, Any]]:
+    canonical = _canonical(stored, plugins)
+    for name, tensor in stored.tensors.items():
+        ours = canonical.get(name, "")
+        if not (fnmatchcase(name, pattern) or fnmatchcase(ours, pattern)):
+            continue
+        row: dict[str, Any] = {
+            "name": name,
+            "canonical": ours,
+            "shape": list(tensor.shape),
+            "encoding": tensor.encoding.name,
+            "bytes": tensor.nbytes,
+        }
+        if options["hashed"]:
+            row["sha256"] = _sha256(tensor)
+        if options["stats"]:
+            row |= _stats(tensor, plugins)
+        yield row
+
+
+def _canonical(stored: "StoredModel", plugins: "Registry") -> dict[str, str]:
+    """Return canonical names by stored ones; none where the family is unknown."""
+    from aprhub.errors import ModelError
+    from aprhub.identity import resolved
+
+    names = (stored.naming,) if stored.naming else None
+    namings = [
+        plugins.naming(name) for name in names or plugins.format(stored.format).namings
+    ]
+    try:
+        fit, _ = resolved(stored, plugins, namings, None)
+    except ModelError:
+        return {}
+    return {each.stored: each.canonical for each in fit.spellings}
+
+
+def _sha256(tensor: "Tensor") -> str:
+    digest = hashlib.sha256()
+    for piece in tensor.pieces():
+        digest.update(piece.data)
+    return digest.hexdigest()
+
+
+def _stats(tensor: "Tensor", plugins: "Registry") -> dict[str, Any]:
+    """Return numbers of the values, in one pass of bounded pieces."""
+    from aprhub.statistics import statistics
+
+    codec = plugins.codec(tensor.encoding.name)
+    if tensor.encoding.is_quantized and codec is None:
+        return {"stats": "no codec"}
+    return statistics(tensor, codec.decode if codec else None).as_dict()

@@ -1,0 +1,217 @@
+"""Convert: open, lift, check, lower, lay out, commit, gate."""
+
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from attrs import asdict, evolve, frozen
+
+from aprhub import detect, lineage
+from aprhub.check import checked
+from aprhub.errors import Fault, UnrunnableError, UsageError
+from aprhub.export import commit, gate
+from aprhub.export.staging import Staging, refuse_existing, staged
+from aprhub.ir.model import ModelIR
+from aprhub.lift import KEEP, Lifted, LiftOptions, lifted
+from aprhub.lower import Lowered, LowerOptions, lowered
+from aprhub.registry import Registry
+from aprhub.report import Report, WrittenFile
+from aprhub.spec.format import Format, StoredModel
+from aprhub.spec.layout import Layout, LayoutOptions
+from aprhub.verify import LEVELS, verified
+
+DTYPES = ("f32", "f16", "bf16")
+
+Announce = Callable[[int], commit.Progress]
+"""Is told the bytes to come, and returns what is told of each part written."""
+
+
+@frozen
+class ConvertOptions:
+    """What a user may ask of a conversion.
+
+    `source_format` and `target_format` override detection; `naming` is a naming's
+    name or `keep`; `family` overrides what the source claims. `dtype` casts floats to
+    `f32`, `f16` or `bf16`; None keeps every encoding. `shard_size` is in bytes.
+    `lossy` drops what the target cannot hold, `force` replaces an existing output, and
+    `allow_unrunnable` writes a model that the target's programs would refuse.
+    `verify` is `names`, `values` or `bytes`: the level at which the output is
+    compared with the source after writing.
+    """
+
+    source_format: str | None = None
+    target_format: str | None = None
+    naming: str | None = None
+    family: str | None = None
+    dtype: str | None = None
+    shard_size: int | None = None
+    dry_run: bool = False
+    lossy: bool = False
+    force: bool = False
+    allow_unrunnable: bool = False
+    verify: str | None = None
+    workers: int = 0
+
+    def __attrs_post_init__(self) -> None:
+        """Refuse values that are none of the allowed ones."""
+        _require("dtype", self.dtype, DTYPES)
+        _require("verify", self.verify, LEVELS)
+        if self.shard_size is not None and self.shard_size <= 0:
+            raise UsageError(f"shard size must be positive, is {self.shard_size}")
+
+    @property
+    def lift(self) -> LiftOptions:
+        """The part that concerns the source."""
+        return LiftOptions(self.naming, self.family, self.lossy)
+
+    @property
+    def lower(self) -> LowerOptions:
+        """The part that concerns the target's encodings."""
+        return LowerOptions(self.dtype, self.lossy)
+
+
+def _require(name: str, value: str | None, allowed: Sequence[str]) -> None:
+    if value is not None and value not in allowed:
+        raise UsageError(f"{name} {value!r} is none of {', '.join(allowed)}")
+
+
+def convert(
+    source: Path,
+    target: Path,
+    options: ConvertOptions,
+    registry: Registry,
+    announce: Announce | None = None,
+) -> Report:
+    """Convert one model file or folder into another.
+
+    Nothing stands under the target's name, or is changed there, unless everything
+    succeeded. Raises an AprhubError that names the cause and the repair.
+    """
+    start = time.perf_counter()
+    reader = detect.identify(source, registry, options.source_format)
+    writer = detect.target_format(target, registry, options.target_format)
+    stored = opened(source, reader)
+    found = checked(lifted(stored, registry, options.lift), stored)
+    step = lineage.step("convert", stored, asdict(options))
+    provenance = found.model.provenance.extended(step)
+    found = evolve(found, model=evolve(found.model, provenance=provenance))
+    ready = lowered(found, target, writer, registry, options.lower)
+    saving = _Saving(writer, options, registry, announce)
+    report = saving.report(source, stored, found, ready)
+    return evolve(report, seconds=round(time.perf_counter() - start, 3))
+
+
+def opened(path: Path, fmt: Format) -> StoredModel:
+    """Open a file with a format that can read."""
+    if fmt.open is None:
+        raise UsageError(f"{path}: {fmt.name} is only written, not read")
+    return fmt.open(path)
+
+
+def open_model(
+    path: Path, registry: Registry, options: LiftOptions | None = None
+) -> ModelIR:
+    """Open a model and return it in canonical form, checked against its family."""
+    stored = opened(path, detect.identify(path, registry))
+    return checked(lifted(stored, registry, options or LiftOptions()), stored).model
+
+
+def save_model(
+    model: ModelIR,
+    target: Path,
+    options: ConvertOptions,
+    registry: Registry,
+    announce: Announce | None = None,
+) -> Report:
+    """Write a canonical model, gated and atomically, as `convert` does."""
+    family = registry.family(model.config.family) if model.config.family else None
+    found = Lifted(model, family, {name: name for name in model.tensors})
+    stored = StoredModel("memory", Path("memory"), model.tensors, model.config)
+    checked(found, stored)
+    writer = detect.target_format(target, registry, options.target_format)
+    ready = lowered(found, target, writer, registry, options.lower)
+    saving = _Saving(writer, options, registry, announce)
+    return saving.report(stored.path, stored, found, ready)
+
+
+@frozen
+class _Saving:
+    """The second half of the road: from a lowered model to files in place."""
+
+    format: Format
+    options: ConvertOptions
+    registry: Registry
+    announce: Announce | None
+
+    def report(
+        self, source: Path, stored: StoredModel, found: Lifted, ready: Lowered
+    ) -> Report:
+        layout = self._layout(ready.stored)
+        faults = self._judge(ready.stored)
+        if not self.options.dry_run:
+            self._write(layout, found, ready)
+        return Report(
+            source,
+            ready.stored.path,
+            stored.format,
+            self.format.name,
+            found.family.name if found.family else None,
+            ready.stored.naming or KEEP,
+            ready.fates,
+            stored.fates,
+            tuple(_files(layout, ready.stored.path)),
+            (*stored.notes, *found.notes, *ready.notes, *_unjudged(found)),
+            ready.losses.found(),
+            tuple(map(str, faults)),
+            None if self.options.dry_run else self.options.verify,
+            self.options.dry_run,
+        )
+
+    def _layout(self, stored: StoredModel) -> Layout:
+        if self.format.lay_out is None:
+            raise UsageError(f"{self.format.name} is only read, not written")
+        options = LayoutOptions(self.options.shard_size)
+        layout = self.format.lay_out(stored, stored.path, options)
+        if not self.options.force:
+            names = [file.name for file in layout.files]
+            refuse_existing(stored.path, names, is_folder=layout.folder)
+        return layout
+
+    def _judge(self, stored: StoredModel) -> Sequence[Fault]:
+        """Return what would keep the model from running; raise unless allowed."""
+        faults = self.format.runnable(stored) if stored.family else ()
+        if faults and not self.options.allow_unrunnable:
+            raise UnrunnableError(
+                stored.path,
+                f"would not run as {self.format.title}; nothing was written"
+                " (--allow-unrunnable writes it all the same)",
+                faults,
+            )
+        return faults
+
+    def _write(self, layout: Layout, found: Lifted, ready: Lowered) -> None:
+        with staged(ready.stored.path, is_folder=layout.folder) as staging:
+            progress = self.announce(layout.nbytes) if self.announce else None
+            commit.write(layout, staging, progress, self.options.workers)
+            first = _first_file(layout, staging)
+            self._judge(gate.reopened(first, self.format, ready.stored))
+            if self.options.verify:
+                verified(first, self.format, found, self.registry, self.options.verify)
+            names = [file.name for file in layout.files]
+            staging.publish(names, self.format.companions)
+
+
+def _first_file(layout: Layout, staging: Staging) -> Path:
+    """Return what a reader opens: the folder, or the file that is placed last."""
+    return staging.opened if layout.folder else staging.path(layout.files[-1].name)
+
+
+def _files(layout: Layout, target: Path) -> list[WrittenFile]:
+    parent = target if layout.folder else target.parent
+    return [WrittenFile(str(parent / file.name), file.nbytes) for file in layout.files]
+
+
+def _unjudged(found: Lifted) -> tuple[str, ...]:
+    if found.family:
+        return ()
+    return ("names were kept: nothing was checked against a family",)

@@ -1,0 +1,1 @@
+"""Writes layouts: atomic, parallel, judged before they are put in place."""

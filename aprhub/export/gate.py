@@ -1,0 +1,55 @@
+"""Gate: what was written is opened again and judged before it is put in place."""
+
+from pathlib import Path
+
+from attrs import evolve
+
+from aprhub.errors import AprhubError, Fault, UnrunnableError
+from aprhub.spec.format import Format, StoredModel
+
+
+def reopened(path: Path, fmt: Format, meant: StoredModel) -> StoredModel:
+    """Open a written file with its format's reader and compare it with what was meant.
+
+    Raises UnrunnableError when the reader refuses it or finds anything else.
+    """
+    if fmt.open is None:
+        return meant
+    try:
+        found = fmt.open(path)
+    except AprhubError as error:
+        raise UnrunnableError(
+            meant.path, f"the written file could not be opened again: {error}"
+        ) from error
+    faults = [*_tensor_faults(found, meant), *_config_faults(found, meant)]
+    if faults:
+        raise UnrunnableError(
+            meant.path, "the written file is not what was meant", faults
+        )
+    return evolve(found, path=meant.path, family=meant.family)
+
+
+def _tensor_faults(found: StoredModel, meant: StoredModel) -> list[Fault]:
+    faults = []
+    for name in found.tensors.keys() ^ meant.tensors.keys():
+        faults.append(Fault(name, "written, but not meant, or the other way round"))
+    for name in found.tensors.keys() & meant.tensors.keys():
+        one, other = found.tensors[name], meant.tensors[name]
+        if (one.shape, one.encoding) != (other.shape, other.encoding):
+            problem = (
+                f"is {one.encoding.name} {one.shape}, meant"
+                f" {other.encoding.name} {other.shape}"
+            )
+            faults.append(Fault(name, problem))
+    return faults
+
+
+def _config_faults(found: StoredModel, meant: StoredModel) -> list[Fault]:
+    """Compare the sizes; what a format does not store comes back as None."""
+    names = ("hidden_size", "num_layers", "num_heads", "vocab_size")
+    faults = []
+    for name in names:
+        one, other = getattr(found.config, name), getattr(meant.config, name)
+        if one is not None and other is not None and one != other:
+            faults.append(Fault(name, f"reads back as {one}, meant {other}"))
+    return faults

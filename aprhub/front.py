@@ -1,0 +1,93 @@
+"""The front door of the library: functions that take paths and need no set-up.
+
+Each loads the installed plugins unless it is given a registry; nothing is kept between
+calls, nothing is printed.
+"""
+
+import os
+from pathlib import Path
+
+from aprhub import conversion
+from aprhub.conversion import Announce, ConvertOptions
+from aprhub.detect import identify
+from aprhub.difference import Difference, difference
+from aprhub.ir.model import ModelIR
+from aprhub.lift import Lifted, LiftOptions, lifted
+from aprhub.registry import Registry
+from aprhub.report import Report
+
+PathLike = str | os.PathLike[str]
+
+
+def convert(
+    source: PathLike,
+    target: PathLike,
+    options: ConvertOptions | None = None,
+    *,
+    registry: Registry | None = None,
+    announce: Announce | None = None,
+) -> Report:
+    """Convert one model file or folder into another and return what was done.
+
+    `announce` is called with the number of bytes to write, and returns a function
+    that is called, from any thread, with the bytes of each part written. Raises an
+    AprhubError; then nothing stands under the target's name that was not there.
+    """
+    return conversion.convert(
+        Path(source),
+        Path(target),
+        options or ConvertOptions(),
+        registry or Registry.load(),
+        announce,
+    )
+
+
+def open_model(
+    path: PathLike,
+    *,
+    naming: str | None = None,
+    family: str | None = None,
+    registry: Registry | None = None,
+) -> ModelIR:
+    """Open a model in any format and return it in canonical form, checked.
+
+    Tensors are lazy: `model.tensors[name].numpy()` reads the values of one. Raises an
+    AprhubError when the file is unsound or its family unknown.
+    """
+    options = LiftOptions(naming, family)
+    return conversion.open_model(Path(path), registry or Registry.load(), options)
+
+
+def save_model(
+    model: ModelIR,
+    target: PathLike,
+    options: ConvertOptions | None = None,
+    *,
+    registry: Registry | None = None,
+    announce: Announce | None = None,
+) -> Report:
+    """Write a canonical model in the format that the target's name, or options, say.
+
+    The model is checked, the output judged and put in place whole, as by `convert`.
+    """
+    return conversion.save_model(
+        model,
+        Path(target),
+        options or ConvertOptions(),
+        registry or Registry.load(),
+        announce,
+    )
+
+
+def diff(
+    one: PathLike, other: PathLike, *, registry: Registry | None = None
+) -> Difference:
+    """Compare two models of any formats through their canonical form."""
+    loaded = registry or Registry.load()
+    left, right = (_lifted(Path(path), loaded) for path in (one, other))
+    return difference(left.model, right.model, (left.sources, right.sources))
+
+
+def _lifted(path: Path, registry: Registry) -> Lifted:
+    fmt = identify(path, registry)
+    return lifted(conversion.opened(path, fmt), registry, LiftOptions())

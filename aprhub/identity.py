@@ -1,0 +1,165 @@
+"""Which family a model is of: what it claims, against what it holds."""
+
+from collections.abc import Iterable, Sequence
+
+from attrs import frozen
+
+from aprhub.errors import Fault, IdentityError
+from aprhub.registry import Registry
+from aprhub.spec.family import Family
+from aprhub.spec.format import StoredModel
+from aprhub.spec.naming import Naming, Spelling
+
+
+@frozen
+class Fit:
+    """How well stored names fit a family.
+
+    `spellings` are the names that it explains, `unknown` those that it does not, and
+    `missing` the canonical names that it would need besides.
+    """
+
+    family: Family
+    spellings: tuple[Spelling, ...]
+    unknown: tuple[str, ...]
+    missing: tuple[str, ...]
+
+    @property
+    def is_perfect(self) -> bool:
+        """Whether nothing is unknown and nothing missing."""
+        return not (self.unknown or self.missing)
+
+
+def fitted(stored: StoredModel, family: Family, namings: Sequence[Naming]) -> Fit:
+    """Return how the names of a stored model fit a family; each tensor by itself."""
+    factors = {naming.rope_factors for naming in namings}
+    spellings: list[Spelling] = []
+    unknown: list[str] = []
+    for name in stored.tensors:
+        if name in factors:
+            continue
+        found = (naming.to_ours(name, family) for naming in namings)
+        spelling = next((each for each in found if each), None)
+        if spelling:
+            spellings.append(spelling)
+        else:
+            unknown.append(name)
+    present = {each.canonical for each in spellings}
+    missing = tuple(_missing(family, present))
+    return Fit(family, tuple(spellings), tuple(unknown), missing)
+
+
+def _missing(family: Family, present: set[str]) -> Iterable[str]:
+    layers = {name.split(".")[1] for name in present if name.startswith("layers.")}
+    roles = {each.role for each in map(family.spec, present) if each}
+    flags = {each.when for each in family.weights if each.role in roles}
+    for weight in family.weights:
+        if weight.optional or (weight.when and weight.when not in flags):
+            continue
+        names = [weight.role]
+        if weight.is_layered:
+            names = [weight.role.format(i=layer) for layer in sorted(layers, key=int)]
+        yield from (name for name in names or [weight.role] if name not in present)
+
+
+def resolved(
+    stored: StoredModel,
+    registry: Registry,
+    namings: Sequence[Naming],
+    wanted: str | None,
+) -> tuple[Fit, tuple[str, ...]]:
+    """Return the family of a stored model and how it fits, with notes on the choice.
+
+    The family is the one wanted, or the one that all claims of the file agree on.
+    Raises IdentityError when there is no claim, when a claim is unknown, when claims
+    contradict each other, or when the tensors are evidently those of another family.
+    """
+    if wanted:
+        return fitted(stored, registry.family(wanted), namings), ()
+    families = [each.value for each in registry.families]
+    candidates = _claimed(stored, families)
+    family, notes = _chosen(stored, candidates)
+    fit = fitted(stored, family, namings)
+    if not fit.is_perfect:
+        _refuse_contrary_evidence(stored, fit, families, namings)
+    return fit, notes
+
+
+def _claimed(stored: StoredModel, families: Sequence[Family]) -> list[Family]:
+    claims = stored.config.identity.claims
+    if not claims:
+        raise IdentityError(
+            stored.path,
+            "the file does not say what architecture it is"
+            f" (C-01); say it with --family {_listed(families)}, or convert the"
+            " container alone with --naming keep",
+        )
+    for claim in claims:
+        if not any(claim in family.claims for family in families):
+            raise IdentityError(
+                stored.path,
+                f"architecture {claim!r} is not a known family (known:"
+                f" {_listed(families)}); convert the container alone with"
+                " --naming keep",
+            )
+    agreed = [each for each in families if set(claims) <= each.claims]
+    if not agreed:
+        raise IdentityError(
+            stored.path,
+            f"the claims {', '.join(map(repr, claims))} contradict each other; say"
+            " which holds with --family",
+        )
+    return agreed
+
+
+def _listed(families: Sequence[Family]) -> str:
+    return ", ".join(sorted(family.name for family in families))
+
+
+def _chosen(
+    stored: StoredModel, candidates: list[Family]
+) -> tuple[Family, tuple[str, ...]]:
+    """Choose among families that share every claim, by hints, else by name."""
+    if len(candidates) == 1:
+        return candidates[0], ()
+    identity = stored.config.identity
+    text = " ".join(identity.hints).lower()
+    hinted = [each for each in candidates if each.name in text]
+    named = [each for each in candidates if each.name in identity.claims]
+    family = (hinted or named or candidates)[0]
+    others = ", ".join(each.name for each in candidates if each is not family)
+    why = "its name says so" if hinted else "nothing in the file says otherwise"
+    note = (
+        f"architecture {identity.claims[0]!r} can be {family.name} or {others}: taken"
+        f" as {family.name}, since {why} (--family overrides)"
+    )
+    return family, (note,)
+
+
+def _refuse_contrary_evidence(
+    stored: StoredModel,
+    fit: Fit,
+    families: Sequence[Family],
+    namings: Sequence[Naming],
+) -> None:
+    others = [
+        each
+        for each in families
+        if each is not fit.family and fitted(stored, each, namings).is_perfect
+    ]
+    if not others:
+        return
+    claims = ", ".join(map(repr, stored.config.identity.claims))
+    raise IdentityError(
+        stored.path,
+        f"the file claims to be {claims}, but its tensors are those of"
+        f" {_listed(others)}; if the tensors are right, say --family {others[0].name}",
+        _evidence(fit),
+    )
+
+
+def _evidence(fit: Fit) -> list[Fault]:
+    name = fit.family.name
+    strange = [Fault(each, f"no weight of {name}") for each in fit.unknown]
+    absent = [Fault(each, f"{name} needs it") for each in fit.missing]
+    return [*strange, *absent][:5]

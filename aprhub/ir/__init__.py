@@ -1,0 +1,1 @@
+"""The canonical model in memory; knows no file format."""

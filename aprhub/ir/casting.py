@@ -1,0 +1,113 @@
+"""Casts between plain dtypes, and what they lose."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from attrs import frozen
+from numpy.typing import NDArray
+
+from aprhub.errors import UnrepresentableError
+from aprhub.ir.encoding import Encoding
+from aprhub.ir.source import Bytes
+
+
+@frozen
+class Loss:
+    """What a cast did to some values beyond ordinary rounding.
+
+    `overflowed` counts finite values that became infinite, `flushed` non-zero values
+    that became zero, `rounded` all that are not equal to what they were.
+    """
+
+    overflowed: int = 0
+    flushed: int = 0
+    rounded: int = 0
+
+    def __add__(self, other: "Loss") -> "Loss":
+        """Return the sum of both."""
+        return Loss(
+            self.overflowed + other.overflowed,
+            self.flushed + other.flushed,
+            self.rounded + other.rounded,
+        )
+
+
+Observer = Callable[[Loss], None]
+
+
+def widens(narrow: Encoding, wide: Encoding) -> bool:
+    """Return whether every value of one float encoding exists in the other."""
+    return (narrow.name, wide.name) in _WIDENINGS or narrow == wide
+
+
+_WIDENINGS = frozenset(
+    (narrow, wide)
+    for wide, narrower in {
+        "f64": ("f32", "f16", "bf16", "f8_e4m3", "f8_e5m2", "f8_e8m0"),
+        "f32": ("f16", "bf16", "f8_e4m3", "f8_e5m2", "f8_e8m0"),
+        "f16": ("f8_e4m3", "f8_e5m2"),
+        "bf16": ("f8_e4m3", "f8_e5m2", "f8_e8m0"),
+    }.items()
+    for narrow in narrower
+)
+
+
+def caster(
+    source: Encoding, target: Encoding, observe: Observer | None
+) -> Callable[[Bytes, Bytes], NDArray[Any]]:
+    """Return the kernel of a cast between two plain encodings.
+
+    Values round to nearest, ties to even; `observe` is told of every piece's loss.
+    """
+    before, after = source.dtype, target.dtype
+    if before is None or after is None:
+        raise UnrepresentableError(
+            source.name, f"only plain encodings can be cast, not to {target.name}"
+        )
+
+    def kernel(packed: Bytes, _header: Bytes) -> NDArray[Any]:
+        values = _widened(packed, before)
+        with np.errstate(over="ignore", under="ignore", invalid="ignore"):
+            result = values.astype(after)
+        if observe is not None:
+            observe(_loss(values, result))
+        return result
+
+    return kernel
+
+
+def _widened(packed: Bytes, dtype: np.dtype[Any]) -> NDArray[Any]:
+    """Return the values; bf16 becomes f32 by a shift, which numpy does fast."""
+    if dtype.name == "bfloat16":
+        return (packed.view("<u2").astype("<u4") << np.uint32(16)).view("<f4")
+    return packed.view(dtype)
+
+
+def _loss(values: NDArray[Any], result: NDArray[Any]) -> Loss:
+    with np.errstate(over="ignore", under="ignore", invalid="ignore"):
+        back = result.astype(values.dtype)
+    changed = back != values
+    changed &= ~np.isnan(values)
+    if not changed.any():
+        return Loss()
+    before, after = values[changed], back[changed]
+    return Loss(
+        int((np.isinf(after) & np.isfinite(before)).sum()),
+        int((after == 0).sum()),
+        int(changed.sum()),
+    )
+
+
+def refuse_rounding(name: str, encoding: Encoding) -> Observer:
+    """Return an observer that accepts exact casts only."""
+
+    def observe(loss: Loss) -> None:
+        if loss.rounded:
+            raise UnrepresentableError(
+                name,
+                f"{loss.rounded} values are not exact in {encoding.name}, though the"
+                " file says that the tensor came from there; convert with --dtype f32",
+            )
+
+    return observe

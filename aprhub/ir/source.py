@@ -1,0 +1,293 @@
+"""Where the bytes of a tensor come from: file ranges, arrays, and rows of those.
+
+Nothing here computes; what does is in `aprhub.ir.computed`.
+"""
+
+import itertools
+import math
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, ClassVar, Protocol
+
+import numpy as np
+from attrs import field, frozen
+from numpy.typing import NDArray
+
+from aprhub.errors import CorruptFileError
+
+Bytes = NDArray[np.uint8]
+
+
+class Source(Protocol):
+    """Bytes that are there when asked for, and not before.
+
+    `read_into` is asked for spans that start and end at multiples of `granule` (or at
+    the end); `read` takes any span.
+    """
+
+    @property
+    def nbytes(self) -> int:
+        """How many bytes there are."""
+
+    @property
+    def granule(self) -> int:
+        """The smallest number of bytes that can be read on its own."""
+
+    def read_into(self, start: int, out: Bytes) -> None:
+        """Fill `out` with the bytes from `start` on."""
+
+    def segments(self) -> "tuple[FileRange, ...] | None":
+        """Return the file ranges that hold these bytes as they are, or None."""
+
+
+def read(source: Source, start: int, out: Bytes) -> None:
+    """Fill `out` with the bytes of a source from `start` on, wherever that is."""
+    granule, stop = source.granule, start + out.size
+    low = start // granule * granule
+    high = min(-(-stop // granule) * granule, source.nbytes)
+    if not out.size:
+        return
+    if (low, high) == (start, stop):
+        source.read_into(start, out)
+        return
+    wider = np.empty(high - low, np.uint8)
+    source.read_into(low, wider)
+    out[:] = wider[start - low : stop - low]
+
+
+@frozen
+class FileRange:
+    """Some consecutive bytes of a file."""
+
+    path: Path
+    offset: int
+    nbytes: int
+    granule: ClassVar[int] = 1
+
+    def read_into(self, start: int, out: Bytes) -> None:
+        """Fill `out` with the bytes from `start` on."""
+        view = memoryview(out.data)
+        with self.path.open("rb", buffering=0) as file:
+            file.seek(self.offset + start)
+            while view:
+                count = file.readinto(view)
+                if not count:
+                    raise CorruptFileError(
+                        self.path,
+                        f"the file ends here, {len(view)} bytes early; it was longer"
+                        " when it was opened",
+                        offset=file.tell(),
+                    )
+                view = view[count:]
+
+    def segments(self) -> "tuple[FileRange, ...]":
+        """Return this range."""
+        return (self,)
+
+    def sliced(self, start: int, stop: int) -> "FileRange":
+        """Return the bytes `[start, stop)` of this range."""
+        return FileRange(self.path, self.offset + start, stop - start)
+
+
+@frozen
+class Memory:
+    """The bytes of an array."""
+
+    data: Bytes = field(eq=False, repr=False)
+    granule: ClassVar[int] = 1
+
+    @classmethod
+    def of(cls, array: NDArray[Any]) -> "Memory":
+        """Return the bytes of an array of any dtype, in row-major order."""
+        return cls(np.ascontiguousarray(array).reshape(-1).view(np.uint8))
+
+    @property
+    def nbytes(self) -> int:
+        """How many bytes there are."""
+        return self.data.nbytes
+
+    def read_into(self, start: int, out: Bytes) -> None:
+        """Copy from `start` on."""
+        out[:] = self.data[start : start + out.size]
+
+    def segments(self) -> None:
+        """Return None: these bytes are in no file."""
+
+
+@frozen
+class Slice:
+    """Consecutive bytes of another source."""
+
+    parent: Source
+    start: int
+    nbytes: int
+
+    @property
+    def granule(self) -> int:
+        """The parent's."""
+        return self.parent.granule
+
+    def read_into(self, start: int, out: Bytes) -> None:
+        """Read from the parent."""
+        read(self.parent, self.start + start, out)
+
+    def segments(self) -> tuple[FileRange, ...] | None:
+        """Return the part of the parent's ranges that is inside."""
+        ranges = self.parent.segments()
+        return None if ranges is None else tuple(_clipped(ranges, self))
+
+
+def _clipped(ranges: Sequence[FileRange], window: Slice) -> Iterator[FileRange]:
+    begin = 0
+    for each in ranges:
+        low = max(window.start - begin, 0)
+        high = min(window.start + window.nbytes - begin, each.nbytes)
+        if low < high:
+            yield each.sliced(low, high)
+        begin += each.nbytes
+
+
+@frozen
+class Concatenation:
+    """Sources one after the other."""
+
+    parts: tuple[Source, ...]
+    nbytes: int
+    granule: int
+    starts: tuple[int, ...]
+
+    @classmethod
+    def of(cls, parts: Sequence[Source]) -> Source:
+        """Return the parts joined; neighbours in one file become one range."""
+        merged = _merged(parts)
+        if len(merged) == 1:
+            return merged[0]
+        sizes = [part.nbytes for part in merged]
+        return cls(
+            tuple(merged),
+            sum(sizes),
+            math.lcm(*(part.granule for part in merged)),
+            tuple(itertools.accumulate(sizes[:-1], initial=0)),
+        )
+
+    def read_into(self, start: int, out: Bytes) -> None:
+        """Read from each part that overlaps the request."""
+        for begin, part in zip(self.starts, self.parts, strict=True):
+            low = max(start - begin, 0)
+            high = min(start + out.size - begin, part.nbytes)
+            if low < high:
+                read(part, low, out[begin + low - start : begin + high - start])
+
+    def segments(self) -> tuple[FileRange, ...] | None:
+        """Return the ranges of all parts, or None when one has none."""
+        ranges: list[FileRange] = []
+        for part in self.parts:
+            found = part.segments()
+            if found is None:
+                return None
+            ranges.extend(found)
+        return tuple(ranges)
+
+
+def _merged(parts: Sequence[Source]) -> list[Source]:
+    merged: list[Source] = []
+    for part in parts:
+        last = merged[-1] if merged else None
+        joined = _joined(last, part)
+        merged[-1:] = [joined] if joined else [*merged[-1:], part]
+    return merged
+
+
+def _joined(last: Source | None, part: Source) -> FileRange | None:
+    if not (isinstance(last, FileRange) and isinstance(part, FileRange)):
+        return None
+    if (last.path, last.offset + last.nbytes) != (part.path, part.offset):
+        return None
+    return FileRange(last.path, last.offset, last.nbytes + part.nbytes)
+
+
+@frozen
+class Gather:
+    """Rows of another source, in another order.
+
+    `index[i]` is the parent's row that stands in row `i`. Rows are whole, so a
+    quantised block is never cut.
+    """
+
+    parent: Source
+    row_bytes: int
+    index: NDArray[np.int64] = field(eq=False, repr=False)
+
+    @property
+    def nbytes(self) -> int:
+        """How many bytes there are."""
+        return self.index.size * self.row_bytes
+
+    @property
+    def granule(self) -> int:
+        """One row."""
+        return self.row_bytes
+
+    def read_into(self, start: int, out: Bytes) -> None:
+        """Read the span that the wanted rows lie in, or run by run if it is wide."""
+        first = start // self.row_bytes
+        rows = self.index[first : first + out.size // self.row_bytes]
+        low, high = int(rows.min()), int(rows.max()) + 1
+        if high - low <= 4 * rows.size:
+            span = np.empty((high - low) * self.row_bytes, np.uint8)
+            read(self.parent, low * self.row_bytes, span)
+            view = span.reshape(-1, self.row_bytes)
+            np.take(view, rows - low, axis=0, out=out.reshape(-1, self.row_bytes))
+        else:
+            self._read_runs(rows, out)
+
+    def _read_runs(self, rows: NDArray[np.int64], out: Bytes) -> None:
+        position = 0
+        for first, count in _runs(rows):
+            size = count * self.row_bytes
+            read(self.parent, first * self.row_bytes, out[position : position + size])
+            position += size
+
+    def segments(self) -> tuple[FileRange, ...] | None:
+        """Return a range for each run of rows that are neighbours in the parent."""
+        parts = (
+            Slice(self.parent, first * self.row_bytes, count * self.row_bytes)
+            for first, count in _runs(self.index)
+        )
+        found = [part.segments() for part in parts]
+        known = [ranges for ranges in found if ranges is not None]
+        if len(known) != len(found):
+            return None
+        return tuple(itertools.chain.from_iterable(known))
+
+
+def _runs(rows: NDArray[np.int64]) -> Iterator[tuple[int, int]]:
+    breaks = np.flatnonzero(np.diff(rows) != 1) + 1
+    for run in np.split(rows, breaks):
+        yield int(run[0]), run.size
+
+
+def taken(source: Source, row_bytes: int, index: NDArray[np.int64]) -> Source:
+    """Return rows of a source; a reordering undone is the source itself."""
+    if isinstance(source, Gather) and source.row_bytes == row_bytes:
+        return taken(source.parent, row_bytes, source.index[index])
+    whole = index.size * row_bytes == source.nbytes
+    if whole and np.array_equal(index, np.arange(index.size)):
+        return source
+    return Gather(source, row_bytes, index)
+
+
+def sliced(source: Source, start: int, stop: int) -> Source:
+    """Return the bytes `[start, stop)` of a source, by the shortest expression."""
+    if (start, stop) == (0, source.nbytes):
+        return source
+    if isinstance(source, FileRange):
+        return source.sliced(start, stop)
+    if isinstance(source, Memory):
+        return Memory(source.data[start:stop])
+    if isinstance(source, Slice):
+        return Slice(source.parent, source.start + start, stop - start)
+    if isinstance(source, Gather):
+        rows = slice(start // source.row_bytes, stop // source.row_bytes)
+        return taken(source.parent, source.row_bytes, source.index[rows])
+    return Slice(source, start, stop - start)

@@ -1,0 +1,242 @@
+"""Tensor: a shape, an encoding, and an expression over file ranges and arrays.
+
+A tensor holds no values. Operations return new tensors and read nothing; what can be
+done on packed bytes is, and expressions that undo each other vanish.
+"""
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+from attrs import evolve, field, frozen
+from numpy.typing import NDArray
+
+from aprhub.errors import UnrepresentableError
+from aprhub.ir import source as sources
+from aprhub.ir.casting import Observer, caster, widens
+from aprhub.ir.computed import (
+    PIECE_BYTES,
+    Combined,
+    Mapped,
+    Operation,
+    Transposed,
+)
+from aprhub.ir.encoding import ENCODINGS, F32, Encoding
+from aprhub.ir.source import Bytes, FileRange, Memory, Source
+
+Decoder = Callable[[Bytes, Bytes], NDArray[np.float32]]
+
+
+@frozen(eq=False)
+class Tensor:
+    """An array that is read only when somebody asks for its bytes.
+
+    `shape` counts from the slowest dimension to the contiguous one, in elements. All
+    operations are lazy; `read_into`, `chunks`, `tobytes` and `numpy` read.
+    """
+
+    shape: tuple[int, ...]
+    encoding: Encoding
+    source: Source = field(repr=False)
+    decoder: Decoder | None = field(default=None, repr=False)
+
+    @classmethod
+    def of(cls, array: NDArray[Any]) -> "Tensor":
+        """Return a tensor over an array in memory, of a dtype that has an encoding."""
+        for encoding in ENCODINGS.values():
+            if encoding.dtype is not None and encoding.dtype == array.dtype:
+                return cls(array.shape, encoding, Memory.of(array))
+        raise UnrepresentableError("array", f"no encoding has dtype {array.dtype}")
+
+    @classmethod
+    def at(
+        cls, path: Path, offset: int, shape: Sequence[int], encoding: Encoding
+    ) -> "Tensor":
+        """Return a tensor whose bytes start at `offset` of a file."""
+        extent = FileRange(path, offset, encoding.nbytes(tuple(shape)))
+        return cls(tuple(shape), encoding, extent)
+
+    @property
+    def nbytes(self) -> int:
+        """How many bytes the tensor takes as encoded."""
+        return self.encoding.nbytes(self.shape)
+
+    @property
+    def size(self) -> int:
+        """How many elements the tensor has."""
+        return math.prod(self.shape)
+
+    def segments(self) -> tuple[FileRange, ...] | None:
+        """Return the file ranges that hold the encoded bytes, or None if computed."""
+        return self.source.segments()
+
+    def chunks(self, limit: int = PIECE_BYTES) -> Iterator[tuple[int, int]]:
+        """Yield (start, length) of consecutive pieces that can be read one by one.
+
+        Pieces are `limit` bytes or less, unless a single unit is longer.
+        """
+        granule = max(self.source.granule, 1)
+        step = max(limit // granule, 1) * granule
+        for start in range(0, self.nbytes, step):
+            yield start, min(step, self.nbytes - start)
+
+    def read_into(self, start: int, out: Bytes) -> None:
+        """Fill `out` with the encoded bytes from `start` on."""
+        sources.read(self.source, start, out)
+
+    def pieces(self, limit: int = PIECE_BYTES) -> Iterator[Bytes]:
+        """Yield the encoded bytes in order, in chunks."""
+        for start, length in self.chunks(limit):
+            piece = np.empty(length, np.uint8)
+            self.read_into(start, piece)
+            yield piece
+
+    def tobytes(self) -> bytes:
+        """Return all encoded bytes."""
+        return b"".join(piece.tobytes() for piece in self.pieces())
+
+    def numpy(self) -> NDArray[Any]:
+        """Return the values: in their own dtype, or f32 where they are quantised."""
+        plain = self if self.encoding.is_plain else self.decoded()
+        out = np.empty(plain.nbytes, np.uint8)
+        for start, length in plain.chunks():
+            plain.read_into(start, out[start : start + length])
+        dtype = plain.encoding.dtype or np.dtype(np.uint8)
+        return out.view(dtype).reshape(plain.shape)
+
+    def taken(self, index: NDArray[np.int64]) -> Self:
+        """Return rows (of dimension 0) in the order of `index`, on packed bytes."""
+        row = self._bytes_per(self.shape[1:], "taking rows")
+        source = sources.taken(self.source, row, index)
+        return evolve(self, shape=(index.size, *self.shape[1:]), source=source)
+
+    def sliced(self, start: int, stop: int) -> Self:
+        """Return rows `[start, stop)` of dimension 0, on packed bytes."""
+        row = self._bytes_per(self.shape[1:], "slicing rows")
+        source = sources.sliced(self.source, start * row, stop * row)
+        return evolve(self, shape=(stop - start, *self.shape[1:]), source=source)
+
+    def reshaped(self, *shape: int) -> Self:
+        """Return the same bytes under another shape; quantised rows stay whole."""
+        same_rows = self.shape[-1:] == shape[-1:] or self.encoding.block_elements == 1
+        if math.prod(shape) != self.size or not (same_rows or self.encoding.flat):
+            raise UnrepresentableError(
+                "reshape", f"{self.encoding.name} {self.shape} cannot become {shape}"
+            )
+        return evolve(self, shape=shape)
+
+    def transposed(self) -> "Tensor":
+        """Return the matrix transposed; a quantised one is decoded first."""
+        if not self.encoding.is_plain:
+            return self.decoded().transposed()
+        if len(self.shape) != 2:
+            raise UnrepresentableError("transpose", f"not a matrix: {self.shape}")
+        rows, columns = self.shape
+        inner = self.source
+        if isinstance(inner, Transposed):
+            return evolve(self, shape=(columns, rows), source=inner.parent)
+        item = self.encoding.block_bytes
+        turned = Transposed(inner, rows, columns, item)
+        return Tensor((columns, rows), self.encoding, turned)
+
+    def decoded(self) -> "Tensor":
+        """Return the f32 values of a quantised tensor; a plain one is returned."""
+        if self.encoding.is_plain:
+            return self
+        if self.decoder is None:
+            raise UnrepresentableError(
+                self.encoding.name,
+                "no installed codec decodes this encoding; see 'aprhub plugins'",
+            )
+        kernel = _decoding(self.decoder, self.encoding, self.shape)
+        mapped = Mapped.of(self, Operation("decode"), kernel, F32.block_bytes)
+        return Tensor(self.shape, F32, mapped)
+
+    def cast(self, encoding: Encoding, observe: Observer | None = None) -> "Tensor":
+        """Return the values in another plain encoding, rounded to nearest even.
+
+        `observe` is called with the loss of each piece, when it is read.
+        """
+        if encoding == self.encoding:
+            return self
+        plain = self.decoded()
+        if encoding == plain.encoding:
+            return plain
+        inner = plain.source
+        if isinstance(inner, Mapped) and inner.operation.name == "cast":
+            origin = inner.origin
+            if origin.encoding == encoding and widens(encoding, plain.encoding):
+                return origin
+        kernel = caster(plain.encoding, encoding, observe)
+        mapped = Mapped.of(plain, Operation("cast"), kernel, encoding.block_bytes)
+        return Tensor(plain.shape, encoding, mapped)
+
+    def affine(self, offset: float) -> "Tensor":
+        """Return the f32 values plus `offset`; adding back what was taken vanishes."""
+        inner = self.source
+        undone = Operation("affine", offset=-offset)
+        if isinstance(inner, Mapped) and inner.operation == undone:
+            return inner.origin
+        plain = self.cast(F32)
+
+        def kernel(packed: Bytes, _header: Bytes) -> NDArray[np.float32]:
+            return packed.view("<f4") + np.float32(offset)
+
+        operation = Operation("affine", offset=offset)
+        mapped = Mapped.of(plain, operation, kernel, F32.block_bytes)
+        return Tensor(self.shape, F32, mapped)
+
+    def _bytes_per(self, shape: tuple[int, ...], what: str) -> int:
+        """Return the bytes of one row, refusing encodings without rows."""
+        blocked = not shape and self.encoding.block_elements > 1
+        if self.encoding.flat or blocked or not self.shape:
+            raise UnrepresentableError(
+                self.encoding.name,
+                f"{what} of {self.shape} would cut blocks; decode it first",
+            )
+        return self.encoding.nbytes(shape)
+
+
+def _decoding(
+    decoder: Decoder, encoding: Encoding, shape: tuple[int, ...]
+) -> Callable[[Bytes, Bytes], NDArray[np.float32]]:
+    columns = shape[-1] if shape else 1
+    padded = not encoding.flat and columns % encoding.block_elements
+    per_row = -(-columns // encoding.block_elements) * encoding.block_elements
+
+    def kernel(packed: Bytes, header: Bytes) -> NDArray[np.float32]:
+        values = decoder(packed.reshape(-1, encoding.block_bytes), header)
+        return values.reshape(-1, per_row)[:, :columns] if padded else values
+
+    return kernel
+
+
+def concatenated(parts: Sequence[Tensor]) -> Tensor:
+    """Return tensors joined along dimension 0, on packed bytes."""
+    first = parts[0]
+    kinds = {(part.encoding, part.shape[1:]) for part in parts}
+    if len(kinds) > 1 or first.encoding.flat:
+        raise UnrepresentableError(
+            "concatenation", f"parts differ, or have no rows: {sorted(map(str, kinds))}"
+        )
+    rows = sum(part.shape[0] for part in parts)
+    joined = sources.Concatenation.of([part.source for part in parts])
+    return evolve(first, shape=(rows, *first.shape[1:]), source=joined)
+
+
+def stacked(parts: Sequence[Tensor]) -> Tensor:
+    """Return tensors of one shape stacked along a new dimension 0."""
+    return concatenated([part.reshaped(1, *part.shape) for part in parts])
+
+
+def combined(
+    function: Callable[..., NDArray[np.float32]], parts: Sequence[Tensor]
+) -> Tensor:
+    """Return the f32 result of a function of tensors of one shape, elementwise."""
+    shapes = {part.shape for part in parts}
+    if len(shapes) > 1:
+        raise UnrepresentableError("combination", f"shapes differ: {sorted(shapes)}")
+    source = Combined(tuple(part.cast(F32).source for part in parts), function)
+    return Tensor(parts[0].shape, F32, source)

@@ -1,0 +1,70 @@
+"""Tokenizer: everything that is needed to turn text into ids and back.
+
+Two forms exist. A `tokenizer.json` is the program (normaliser, pre-tokeniser, model,
+post-processor, decoder). A flat vocabulary is what GGUF and APR store: lists indexed
+by id, and a name for the pre-tokeniser. A source gives one or both; `aprhub.tokenizer`
+derives the other.
+"""
+
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+from typing import Any, Final
+
+import numpy as np
+from attrs import cmp_using, field, frozen
+from numpy.typing import NDArray
+
+NORMAL: Final = 1
+UNKNOWN: Final = 2
+CONTROL: Final = 3
+USER_DEFINED: Final = 4
+UNUSED: Final = 5
+BYTE: Final = 6
+
+_same_array = cmp_using(eq=np.array_equal)
+
+
+def _frozen_mapping(values: Mapping[str, Any]) -> Mapping[str, Any]:
+    return MappingProxyType(dict(values))
+
+
+@frozen
+class FlatVocabulary:
+    """A vocabulary as lists indexed by token id, in the words of ggml.
+
+    `model` is `gpt2` (byte-level BPE), `llama` (SentencePiece BPE), `t5` (Unigram),
+    `bert` (WordPiece), …; `pre` names the pre-tokeniser. `types` holds the codes above,
+    `scores` is f32, `merges` are `"left right"` in rank order; each is None where the
+    source has none.
+    """
+
+    model: str
+    tokens: Sequence[str] = field(repr=False)
+    pre: str | None = None
+    scores: NDArray[np.float32] | None = field(default=None, eq=_same_array, repr=False)
+    types: NDArray[np.int32] | None = field(default=None, eq=_same_array, repr=False)
+    merges: Sequence[str] | None = field(default=None, repr=False)
+
+
+@frozen
+class Tokenizer:
+    """A tokenizer in one or both forms, with what the source knew besides.
+
+    `json` is the text of a `tokenizer.json`. `special_ids` maps `bos eos unk sep pad
+    cls mask eot eom fim_pre fim_suf fim_mid fim_pad fim_rep fim_sep` to ids. The flags
+    say whether encoding adds a BOS, EOS or separator, or a space in front, and whether
+    decoding tidies spaces; None where no source says. Templates are never rendered.
+    """
+
+    flat: FlatVocabulary | None = None
+    json: str | None = field(default=None, repr=False)
+    special_ids: Mapping[str, int] = field(factory=dict, converter=_frozen_mapping)
+    add_bos: bool | None = None
+    add_eos: bool | None = None
+    add_sep: bool | None = None
+    add_space_prefix: bool | None = None
+    clean_up_spaces: bool | None = None
+    chat_template: str | None = field(default=None, repr=False)
+    chat_templates: Mapping[str, str] = field(
+        factory=dict, converter=_frozen_mapping, repr=False
+    )

@@ -1,0 +1,36 @@
+"""Lineage: what an output says about the operation that made it."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from aprhub.ir.model import LineageStep
+from aprhub.spec.format import StoredModel
+from aprhub.version import VERSION
+
+
+def step(
+    operation: str, stored: StoredModel, options: Mapping[str, Any]
+) -> LineageStep:
+    """Return the step that an operation on one input adds.
+
+    It has no date, so that the same input and options give the same bytes.
+    """
+    chosen = {name: value for name, value in options.items() if value}
+    inputs = {stored.path.name: fingerprint(stored)}
+    return LineageStep(operation, inputs, chosen, {"aprhub": VERSION})
+
+
+def fingerprint(stored: StoredModel) -> str:
+    """Return a SHA-256 over the configuration and the table of tensors.
+
+    It tells inputs apart without reading their weights.
+    """
+    table = [
+        [name, tensor.shape, tensor.encoding.name]
+        for name, tensor in stored.tensors.items()
+    ]
+    described = {"config": stored.config.known(), "tensors": table}
+    text = json.dumps(described, sort_keys=True, default=str)
+    return "sha256-of-table:" + hashlib.sha256(text.encode()).hexdigest()

@@ -1,0 +1,196 @@
+"""Registry: finds plugins, keeps who provided what, isolates what is broken.
+
+pluggy checks hook signatures and holds the plugins; loading is done here, because one
+broken or shadowed plugin must not cost another, and must not go unseen.
+"""
+
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from importlib.metadata import EntryPoint, entry_points
+from typing import Generic, TypeVar, cast
+
+import pluggy
+from attrs import frozen
+
+from aprhub import hookspecs
+from aprhub.errors import ContestedNameError, PluginError, UnknownNameError
+from aprhub.spec.codec import Codec
+from aprhub.spec.family import Family
+from aprhub.spec.format import Format
+from aprhub.spec.naming import Naming
+
+GROUP = "aprhub"
+DISABLE = "APRHUB_DISABLE"
+
+T = TypeVar("T", Format, Naming, Family, Codec)
+
+
+@frozen
+class Provided(Generic[T]):
+    """Something that a plugin provides, with the plugin it comes from."""
+
+    value: T
+    plugin: str
+    distribution: str
+
+
+@frozen
+class Broken:
+    """A plugin that could not be loaded or asked, and why."""
+
+    plugin: str
+    error: Exception
+
+    def __str__(self) -> str:
+        """Return the plugin and its error in one line."""
+        return f"{self.plugin}: {type(self.error).__name__}: {self.error}"
+
+
+@frozen
+class Registry:
+    """All that the installed plugins provide."""
+
+    formats: tuple[Provided[Format], ...] = ()
+    namings: tuple[Provided[Naming], ...] = ()
+    families: tuple[Provided[Family], ...] = ()
+    codecs: tuple[Provided[Codec], ...] = ()
+    plugins: tuple[str, ...] = ()
+    broken: tuple[Broken, ...] = ()
+
+    @classmethod
+    def load(cls, *, strict: bool = False) -> "Registry":
+        """Return what the entry points of the environment provide.
+
+        Plugins of the distributions and names in the variable APRHUB_DISABLE (comma-
+        separated) are left out. With `strict`, a broken plugin raises PluginError.
+        """
+        registry = cls.of(_entries())
+        if strict and registry.broken:
+            listed = "\n".join(f"  - {each}" for each in registry.broken)
+            raise PluginError(f"plugins could not be loaded:\n{listed}")
+        return registry
+
+    @classmethod
+    def of(cls, entries: Iterable[EntryPoint]) -> "Registry":
+        """Return what the given entry points provide."""
+        manager = pluggy.PluginManager("aprhub")
+        manager.add_hookspecs(hookspecs)
+        broken: list[Broken] = []
+        for entry in entries:
+            _register(manager, entry, broken)
+        _unregister_misspelt(manager, broken)
+        return cls(
+            tuple(_ask(manager, manager.hook.provide_formats, broken)),
+            tuple(_ask(manager, manager.hook.provide_namings, broken)),
+            tuple(_ask(manager, manager.hook.provide_families, broken)),
+            tuple(_ask(manager, manager.hook.provide_codecs, broken)),
+            tuple(name for name, _ in manager.list_name_plugin()),
+            tuple(broken),
+        )
+
+    def format(self, name: str) -> Format:
+        """Return the format of a name or alias, or `DISTRIBUTION:name`."""
+        return self._one("format", name, self.formats)
+
+    def naming(self, name: str) -> Naming:
+        """Return the naming of a name."""
+        return self._one("naming", name, self.namings)
+
+    def family(self, name: str) -> Family:
+        """Return the family of a name."""
+        return self._one("family", name, self.families)
+
+    def codec(self, encoding: str) -> Codec | None:
+        """Return the codec of an encoding, or None when nobody provides one."""
+        if all(each.value.name != encoding for each in self.codecs):
+            return None
+        return self._one("codec", encoding, self.codecs)
+
+    def _one(self, kind: str, wanted: str, provided: Sequence[Provided[T]]) -> T:
+        distribution, _, name = wanted.rpartition(":")
+        found = [
+            each
+            for each in provided
+            if name in _names(each.value) and distribution in ("", each.distribution)
+        ]
+        if not found:
+            raise self._unknown(kind, wanted, provided)
+        if len(found) > 1:
+            raise ContestedNameError(kind, name, [each.plugin for each in found])
+        return found[0].value
+
+    def _unknown(
+        self, kind: str, name: str, provided: Sequence[Provided[T]]
+    ) -> UnknownNameError:
+        error = UnknownNameError(kind, name, (each.value.name for each in provided))
+        if self.broken:
+            count = len(self.broken)
+            error.add_note(
+                f"{count} plugin(s) could not be loaded; see 'aprhub plugins'"
+            )
+        return error
+
+
+def _names(value: Format | Naming | Family | Codec) -> tuple[str, ...]:
+    return (value.name, *(value.aliases if isinstance(value, Format) else ()))
+
+
+def _entries() -> list[EntryPoint]:
+    disabled = {name.strip() for name in os.environ.get(DISABLE, "").split(",")}
+    found = {
+        (_plugin_name(entry), entry.value): entry
+        for entry in entry_points(group=GROUP)
+        if not {entry.name, _distribution(entry)} & disabled
+    }
+    return [found[key] for key in sorted(found)]
+
+
+def _distribution(entry: EntryPoint) -> str:
+    return entry.dist.name if entry.dist else "unknown"
+
+
+def _plugin_name(entry: EntryPoint) -> str:
+    version = f" {entry.dist.version}" if entry.dist else ""
+    return f"{entry.name} ({_distribution(entry)}{version})"
+
+
+def _register(
+    manager: pluggy.PluginManager, entry: EntryPoint, broken: list[Broken]
+) -> None:
+    name = _plugin_name(entry)
+    try:
+        manager.register(entry.load(), name=name)
+    except Exception as error:
+        if manager.has_plugin(name):
+            manager.unregister(name=name)
+        broken.append(Broken(name, error))
+
+
+def _unregister_misspelt(manager: pluggy.PluginManager, broken: list[Broken]) -> None:
+    """Take out plugins with hooks that do not exist; pluggy reports one at a time."""
+    while True:
+        try:
+            manager.check_pending()
+        except pluggy.PluginValidationError as error:
+            name = manager.get_name(error.plugin) or str(error.plugin)
+            manager.unregister(name=name)
+            broken.append(Broken(name, error))
+        else:
+            return
+
+
+def _ask(
+    manager: pluggy.PluginManager, hook: pluggy.HookCaller, broken: list[Broken]
+) -> Iterator[Provided[T]]:
+    """Ask each plugin by itself, so that one failure costs one plugin."""
+    for implementation in hook.get_hookimpls():
+        name = implementation.plugin_name
+        ask = cast("Callable[[], Iterable[T]]", implementation.function)
+        try:
+            answers = tuple(ask())
+        except Exception as error:
+            broken.append(Broken(name, error))
+            continue
+        distribution = name.partition("(")[2].split(" ")[0].rstrip(")")
+        for answer in answers:
+            yield Provided(answer, name, distribution)

@@ -1,0 +1,1 @@
+"""What plugins provide: formats, namings, families and codecs, as plain values."""

@@ -1,0 +1,182 @@
+"""Format: how a container is recognised, opened, laid out and judged."""
+
+from collections.abc import Callable, Mapping, Sequence
+from enum import IntEnum
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, Self
+
+from attrs import field, frozen
+
+from aprhub.errors import EnvironmentFailureError, Fault, MissingFileError
+from aprhub.ir.config import ModelConfig
+from aprhub.ir.encoding import Encoding
+from aprhub.ir.model import Provenance
+from aprhub.ir.tensor import Tensor
+from aprhub.ir.tokenizer import Tokenizer
+from aprhub.spec.family import Family
+from aprhub.spec.layout import Layout, LayoutOptions
+
+HF_WORLD = "hf"
+"""The key under which the texts of a Hugging Face folder's files are carried."""
+
+
+class Confidence(IntEnum):
+    """How sure a format is that a file belongs to it."""
+
+    NONE = 0
+    EXTENSION = 1
+    STRUCTURE = 2
+    MAGIC = 3
+
+
+@frozen
+class Magic:
+    """Bytes that a file of a format has at a fixed place."""
+
+    data: bytes
+    offset: int = 0
+
+    def matches(self, head: bytes) -> bool:
+        """Return whether the head of a file has the bytes in place."""
+        return head[self.offset : self.offset + len(self.data)] == self.data
+
+
+@frozen
+class FileEvidence:
+    """What can be seen of a path without knowing any format.
+
+    `head` is the first 4 KiB of a file; `names` the entries of a folder.
+    """
+
+    path: Path
+    head: bytes = b""
+    size: int = 0
+    names: frozenset[str] = frozenset()
+
+    @classmethod
+    def of(cls, path: Path) -> Self:
+        """Look at a path once.
+
+        Raises MissingFileError when there is no file or folder, or when it is a
+        device, a pipe or a socket.
+        """
+        try:
+            if path.is_dir():
+                return cls(path, names=frozenset(each.name for each in path.iterdir()))
+            if not path.exists():
+                raise MissingFileError(path, "there is no such file or folder")
+            if not path.is_file():
+                raise MissingFileError(path, "not a regular file or folder")
+            with path.open("rb") as file:
+                return cls(path, file.read(4096), path.stat().st_size)
+        except OSError as error:
+            raise EnvironmentFailureError(f"{path}: {error.strerror}") from error
+
+
+@frozen
+class KeyFate:
+    """What became of one metadata key of a source.
+
+    `fate` is `kept`, `renamed`, `transformed`, `carried` or `dropped`; `into` the
+    place in the canonical model, `why` the reason where there is something to say.
+    """
+
+    key: str
+    fate: str
+    into: str = ""
+    why: str = ""
+
+
+def _frozen_tensors(values: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+    return MappingProxyType(dict(values))
+
+
+@frozen
+class StoredModel:
+    """A model as one format has it: stored names, stored encodings, stored order.
+
+    What the metadata says is already in canonical words: `config` holds the claims of
+    the file (its `family` is None when it comes from `open`, and set when it goes to
+    `lay_out`). `naming` names the convention of the tensor names, or is None where
+    the file does not say. `native` is as in `ModelIR`, by canonical name. `notes`
+    are oddities that the reader accepted.
+    """
+
+    format: str
+    path: Path
+    tensors: Mapping[str, Tensor] = field(converter=_frozen_tensors)
+    config: ModelConfig = field(factory=ModelConfig)
+    tokenizer: Tokenizer | None = None
+    provenance: Provenance = field(factory=Provenance)
+    carried: Mapping[str, Mapping[str, Any]] = field(factory=dict)
+    native: Mapping[str, str] = field(factory=dict)
+    naming: str | None = None
+    family: Family | None = field(default=None, repr=False)
+    notes: tuple[str, ...] = ()
+    fates: tuple[KeyFate, ...] = field(default=(), repr=False)
+
+
+def _no_structure(_evidence: FileEvidence) -> bool:
+    return False
+
+
+def _no_faults(_stored: StoredModel) -> Sequence[Fault]:
+    return ()
+
+
+def _as_it_is(_name: str, tensor: Tensor) -> Encoding:
+    return tensor.encoding
+
+
+@frozen
+class Format:
+    """A file format.
+
+    `naming` is the convention that is written; `namings` are those that files use
+    that do not say which, in the order in which they are tried for each tensor.
+    `open` parses a container without reading a tensor; None when it is only written.
+    `lay_out` says where every byte goes; None when it is only read. `encoding_for`
+    takes a stored name and a tensor and returns the encoding in which the format
+    stores it: the tensor's own where possible. `runnable` judges a model that was
+    written (re-opened, with its family set) by what the format's consumers need.
+    With `stores_tied_head`, a tied head is stored as a copy of the embedding.
+    `tokenizer_form` is the form that `lay_out` needs: `flat`, `json`, or None for no
+    tokenizer. `writes_folder` says that the output is a folder, unless its
+    name has one of the extensions.
+    """
+
+    name: str
+    title: str
+    extensions: tuple[str, ...]
+    aliases: tuple[str, ...] = ()
+    magic: tuple[Magic, ...] = ()
+    naming: str | None = None
+    namings: tuple[str, ...] = ()
+    stores_tied_head: bool = False
+    tokenizer_form: str | None = None
+    writes_folder: bool = False
+    companions: tuple[str, ...] = ()
+    has_structure: Callable[[FileEvidence], bool] = field(
+        default=_no_structure, repr=False
+    )
+    open: Callable[[Path], StoredModel] | None = field(default=None, repr=False)
+    lay_out: Callable[[StoredModel, Path, LayoutOptions], Layout] | None = field(
+        default=None, repr=False
+    )
+    encoding_for: Callable[[str, Tensor], Encoding] = field(
+        default=_as_it_is, repr=False
+    )
+    runnable: Callable[[StoredModel], Sequence[Fault]] = field(
+        default=_no_faults, repr=False
+    )
+
+    def confidence(self, evidence: FileEvidence) -> Confidence:
+        """Return how sure the format is of a file; never raises."""
+        if any(magic.matches(evidence.head) for magic in self.magic):
+            return Confidence.MAGIC
+        if self.has_structure(evidence):
+            return Confidence.STRUCTURE
+        if evidence.path.suffix.lower() in self.extensions:
+            return Confidence.EXTENSION
+        return Confidence.NONE

@@ -1,0 +1,115 @@
+"""Layout: where every byte of an output goes, before any is written."""
+
+from collections.abc import Iterable, Sequence
+
+from attrs import frozen
+
+from aprhub.ir.tensor import Tensor
+
+
+@frozen
+class Literal:
+    """Bytes that the format spells out: headers, tables, metadata."""
+
+    data: bytes
+
+    @property
+    def nbytes(self) -> int:
+        """How many bytes the segment takes."""
+        return len(self.data)
+
+
+@frozen
+class Padding:
+    """Zero bytes up to an alignment."""
+
+    nbytes: int
+
+
+@frozen
+class TensorData:
+    """The encoded bytes of a tensor, under its stored name."""
+
+    name: str
+    tensor: Tensor
+
+    @property
+    def nbytes(self) -> int:
+        """How many bytes the segment takes."""
+        return self.tensor.nbytes
+
+
+@frozen
+class Crc32:
+    """CRC-32 (IEEE, as zlib's) of all bytes of the file before it, little-endian."""
+
+    nbytes: int = 4
+
+
+Segment = Literal | Padding | TensorData | Crc32
+
+
+@frozen
+class LayoutFile:
+    """One file: its name beside (or inside) the target, and its segments in order."""
+
+    name: str
+    segments: tuple[Segment, ...]
+
+    @classmethod
+    def of(cls, name: str, segments: Iterable[Segment]) -> "LayoutFile":
+        """Return a file without its empty segments."""
+        return cls(name, tuple(each for each in segments if each.nbytes))
+
+    @property
+    def nbytes(self) -> int:
+        """The exact size of the file."""
+        return sum(segment.nbytes for segment in self.segments)
+
+
+@frozen
+class Layout:
+    """All files of an output.
+
+    With `folder`, the target is a folder that holds the files by their names;
+    otherwise they are siblings in the target's folder. The last file is put in place
+    last, so it should be the one that a reader opens first.
+    """
+
+    files: tuple[LayoutFile, ...]
+    folder: bool = False
+
+    @property
+    def nbytes(self) -> int:
+        """The exact size of the whole output."""
+        return sum(file.nbytes for file in self.files)
+
+
+@frozen
+class LayoutOptions:
+    """What a user may ask of a layout: the largest size of one file in bytes."""
+
+    shard_size: int | None = None
+
+
+def padding(position: int, alignment: int) -> Padding:
+    """Return the padding from a position to the next multiple of an alignment."""
+    return Padding(-position % alignment)
+
+
+def sharded(
+    items: Sequence[tuple[str, Tensor]], limit: int | None
+) -> list[list[tuple[str, Tensor]]]:
+    """Split tensors into shards of at most `limit` bytes of data, in order.
+
+    A tensor is never cut: one that is larger than the limit has a shard of its own.
+    """
+    shards: list[list[tuple[str, Tensor]]] = [[]]
+    used = 0
+    for name, tensor in items:
+        if limit is not None and shards[-1] and used + tensor.nbytes > limit:
+            shards.append([])
+            used = 0
+        shards[-1].append((name, tensor))
+        used += tensor.nbytes
+    return shards

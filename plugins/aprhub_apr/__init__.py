@@ -1,0 +1,79 @@
+"""APR v2: one file with a JSON description, a sorted tensor index and a footer."""
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Final
+
+from aprhub.api import (
+    Codec,
+    Encoding,
+    Fault,
+    Format,
+    Layout,
+    LayoutOptions,
+    Magic,
+    StoredModel,
+    Tensor,
+    hookimpl,
+)
+
+
+def _open(path: Path) -> StoredModel:
+    from aprhub_apr.reader import open_apr
+
+    return open_apr(path)
+
+
+def _lay_out(stored: StoredModel, target: Path, options: LayoutOptions) -> Layout:
+    from aprhub_apr.layout import lay_out
+
+    return lay_out(stored, target, options)
+
+
+def _encoding_for(name: str, tensor: Tensor) -> Encoding:
+    from aprhub_apr.encodings import encoding_for
+
+    return encoding_for(name, tensor)
+
+
+def _runnable(stored: StoredModel) -> Sequence[Fault]:
+    from aprhub_apr.runnable import runnable
+
+    return runnable(stored)
+
+
+def _checksum(path: Path) -> Sequence[Fault]:
+    from aprhub_apr.footer import footer_faults
+
+    return footer_faults(path)
+
+
+APR: Final = Format(
+    name="apr",
+    title="APR v2",
+    extensions=(".apr",),
+    # The other three are refused by the reader, which can say what they are.
+    magic=tuple(Magic(data) for data in (b"APR\0", b"APRN", b"APR1", b"APR2")),
+    namings=("apr", "hf", "ggml"),
+    stores_tied_head=True,
+    tokenizer_form="flat",
+    open=_open,
+    lay_out=_lay_out,
+    encoding_for=_encoding_for,
+    runnable=_runnable,
+    checksum=_checksum,
+)
+
+
+@hookimpl
+def provide_formats() -> Iterable[Format]:
+    """Return the one format."""
+    return (APR,)
+
+
+@hookimpl
+def provide_codecs() -> Iterable[Codec]:
+    """Return the codecs of the two encodings that only APR has."""
+    from aprhub_apr.codecs import CODECS
+
+    return CODECS

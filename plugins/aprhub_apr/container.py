@@ -1,0 +1,171 @@
+"""A file as sections, with every number checked against the size of the file.
+
+Only what stands before the tensor data is read. Rules and their order: section 10 of
+the APR v2 specification; a valid checksum of the header proves nothing about it.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+from attrs import frozen
+
+from aprhub.api import (
+    CorruptFileError,
+    EnvironmentFailureError,
+    MissingFileError,
+    UnsupportedFileError,
+)
+from aprhub_apr import document, header, index
+from aprhub_apr.document import Document
+from aprhub_apr.header import Header
+from aprhub_apr.index import Entry
+from aprhub_apr.tables import (
+    ALIGNMENT,
+    COMPRESSED,
+    FOOTER_BYTES,
+    HEADER_BYTES,
+    METADATA_WRITTEN,
+    NAME_BYTES,
+    VERSION_MINOR,
+    Flag,
+)
+
+
+@frozen
+class Container:
+    """The header, the metadata and the index of one file of `size` bytes."""
+
+    path: Path
+    size: int
+    header: Header
+    document: Document
+    entries: tuple[Entry, ...]
+
+    @property
+    def required_size(self) -> int:
+        """How many bytes the file has at least, without its footer."""
+        return index.required_size(
+            self.header.data_offset, self.header.metadata_end, self.entries
+        )
+
+    @property
+    def has_footer(self) -> bool:
+        """Whether there are bytes enough for a footer after the data."""
+        return self.size >= self.required_size + FOOTER_BYTES
+
+    def notes(self) -> Iterator[str]:
+        """Yield what is odd about the file and no reason to refuse it."""
+        yield from self.document.notes
+        yield from _header_notes(self.header)
+        yield from _index_notes(self)
+        yield from _tail_notes(self)
+
+
+def scanned(path: Path) -> Container:
+    """Return the sections of a file.
+
+    Raises UnsupportedFileError for kinds of files that are not read, CorruptFileError
+    for bytes that contradict the format, MissingFileError where there is no file.
+    """
+    if not path.is_file():
+        raise MissingFileError(path, "there is no such file")
+    try:
+        with path.open("rb") as file:
+            return _scanned(path, file)
+    except OSError as error:
+        raise EnvironmentFailureError(f"{path}: {error.strerror}") from error
+
+
+def _scanned(path: Path, file: BinaryIO) -> Container:
+    size = file.seek(0, 2)
+    head = header.parsed(path, _read(file, 0, HEADER_BYTES), size)
+    header.check_flags(path, head)
+    if head.flags & COMPRESSED:
+        _check_plain(path, head, file, size)
+    header.check_sections(path, head, size)
+    text = _read(file, head.metadata_offset, head.metadata_size)
+    described = document.parsed(path, text, head.metadata_offset)
+    container = Container(path, size, head, described, _entries(path, head, file))
+    _check_extents(container)
+    return container
+
+
+def _read(file: BinaryIO, offset: int, count: int) -> bytes:
+    file.seek(offset)
+    return file.read(count)
+
+
+def _check_plain(path: Path, head: Header, file: BinaryIO, size: int) -> None:
+    """Refuse compressed files; some writers set the flag and compress nothing."""
+    if head.metadata_offset < size and _read(file, head.metadata_offset, 1) == b"{":
+        return
+    flags = Flag(head.flags & COMPRESSED)
+    raise UnsupportedFileError(
+        path, f"flag {flags.name} is set: compressed files are not read"
+    )
+
+
+def _entries(path: Path, head: Header, file: BinaryIO) -> tuple[Entry, ...]:
+    if not head.tensor_count:
+        return ()
+    data = _read(file, head.index_offset, head.data_offset - head.index_offset)
+    return index.parsed(path, data, head.index_offset, head.tensor_count)
+
+
+def _check_extents(container: Container) -> None:
+    base, size = container.header.data_offset, container.size
+    for entry in container.entries:
+        end = base + entry.offset + entry.size
+        if end > size:
+            raise CorruptFileError(
+                container.path,
+                f"its data end at byte {end}, but the file ends at {size}; it is"
+                " truncated, or the index is wrong",
+                where=f"tensor {entry.name!r}",
+                offset=entry.place,
+            )
+    if container.required_size > size:
+        raise CorruptFileError(
+            container.path,
+            f"the tensors and their padding take {container.required_size} bytes, but"
+            f" the file has {size}; it is truncated",
+            offset=size,
+        )
+
+
+def _header_notes(head: Header) -> Iterator[str]:
+    if head.minor != VERSION_MINOR:
+        yield f"version 2.{head.minor}, read as 2.{VERSION_MINOR}"
+    for flag, note in _FLAG_NOTES.items():
+        if flag in head.flags:
+            yield note
+    if head.metadata_size > METADATA_WRITTEN:
+        yield f"{head.metadata_size} bytes of metadata, which is more than is written"
+
+
+_FLAG_NOTES = {
+    Flag.LZ4_COMPRESSED: "flag LZ4_COMPRESSED is set, and nothing is compressed",
+    Flag.ZSTD_COMPRESSED: "flag ZSTD_COMPRESSED is set, and nothing is compressed",
+    Flag.SIGNED: "flag SIGNED is set; signatures are not checked",
+    Flag.SHARDED: "flag SHARDED is set; other shards are not read",
+}
+
+
+def _index_notes(container: Container) -> Iterator[str]:
+    base = container.header.data_offset
+    for entry in container.entries:
+        if len(entry.name.encode()) > NAME_BYTES:
+            yield f"tensor {entry.name[:40]!r}… has a name of over {NAME_BYTES} bytes"
+        if (base + entry.offset) % ALIGNMENT:
+            yield f"tensor {entry.name!r} is not aligned to {ALIGNMENT} bytes"
+    for first, second in index.overlaps(container.entries):
+        yield f"tensors {first.name!r} and {second.name!r} share bytes"
+
+
+def _tail_notes(container: Container) -> Iterator[str]:
+    tail = container.size - container.required_size
+    if tail < FOOTER_BYTES:
+        yield "there is no footer, so no checksum of the whole file"
+    elif tail > FOOTER_BYTES:
+        yield f"{tail - FOOTER_BYTES} bytes come after the footer"

@@ -1,0 +1,135 @@
+"""The metadata as a JSON document, read strictly and written compactly.
+
+Strictly means: one object in UTF-8, no NaN or infinity, no half of a surrogate pair,
+and no key twice with two values. Some readers keep the last of two values and others
+refuse the file, so a file with both has no one meaning.
+"""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final, NoReturn
+
+from attrs import field, frozen
+
+from aprhub.api import CorruptFileError, UnrepresentableError
+from aprhub_apr.tables import BULKY_KEYS
+
+_WHERE: Final = "metadata"
+
+
+@frozen
+class Document:
+    """A JSON object, and what was odd about its text."""
+
+    keys: dict[str, Any]
+    notes: tuple[str, ...] = ()
+
+
+@frozen
+class _Reader:
+    """Reads one text of one file; `offset` is where it starts."""
+
+    path: Path
+    offset: int | None
+    where: str
+    notes: list[str] = field(factory=list)
+
+    def error(self, what: str) -> CorruptFileError:
+        return CorruptFileError(self.path, what, where=self.where, offset=self.offset)
+
+    def constant(self, text: str) -> NoReturn:
+        raise self.error(f"{text} is not JSON")
+
+    def unique(self, pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+        """Return an object; a key may come twice if all but one value are null."""
+        found = dict(pairs)
+        return found if len(found) == len(pairs) else self._merged(pairs)
+
+    def _merged(self, pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
+        found: dict[str, Any] = {}
+        for key, value in pairs:
+            if key in found:
+                self.notes.append(f"key {key!r} is repeated in the metadata")
+                value = self._agreed(key, found[key], value)
+            found[key] = value
+        return found
+
+    def _agreed(self, key: str, first: Any, second: Any) -> Any:
+        if first is None or second is None:
+            return second if first is None else first
+        if first != second or type(first) is not type(second):
+            raise self.error(
+                f"key {key!r} is there with two values, {brief(first)} and"
+                f" {brief(second)}; remove the wrong one"
+            )
+        return first
+
+
+def parsed(
+    path: Path, data: bytes | str, offset: int | None = None, where: str = _WHERE
+) -> Document:
+    """Return the JSON object in `data`, which stands at byte `offset` of a file.
+
+    Raises CorruptFileError for anything else.
+    """
+    reader = _Reader(path, offset, where)
+    try:
+        text = data if isinstance(data, str) else data.decode()
+        value = json.loads(
+            text, parse_constant=reader.constant, object_pairs_hook=reader.unique
+        )
+    except UnicodeDecodeError as error:
+        raise reader.error(f"not UTF-8 at its byte {error.start}") from error
+    except RecursionError as error:
+        raise reader.error("nested too deeply") from error
+    except ValueError as error:
+        raise reader.error(f"not JSON: {error}") from error
+    if not isinstance(value, dict):
+        raise reader.error(f"a JSON {type(value).__name__}, expected an object")
+    _check_values(reader, value)
+    return Document(value, tuple(reader.notes))
+
+
+def _check_values(reader: _Reader, keys: Mapping[str, Any]) -> None:
+    """Refuse what Python's parser accepts and JSON has no way to write again."""
+    try:
+        rendered({key: keys[key] for key in keys.keys() - BULKY_KEYS})
+    except UnrepresentableError as error:
+        raise reader.error("infinite numbers, or characters cut in half") from error
+
+
+def rendered(keys: Mapping[str, Any]) -> bytes:
+    """Return an object as compact JSON in UTF-8.
+
+    Raises UnrepresentableError for what JSON has no word for, such as NaN.
+    """
+    try:
+        text = json.dumps(
+            keys,
+            ensure_ascii=False,
+            allow_nan=False,
+            separators=(",", ":"),
+            default=_plain,
+        )
+        return text.encode()
+    except (TypeError, ValueError, RecursionError) as error:
+        what = f"not possible as JSON: {error}"
+        raise UnrepresentableError(_WHERE, what) from error
+
+
+def _plain(value: Any) -> Any:
+    """Return mappings, sequences and arrays of any class as JSON's own."""
+    if isinstance(value, Mapping):
+        return dict(value)
+    if hasattr(value, "tolist"):
+        return value.tolist()
+    if isinstance(value, Sequence):
+        return list(value)
+    raise TypeError(f"{type(value).__name__} values have no form in JSON")
+
+
+def brief(value: Any, limit: int = 60) -> str:
+    """Return a value as one short line of JSON for a message."""
+    text = json.dumps(value)
+    return text if len(text) <= limit else f"{text[:limit]}…"

@@ -1,0 +1,126 @@
+"""Reads one GGUF file: header, metadata, tensor table.
+
+    magic "GGUF" | version u32 | tensor count u64 | metadata count u64
+    metadata entries | tensor table | zeros up to the alignment | tensor data
+
+Numbers are little-endian. Specification: `docs/gguf.md` of ggml-org/ggml; where it and
+ggml's own reader differ, the stricter one counts.
+"""
+
+import struct
+from collections.abc import Mapping
+from pathlib import Path
+from types import MappingProxyType
+
+from attrs import field, frozen
+
+from aprhub.api import (
+    CorruptFileError,
+    EnvironmentFailureError,
+    MissingFileError,
+    Tensor,
+    UnsupportedFileError,
+    padding,
+)
+from aprhub_gguf.cursor import Cursor
+from aprhub_gguf.entries import read_entries
+from aprhub_gguf.table import Row, placed, read_rows
+from aprhub_gguf.tables import DEFAULT_ALIGNMENT, MAGIC, READ_VERSIONS
+from aprhub_gguf.values import Entry
+
+_U32 = struct.Struct("<I")
+_U64 = struct.Struct("<Q")
+
+ALIGNMENT_KEY = "general.alignment"
+
+
+@frozen
+class Container:
+    """What one GGUF file holds; arrays and tensors are not read yet."""
+
+    path: Path
+    version: int
+    entries: Mapping[str, Entry] = field(converter=MappingProxyType, repr=False)
+    tensors: Mapping[str, Tensor] = field(converter=MappingProxyType, repr=False)
+    notes: tuple[str, ...] = ()
+
+
+def read_container(path: Path) -> Container:
+    """Read everything of a file but arrays and tensor data.
+
+    Raises MissingFileError, UnsupportedFileError for other versions and byte orders,
+    CorruptFileError for what contradicts the format.
+    """
+    if not path.is_file():
+        raise MissingFileError(path, "there is no such file")
+    try:
+        with path.open("rb") as file:
+            return _read(Cursor(file, path, path.stat().st_size))
+    except OSError as error:
+        raise EnvironmentFailureError(f"{path}: {error.strerror}") from error
+
+
+def _read(cursor: Cursor) -> Container:
+    version = _read_version(cursor)
+    tensor_count = cursor.unpack(_U64, "tensor count")
+    entry_count = cursor.unpack(_U64, "metadata count")
+    entries = read_entries(cursor, entry_count)
+    alignment = _alignment(cursor, entries)
+    rows = read_rows(cursor, tensor_count)
+    data = cursor.position + padding(cursor.position, alignment).nbytes
+    tensors = dict(placed(cursor, rows, data, alignment))
+    notes = (*_opaque_notes(rows), *_trailing_notes(cursor, tensors, alignment))
+    return Container(cursor.path, version, entries, tensors, notes)
+
+
+def _read_version(cursor: Cursor) -> int:
+    magic = cursor.take(len(MAGIC), "magic")
+    if magic != MAGIC:
+        raise CorruptFileError(
+            cursor.path, f"{magic!r} is not {MAGIC!r}", where="magic", offset=0
+        )
+    version: int = cursor.unpack(_U32, "version")
+    if version and not version & 0xFFFF:
+        raise UnsupportedFileError(
+            cursor.path,
+            "the file is big-endian; only little-endian GGUF is read (the gguf package"
+            " has gguf_convert_endian, which swaps the bytes)",
+        )
+    if version not in READ_VERSIONS:
+        raise UnsupportedFileError(
+            cursor.path,
+            f"version {version} of GGUF; versions 2 and 3 are read",
+        )
+    return version
+
+
+def _alignment(cursor: Cursor, entries: Mapping[str, Entry]) -> int:
+    entry = entries.get(ALIGNMENT_KEY, Entry("u32", DEFAULT_ALIGNMENT))
+    value = entry.value
+    if entry.kind != "u32" or value < 1 or value & (value - 1):
+        raise CorruptFileError(
+            cursor.path,
+            f"{entry.described} {value!r:.40} is not a power of two as u32",
+            where=ALIGNMENT_KEY,
+        )
+    return int(value)
+
+
+def _opaque_notes(rows: list[Row]) -> list[str]:
+    return [
+        f"{row.name}: type {row.type_id} is not known; its bytes are kept as they are"
+        for row in rows
+        if row.encoding is None
+    ]
+
+
+def _trailing_notes(
+    cursor: Cursor, tensors: Mapping[str, Tensor], alignment: int
+) -> list[str]:
+    end = cursor.position
+    for tensor in tensors.values():
+        end = max(end, *(part.offset + part.nbytes for part in tensor.segments() or ()))
+    surplus = cursor.size - end - padding(end, alignment).nbytes
+    if surplus <= 0:
+        return []
+    return [f"{cursor.path}: {surplus} bytes after the last tensor belong to nothing"]

@@ -1,0 +1,136 @@
+"""Cursor: reads a file forward, and believes no length before checking it."""
+
+import struct
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from aprhub.api import CorruptFileError, FileRange, UnsupportedFileError
+from aprhub_gguf.tables import STRING_BYTES, STRING_COUNT
+
+_WINDOW = 1 << 20
+_LENGTH = struct.Struct("<Q")
+
+
+class Cursor:
+    """A place in a file, with the bytes around it.
+
+    Every method that reads raises CorruptFileError, with the name of the field, when
+    the file ends first. No more than one string or one window is held in memory.
+    """
+
+    def __init__(self, file: BinaryIO, path: Path, size: int) -> None:
+        self.path = path
+        self.size = size
+        self.position = 0
+        self._file = file
+        self._start = 0
+        self._window = b""
+
+    @property
+    def left(self) -> int:
+        """How many bytes there are before the end of the file."""
+        return self.size - self.position
+
+    def take(self, count: int, where: str) -> bytes:
+        """Return the next `count` bytes."""
+        self._require(count, where)
+        begin = self._offset_of(count, where)
+        self.position += count
+        return self._window[begin : begin + count]
+
+    def unpack(self, layout: struct.Struct, where: str) -> Any:
+        """Return the one value of a `struct` layout."""
+        return layout.unpack(self.take(layout.size, where))[0]
+
+    def string(self, where: str, limit: int = STRING_BYTES) -> str:
+        """Return a string that follows its length in bytes."""
+        length = self.unpack(_LENGTH, where)
+        self._require(length, where)
+        if length > limit:
+            raise UnsupportedFileError(
+                self.path,
+                f"{where} is a string of {length} bytes; at most {limit} are read",
+            )
+        offset = self.position
+        return decoded(self.take(length, where), FileRange(self.path, offset, 0), where)
+
+    def skip(self, count: int, where: str) -> FileRange:
+        """Pass over `count` bytes without reading them; return where they are."""
+        self._require(count, where)
+        skipped = FileRange(self.path, self.position, count)
+        self.position += count
+        return skipped
+
+    def skip_strings(self, count: int, where: str) -> FileRange:
+        """Pass over strings with their lengths; return where they are."""
+        self._require(count * _LENGTH.size, where)
+        if count > STRING_COUNT:
+            raise UnsupportedFileError(
+                self.path, f"{where} has {count} strings; at most {STRING_COUNT} are read"
+            )
+        begin = self.position
+        while count:
+            count -= self._step_over(count, where)
+        nbytes = self.position - begin
+        if nbytes > STRING_BYTES:
+            raise UnsupportedFileError(
+                self.path, f"{where} has {nbytes} bytes; at most {STRING_BYTES} are read"
+            )
+        return FileRange(self.path, begin, nbytes)
+
+    def _step_over(self, count: int, where: str) -> int:
+        """Pass over the strings that start in the window; return how many."""
+        self._require(_LENGTH.size, where)
+        offset = self._offset_of(_LENGTH.size, where)
+        window, length_at = self._window, _LENGTH.unpack_from
+        last = len(window) - _LENGTH.size
+        done = before = 0
+        while done < count and offset <= last:
+            before = offset
+            offset += _LENGTH.size + length_at(window, offset)[0]
+            done += 1
+        self.position = self._start + before + _LENGTH.size
+        self.skip(self._start + offset - self.position, where)
+        return done
+
+    def _require(self, count: int, where: str) -> None:
+        if count > self.left:
+            raise CorruptFileError(
+                self.path,
+                f"{count} bytes are announced, but the file ends after {self.left};"
+                " it is cut short or damaged",
+                where=where,
+                offset=self.position,
+            )
+
+    def _offset_of(self, count: int, where: str) -> int:
+        """Return the place in the window of the next `count` bytes."""
+        begin = self.position - self._start
+        if not 0 <= begin <= len(self._window) - count:
+            self._file.seek(self.position)
+            self._window = self._file.read(min(max(count, _WINDOW), self.left))
+            self._start, begin = self.position, 0
+            if len(self._window) < count:
+                raise CorruptFileError(
+                    self.path,
+                    "the file became shorter while it was read",
+                    where=where,
+                    offset=self.position,
+                )
+        return begin
+
+
+def decoded(data: bytes, place: FileRange, where: str) -> str:
+    """Return the text of UTF-8 bytes that were found at a place.
+
+    Raises CorruptFileError when they are something else.
+    """
+    try:
+        return data.decode()
+    except UnicodeDecodeError as error:
+        raise CorruptFileError(
+            place.path,
+            f"byte {data[error.start]:#04x} is not part of UTF-8 text",
+            where=where,
+            offset=place.offset + error.start,
+        ) from error

@@ -1,0 +1,171 @@
+"""Reads and writes the metadata section: key, type, value, key, type, value, …"""
+
+import struct
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+import numpy as np
+
+from aprhub.api import CorruptFileError, UnrepresentableError
+from aprhub_gguf.cursor import Cursor
+from aprhub_gguf.tables import (
+    ARRAY_COUNT,
+    KEY_BYTES,
+    STRING_BYTES,
+    VALUE_TYPE_NAMES,
+    VALUE_TYPES,
+    ValueType,
+)
+from aprhub_gguf.values import Entry, FileArray, shortest, strings_of
+
+_U32 = struct.Struct("<I")
+_U64 = struct.Struct("<Q")
+_SMALLEST = 14
+"""Bytes of the smallest entry: a key of one letter with a value of one byte."""
+
+
+def read_entries(cursor: Cursor, count: int) -> dict[str, Entry]:
+    """Read `count` entries.
+
+    Raises CorruptFileError for a key that is empty or there twice, for types that do
+    not exist, and where the file ends first.
+    """
+    if count > cursor.left // _SMALLEST:
+        raise CorruptFileError(
+            cursor.path,
+            f"{count} metadata entries cannot be in the {cursor.left} bytes that follow",
+            where="metadata count",
+        )
+    entries: dict[str, Entry] = {}
+    for index in range(count):
+        offset = cursor.position
+        key = cursor.string(f"metadata key {index}", KEY_BYTES)
+        if not key or key in entries:
+            what = f"{key!r:.80} is there twice" if key else "the key is empty"
+            where = f"metadata key {index}"
+            raise CorruptFileError(cursor.path, what, where=where, offset=offset)
+        entries[key] = _read_value(cursor, key)
+    return entries
+
+
+def _read_value(cursor: Cursor, key: str) -> Entry:
+    kind = _read_type(cursor, key)
+    if kind.name == "array":
+        return _read_array(cursor, key)
+    if kind.name == "string":
+        return Entry("string", cursor.string(key))
+    return Entry(kind.name, _read_scalar(cursor, kind, key))
+
+
+def _read_type(cursor: Cursor, key: str) -> ValueType:
+    offset = cursor.position
+    number = cursor.unpack(_U32, f"type of {key}")
+    if number not in VALUE_TYPES:
+        raise CorruptFileError(
+            cursor.path,
+            f"there is no type {number}; types go from 0 to {max(VALUE_TYPES)}",
+            where=f"type of {key}",
+            offset=offset,
+        )
+    return VALUE_TYPES[number]
+
+
+def _read_scalar(cursor: Cursor, kind: ValueType, key: str) -> Any:
+    offset = cursor.position
+    value = cursor.unpack(struct.Struct(f"<{kind.code}"), key)
+    if kind.name == "f32":
+        return shortest(value)
+    if kind.name != "bool":
+        return value
+    if value > 1:
+        what = f"{value} is neither false (0) nor true (1)"
+        raise CorruptFileError(cursor.path, what, where=key, offset=offset)
+    return bool(value)
+
+
+def _read_array(cursor: Cursor, key: str) -> Entry:
+    offset = cursor.position
+    kind = _read_type(cursor, key)
+    count = cursor.unpack(_U64, f"length of {key}")
+    if kind.name == "array" or count > ARRAY_COUNT:
+        what = "an array of arrays" if kind.name == "array" else f"{count} elements"
+        raise CorruptFileError(
+            cursor.path, f"{what}, which GGUF does not have", where=key, offset=offset
+        )
+    if kind.name == "string":
+        place = cursor.skip_strings(count, key)
+    else:
+        place = cursor.skip(count * kind.nbytes, key)
+    return Entry("array", FileArray(place, kind.name, count, key), kind.name)
+
+
+def encoded_entries(entries: Mapping[str, Entry]) -> bytes:
+    """Return the metadata section.
+
+    Raises UnrepresentableError, with the key, for what its type cannot hold.
+    """
+    parts: list[bytes] = []
+    for key, entry in entries.items():
+        name = _encoded_string(key, key, KEY_BYTES)
+        try:
+            value = _ENCODERS.get(entry.kind, _encoded_scalar)(key, entry)
+        except (struct.error, OverflowError) as error:
+            raise UnrepresentableError(
+                key, f"{entry.value!r:.80} is not a {entry.described}: {error}"
+            ) from error
+        parts += (name, _U32.pack(VALUE_TYPE_NAMES[entry.kind].id), value)
+    return b"".join(parts)
+
+
+def _encoded_scalar(_key: str, entry: Entry) -> bytes:
+    return struct.pack(f"<{VALUE_TYPE_NAMES[entry.kind].code}", entry.value)
+
+
+def _encoded_text(key: str, entry: Entry) -> bytes:
+    return _encoded_string(key, entry.value, STRING_BYTES)
+
+
+def _encoded_array(key: str, entry: Entry) -> bytes:
+    kind = VALUE_TYPE_NAMES[entry.of or ""]
+    head = _U32.pack(kind.id) + _U64.pack(len(entry.value))
+    return head + _encoded_elements(key, kind, entry.value)
+
+
+def _encoded_elements(key: str, kind: ValueType, values: Any) -> bytes:
+    if isinstance(values, FileArray):
+        return values.raw()
+    if kind.name == "string":
+        return _encoded_strings(key, values)
+    if isinstance(values, np.ndarray):
+        return values.astype(f"<{kind.code}", casting="safe").tobytes()
+    return struct.pack(f"<{len(values)}{kind.code}", *values)
+
+
+def _encoded_strings(key: str, values: Any) -> bytes:
+    length = _U64.pack
+    try:
+        return b"".join([length(len(each)) + each for each in strings_of(values)])
+    except UnicodeEncodeError as error:
+        raise _not_text(key, error) from error
+
+
+def _encoded_string(key: str, text: str, limit: int) -> bytes:
+    try:
+        data = text.encode()
+    except UnicodeEncodeError as error:
+        raise _not_text(key, error) from error
+    if len(data) > limit:
+        raise UnrepresentableError(
+            key[:80], f"{len(data)} bytes of text; a reader takes {limit} at most"
+        )
+    return _U64.pack(len(data)) + data
+
+
+def _not_text(key: str, error: UnicodeEncodeError) -> UnrepresentableError:
+    return UnrepresentableError(key[:80], f"not text: {error.reason}")
+
+
+_ENCODERS: Final[Mapping[str, Callable[[str, Entry], bytes]]] = {
+    "string": _encoded_text,
+    "array": _encoded_array,
+}

@@ -1,0 +1,144 @@
+"""Ledger: which metadata of a file has been understood, and what became of it."""
+
+import json
+import math
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from aprhub.api import CorruptFileError, KeyFate
+from aprhub_gguf.tables import FLOATS, INTEGERS
+from aprhub_gguf.values import Entry, to_json
+
+class Ledger:
+    """The metadata of a file while it is being understood.
+
+    Each method that returns a value consumes its key and records where it went; what
+    nobody consumes is carried. A value of a wrong kind raises CorruptFileError with
+    its key; another width of the right kind is accepted with a note.
+    """
+
+    def __init__(self, path: Path, entries: Mapping[str, Entry]) -> None:
+        self.path = path
+        self.entries = entries
+        self.notes: list[str] = []
+        self._fates: dict[str, KeyFate] = {}
+        self._carried: dict[str, dict[str, Any]] = {}
+
+    def keys(self) -> Iterator[str]:
+        """Yield the keys that were not consumed yet."""
+        return (key for key in self.entries if key not in self._fates)
+
+    def kind(self, key: str) -> str | None:
+        """Return the type of an entry, or None when there is none; consume nothing."""
+        entry = self.entries.get(key)
+        return None if entry is None else entry.kind
+
+    def integer(self, key: str, into: str) -> int | None:
+        """Consume a whole number that is not negative."""
+        entry = self.entries.get(key)
+        if entry is None:
+            return None
+        if entry.kind not in INTEGERS or entry.value < 0:
+            raise self.wrong(key, "a whole number from 0 on")
+        self._note_width(key, entry, "u32")
+        self.settle(key, "renamed", into)
+        return int(entry.value)
+
+    def number(self, key: str, into: str) -> float | None:
+        """Consume a finite number."""
+        entry = self.entries.get(key)
+        if entry is None:
+            return None
+        if entry.kind not in (*FLOATS, *INTEGERS) or not math.isfinite(entry.value):
+            raise self.wrong(key, "a finite number")
+        self._note_width(key, entry, "f32")
+        self.settle(key, "renamed", into)
+        return float(entry.value)
+
+    def flag(self, key: str, into: str) -> bool | None:
+        """Consume a bool."""
+        value = self._of_kind(key, "bool", into)
+        return None if value is None else bool(value)
+
+    def text(self, key: str, into: str) -> str | None:
+        """Consume a string."""
+        value = self._of_kind(key, "string", into)
+        return None if value is None else str(value)
+
+    def array(self, key: str, into: str, *kinds: str) -> Entry | None:
+        """Consume an array of one of the kinds."""
+        entry = self.entries.get(key)
+        if entry is None:
+            return None
+        if entry.of not in kinds:
+            raise self.wrong(key, f"an array of {' or '.join(kinds)}")
+        self._note_width(key, Entry(entry.of, None), kinds[0])
+        self.settle(key, "renamed", into)
+        return entry
+
+    def texts(self, key: str, into: str) -> list[str] | None:
+        """Consume an array of strings, and read it."""
+        entry = self.array(key, into, "string")
+        return None if entry is None else list(entry.value)
+
+    def json(self, key: str, into: str) -> Any:
+        """Consume a string that holds JSON; None when there is none."""
+        text = self.text(key, into)
+        return None if text is None else self._parsed(key, text)
+
+    def settle(self, key: str, fate: str, into: str = "", why: str = "") -> None:
+        """Consume a key and say what became of it."""
+        self._fates[key] = KeyFate(key, fate, into, why)
+
+    def carry(self, key: str, why: str = "", **remarks: Any) -> None:
+        """Carry an entry as it is, with remarks for whoever writes it back."""
+        self._carried[key] = {**to_json(self.entries[key]), **remarks}
+        self.settle(key, "carried", f"carried.gguf.{key}", why)
+
+    def carry_noted(self, key: str, why: str) -> None:
+        """Carry an entry that means nothing here, and say so to the reader."""
+        self.notes.append(f"{key}: {why}; kept as it is")
+        self.carry(key, why)
+
+    def rest(self) -> dict[str, dict[str, Any]]:
+        """Carry everything that is left; return all that is carried."""
+        for key in list(self.keys()):
+            self.carry(key)
+        return {key: self._carried[key] for key in self.entries if key in self._carried}
+
+    def fates(self) -> tuple[KeyFate, ...]:
+        """Return what became of each key, in the order of the file."""
+        return tuple(self._fates[key] for key in self.entries if key in self._fates)
+
+    def wrong(self, key: str, expected: str) -> CorruptFileError:
+        """Return the error for an entry that is not what was expected."""
+        entry = self.entries[key]
+        shown = "" if entry.kind == "array" else f" {entry.value!r:.80}"
+        what = f"{entry.described}{shown} found, {expected} expected"
+        return CorruptFileError(self.path, what, where=key)
+
+    def _of_kind(self, key: str, kind: str, into: str) -> Any:
+        entry = self.entries.get(key)
+        if entry is None:
+            return None
+        if entry.kind != kind:
+            raise self.wrong(key, f"a {kind}")
+        self.settle(key, "renamed", into)
+        return entry.value
+
+    def _note_width(self, key: str, entry: Entry, usual: str) -> None:
+        if entry.kind != usual:
+            self.notes.append(f"{key}: stored as {entry.kind}, usually {usual}")
+
+    def _parsed(self, key: str, text: str) -> Any:
+        try:
+            return json.loads(text, parse_constant=_refuse_constant)
+        except (ValueError, RecursionError) as error:
+            raise CorruptFileError(
+                self.path, f"not JSON: {error}", where=key
+            ) from error
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is not a number in JSON")

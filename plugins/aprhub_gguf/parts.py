@@ -1,0 +1,126 @@
+"""Models that are split over several files: `PREFIX-00002-of-00005.gguf`."""
+
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Final
+
+from attrs import frozen
+
+from aprhub.api import CorruptFileError, MissingFileError, Tensor
+from aprhub_gguf.container import ALIGNMENT_KEY, Container, read_container
+from aprhub_gguf.tables import INTEGERS
+
+NUMBER_KEY: Final = "split.no"
+COUNT_KEY: Final = "split.count"
+TENSORS_KEY: Final = "split.tensors.count"
+SPLIT_KEYS: Final = (NUMBER_KEY, COUNT_KEY, TENSORS_KEY)
+
+_PART_NAME = re.compile(r"(.*)-(\d{5})-of-(\d{5})\.gguf", re.DOTALL)
+
+
+@frozen
+class PartName:
+    """The name of one part; parts count from 1."""
+
+    prefix: str
+    number: int
+    count: int
+
+    @classmethod
+    def of(cls, name: str) -> "PartName | None":
+        """Return what a file name says, or None when it is no part's name."""
+        found = _PART_NAME.fullmatch(name)
+        return cls(found[1], int(found[2]), int(found[3])) if found else None
+
+    def __str__(self) -> str:
+        """Return the file name."""
+        return f"{self.prefix}-{self.number:05d}-of-{self.count:05d}.gguf"
+
+    def siblings(self) -> Iterator["PartName"]:
+        """Yield the names of all parts, in order."""
+        for number in range(1, self.count + 1):
+            yield PartName(self.prefix, number, self.count)
+
+
+def read_parts(path: Path) -> list[Container]:
+    """Read a file, and all other parts of the same model, in order.
+
+    Raises MissingFileError with the name of a part that is not there, and
+    CorruptFileError when the parts do not belong together.
+    """
+    opened = read_container(path)
+    count = _integer(opened, COUNT_KEY)
+    if count is None or count < 2:
+        return [opened]
+    name = PartName.of(path.name)
+    if name is None or name.count != count or not 1 <= name.number <= count:
+        raise CorruptFileError(
+            path,
+            f"{COUNT_KEY} is {count}, so the file should be called"
+            f" PREFIX-NNNNN-of-{count:05d}.gguf; without that its other parts cannot"
+            " be found",
+        )
+    parts = [
+        opened if each == name else _read_sibling(path, each)
+        for each in name.siblings()
+    ]
+    _check(parts)
+    return parts
+
+
+def _read_sibling(path: Path, name: PartName) -> Container:
+    sibling = path.with_name(str(name))
+    if not sibling.is_file():
+        raise MissingFileError(sibling, f"this part is missing beside {path.name}")
+    return read_container(sibling)
+
+
+def _check(parts: Sequence[Container]) -> None:
+    total = sum(len(part.tensors) for part in parts)
+    seen: dict[str, Path] = {}
+    for number, part in enumerate(parts):
+        _require(part, NUMBER_KEY, number)
+        _require(part, COUNT_KEY, len(parts))
+        _require(part, TENSORS_KEY, total)
+        _refuse_contradictions(parts[0], part)
+        for name in part.tensors:
+            if name in seen:
+                what = f"tensor {name!r} is in {seen[name].name} too"
+                raise CorruptFileError(part.path, what)
+            seen[name] = part.path
+
+
+def _require(part: Container, key: str, expected: int) -> None:
+    found = _integer(part, key)
+    if found != expected:
+        raise CorruptFileError(
+            part.path, f"{found} found, {expected} expected", where=key
+        )
+
+
+def _integer(part: Container, key: str) -> int | None:
+    entry = part.entries.get(key)
+    if entry is None:
+        return None
+    if entry.kind not in INTEGERS:
+        raise CorruptFileError(
+            part.path, f"{entry.described} found, a whole number expected", where=key
+        )
+    return int(entry.value)
+
+
+def _refuse_contradictions(first: Container, part: Container) -> None:
+    """Raise CorruptFileError when a part says something that the first does not."""
+    for key, entry in part.entries.items():
+        if key in SPLIT_KEYS or key == ALIGNMENT_KEY:
+            continue
+        if first.entries.get(key) != entry:
+            raise CorruptFileError(
+                part.path, f"{first.path.name} does not say the same", where=key
+            )
+
+
+def merged_tensors(parts: Sequence[Container]) -> dict[str, Tensor]:
+    """Return the tensors of all parts, in order."""
+    return {name: each for part in parts for name, each in part.tensors.items()}

@@ -1,0 +1,210 @@
+"""Metadata values with their GGUF types; large arrays stay in the file until used."""
+
+import math
+import struct
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
+from typing import Any, overload
+
+import numpy as np
+from attrs import field, frozen
+from numpy.typing import NDArray
+
+from aprhub.api import FileRange, UnrepresentableError
+from aprhub_gguf.cursor import decoded
+from aprhub_gguf.tables import FLOATS, VALUE_TYPE_NAMES
+
+EAGER_BYTES = 1 << 20
+"""Arrays up to this size become plain lists when they are carried."""
+
+_LENGTH = struct.Struct("<Q")
+_NOT_FINITE = ("nan", "inf", "-inf")
+
+
+@frozen(eq=False)
+class FileArray(Sequence[Any]):
+    """The values of an array in a file, read when the first of them is asked for.
+
+    `kind` names the type of one value. Equal to any sequence of equal values. Reading
+    raises CorruptFileError when text is not UTF-8.
+    """
+
+    place: FileRange
+    kind: str
+    count: int
+    where: str = field(repr=False)
+
+    def raw(self) -> bytes:
+        """Return the bytes as they are in the file."""
+        return self._bytes().tobytes()
+
+    def numpy(self) -> NDArray[Any]:
+        """Return the values of an array of numbers."""
+        return self._bytes().view(f"<{_dtype(self.kind)}")
+
+    @cached_property
+    def items(self) -> list[Any]:
+        """Return all values."""
+        if self.kind == "string":
+            return self._strings()
+        values = self.numpy()
+        return (values != 0 if self.kind == "bool" else values).tolist()
+
+    def pieces(self) -> Iterator[bytes]:
+        """Yield the bytes of each string."""
+        data, position = self.raw(), 0
+        for _ in range(self.count):
+            begin = position + _LENGTH.size
+            position = begin + _LENGTH.unpack_from(data, position)[0]
+            yield data[begin:position]
+
+    def _bytes(self) -> NDArray[np.uint8]:
+        data = np.empty(self.place.nbytes, np.uint8)
+        self.place.read_into(0, data)
+        return data
+
+    def _strings(self) -> list[str]:
+        try:
+            return [str(piece, "utf-8") for piece in self.pieces()]
+        except UnicodeDecodeError:
+            return self._failing()
+
+    def _failing(self) -> list[str]:
+        """Decode again, slowly, to name the entry that is not text."""
+        offset, texts = self.place.offset, []
+        for index, piece in enumerate(self.pieces()):
+            place = FileRange(self.place.path, offset + _LENGTH.size, len(piece))
+            texts.append(decoded(piece, place, f"{self.where}[{index}]"))
+            offset = place.offset + place.nbytes
+        return texts
+
+    def __len__(self) -> int:
+        """Return how many values there are."""
+        return self.count
+
+    @overload
+    def __getitem__(self, index: int) -> Any: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> list[Any]: ...
+
+    def __getitem__(self, index: int | slice) -> Any:
+        """Return one value or several."""
+        return self.items[index]
+
+    def __iter__(self) -> Iterator[Any]:
+        """Return an iterator over the values."""
+        return iter(self.items)
+
+    def __eq__(self, other: object) -> bool:
+        """Compare with any sequence, value by value."""
+        if isinstance(other, str) or not isinstance(other, Sequence):
+            return NotImplemented
+        return len(self) == len(other) and self.items == list(other)
+
+    __hash__ = None  # type: ignore[assignment]  # equal to lists, which have none
+
+
+def _dtype(kind: str) -> str:
+    return np.dtype(VALUE_TYPE_NAMES[kind].code).str[1:]
+
+
+@frozen
+class Entry:
+    """One metadata value.
+
+    `kind` names its type, and `of` that of the elements of an array. An f32 is kept
+    as the shortest decimal that is rounded to it.
+    """
+
+    kind: str
+    value: Any
+    of: str | None = None
+
+    @property
+    def described(self) -> str:
+        """The type in words, for messages."""
+        return f"array of {self.of}" if self.kind == "array" else self.kind
+
+
+def shortest(value: float) -> float:
+    """Return the shortest decimal that is rounded to the same f32."""
+    return float(str(np.float32(value)))
+
+
+def to_json(entry: Entry) -> dict[str, Any]:
+    """Return a value and its type as JSON-like data.
+
+    Arrays of more than EAGER_BYTES stay FileArrays; numbers that JSON lacks are text.
+    """
+    value = entry.value
+    if entry.kind != "array":
+        return {"type": entry.kind, "value": _number_or_text(entry.kind, value)}
+    if isinstance(value, FileArray) and value.place.nbytes <= EAGER_BYTES:
+        value = value.items
+    if entry.of in FLOATS and isinstance(value, list):
+        value = [_number_or_text(entry.of, each) for each in value]
+    return {"type": "array", "of": entry.of, "value": value}
+
+
+def _number_or_text(kind: str | None, value: Any) -> Any:
+    if kind in FLOATS and not math.isfinite(value):
+        return str(float(value))
+    return value
+
+
+def from_json(key: str, data: Any) -> Entry:
+    """Return the entry that `to_json` described.
+
+    Raises UnrepresentableError, with the key, for anything else.
+    """
+    if not isinstance(data, Mapping) or data.get("type") not in VALUE_TYPE_NAMES:
+        raise UnrepresentableError(key, f"{data!r:.80} is no GGUF value with a type")
+    kind, value = data["type"], data.get("value")
+    if kind != "array":
+        _require(key, kind, [value])
+        return Entry(kind, _finite_or_not(kind, value))
+    of = data.get("of")
+    if of not in VALUE_TYPE_NAMES or of == "array":
+        raise UnrepresentableError(key, f"GGUF has no arrays of {of!r:.40}")
+    if isinstance(value, FileArray):
+        return Entry(kind, value, of)
+    if isinstance(value, str) or not isinstance(value, Sequence):
+        raise UnrepresentableError(key, f"{value!r:.80} is not a list")
+    _require(key, of, value)
+    return Entry(kind, [_finite_or_not(of, each) for each in value], of)
+
+
+def _finite_or_not(kind: str, value: Any) -> Any:
+    return float(value) if kind in FLOATS else value
+
+
+def _require(key: str, kind: str, values: Sequence[Any]) -> None:
+    """Raise UnrepresentableError for the first value that is of another kind."""
+    for value in values:
+        if not _fits(kind, value):
+            raise UnrepresentableError(key, f"{value!r:.80} is not of type {kind}")
+
+
+def _fits(kind: str, value: Any) -> bool:
+    if kind == "string":
+        return isinstance(value, str)
+    if kind == "bool" or isinstance(value, bool):
+        return kind == "bool" and isinstance(value, bool)
+    if kind in FLOATS:
+        return isinstance(value, int | float) or value in _NOT_FINITE
+    return isinstance(value, int) and _in_range(kind, value)
+
+
+def _in_range(kind: str, value: int) -> bool:
+    limits = np.iinfo(_dtype(kind))
+    return int(limits.min) <= value <= int(limits.max)
+
+
+def strings_of(values: Sequence[str]) -> Iterator[bytes]:
+    """Yield the UTF-8 bytes of strings, without decoding what is still in a file."""
+    if isinstance(values, FileArray):
+        return values.pieces()
+    return map(str.encode, values)
+
+

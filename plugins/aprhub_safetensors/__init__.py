@@ -1,0 +1,56 @@
+"""Hugging Face safetensors: a model folder, or one self-describing file."""
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from aprhub.api import (
+    Fault,
+    Format,
+    Layout,
+    LayoutOptions,
+    StoredModel,
+    hookimpl,
+)
+from aprhub_safetensors.recognition import has_structure
+from aprhub_safetensors.tables import encoding_for
+
+
+def _open(path: Path) -> StoredModel:
+    from aprhub_safetensors.reader import open_model
+
+    return open_model(path)
+
+
+def _lay_out(stored: StoredModel, target: Path, options: LayoutOptions) -> Layout:
+    from aprhub_safetensors.layout import lay_out
+
+    return lay_out(stored, target, options)
+
+
+def _runnable(stored: StoredModel) -> Sequence[Fault]:
+    from aprhub_safetensors.runnable import faults
+
+    return tuple(faults(stored))
+
+
+SAFETENSORS = Format(
+    name="safetensors",
+    aliases=("hf",),
+    title="Hugging Face safetensors",
+    extensions=(".safetensors",),
+    namings=("hf",),
+    stores_tied_head=False,
+    tokenizer_form="json",
+    writes_folder=True,
+    has_structure=has_structure,
+    open=_open,
+    lay_out=_lay_out,
+    encoding_for=encoding_for,
+    runnable=_runnable,
+)
+
+
+@hookimpl
+def provide_formats() -> Iterable[Format]:
+    """Return the format."""
+    return (SAFETENSORS,)

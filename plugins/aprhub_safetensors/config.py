@@ -1,0 +1,98 @@
+"""`config.json` as a configuration in canonical words."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from attrs import evolve, field, frozen
+
+from aprhub.api import Identity, KeyFate, ModelConfig
+from aprhub_safetensors import attention, rope
+from aprhub_safetensors.classes import class_of
+from aprhub_safetensors.documents import Document, shown
+from aprhub_safetensors.keys import KEYS, MAX_LAYERS
+
+WRAPPED = "text_config"
+"""Where models that see or hear keep the configuration of their text part."""
+
+GROUPS = {
+    **dict.fromkeys(rope.KEYS, "rope_theta, rope_local_theta, rope_scaling"),
+    **dict.fromkeys(attention.KEYS, "sliding_window, layer_kinds"),
+    "architectures": "identity.hf_class",
+    "model_type": "identity.hf_model_type",
+}
+"""Keys that say something together with others."""
+
+
+@frozen
+class ReadConfig:
+    """A configuration and what became of every key."""
+
+    config: ModelConfig
+    fates: tuple[KeyFate, ...] = field(default=(), repr=False)
+    notes: tuple[str, ...] = ()
+
+
+def read_config(document: Document) -> ReadConfig:
+    """Return what a `config.json` says, defaults of its class not filled in.
+
+    Raises CorruptFileError, naming the key, when a value is of the wrong kind or two
+    keys contradict each other.
+    """
+    scope = scope_of(document)
+    identity = _identity(document)
+    said = {key: key.read(scope) for key in KEYS}
+    values = {key.field: value for key, (_, value) in said.items()}
+    layers = scope.whole("num_hidden_layers", MAX_LAYERS)
+    ways = class_of(identity.hf_model_type)
+    config = ModelConfig(
+        identity=identity,
+        **values,
+        **attention.read_attention(scope, ways, layers),
+        **rope.read_rope(scope),
+    )
+    used = {name: key.field for key, (name, value) in said.items() if value is not None}
+    return ReadConfig(config, _fates(scope, used), _notes(document))
+
+
+def scope_of(document: Document) -> Document:
+    """Return the object that has the sizes of the text model."""
+    section = document.section(WRAPPED)
+    return evolve(section, values={**document.values, **section.values}) if section else document
+
+
+def _identity(document: Document) -> Identity:
+    classes = document.texts("architectures")
+    if classes == ():
+        raise document.fault("architectures", "the name of a class, or no such key")
+    return Identity(
+        hf_class=classes[0] if classes else None,
+        hf_model_type=document.text("model_type"),
+        hints=(document.text("_name_or_path") or "",),
+    )
+
+
+def _fates(scope: Document, used: Mapping[str, str]) -> tuple[KeyFate, ...]:
+    return tuple(_fate(key, used) for key in scope.values)
+
+
+def _fate(key: str, used: Mapping[str, str]) -> KeyFate:
+    name = f"config.json/{key}"
+    if key in GROUPS:
+        return KeyFate(name, "transformed", GROUPS[key])
+    if key in used:
+        kept = used[key] == key
+        return KeyFate(name, "kept" if kept else "renamed", used[key])
+    return KeyFate(name, "carried", "the text of config.json")
+
+
+def _notes(document: Document) -> tuple[str, ...]:
+    notes = []
+    if "auto_map" in document:
+        notes.append("config.json: auto_map names code of the model; it is never run")
+    quantised: Any = document.values.get("quantization_config")
+    if quantised is not None:
+        notes.append(
+            f"config.json: quantization_config {shown(quantised)}: scales are tensors"
+            " of their own and are not applied"
+        )
+    return tuple(notes)

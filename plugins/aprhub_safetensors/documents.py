@@ -1,0 +1,171 @@
+"""JSON objects from files that nobody vouches for: strict, with typed access."""
+
+import json
+import math
+import reprlib
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Self
+
+from attrs import field, frozen
+
+from aprhub.api import CorruptFileError
+
+MAX_WHOLE = (1 << 53) - 1
+"""The largest whole number that every JSON reader understands."""
+
+
+def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in found:
+            raise ValueError(f"the key {shown(key)} is there twice")
+        found[key] = value
+    return found
+
+
+_DECODER = json.JSONDecoder(object_pairs_hook=_without_duplicates)
+
+
+def decoded(text: str) -> Any:
+    """Return the value of a JSON text; raises ValueError when it has none.
+
+    Duplicate keys and nesting beyond the interpreter's limit are refused. `NaN` and
+    `Infinity` are read as floats, since real configurations have them.
+    """
+    try:
+        return _DECODER.decode(text)
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+
+
+def shown(value: object) -> str:
+    """Return a value as text that fits into a message."""
+    return _BRIEF.repr(value)
+
+
+_BRIEF = reprlib.Repr()
+_BRIEF.maxstring = _BRIEF.maxother = 120
+
+
+@frozen
+class Document:
+    """A JSON object of a file; `prefix` is where in the file it stands.
+
+    The methods return the value of a key, None where it is absent or null, and raise
+    CorruptFileError where it is of another kind.
+    """
+
+    path: Path
+    values: Mapping[str, Any] = field(repr=False)
+    prefix: str = ""
+
+    @classmethod
+    def parse(cls, path: Path, text: str, prefix: str = "") -> Self:
+        """Return the object that a text holds."""
+        try:
+            values = decoded(text)
+        except json.JSONDecodeError as error:
+            offset = len(text[: error.pos].encode("utf-8", "replace"))
+            what = f"not JSON: {error.msg}"
+            raise CorruptFileError(path, what, where=prefix, offset=offset) from error
+        except ValueError as error:
+            raise CorruptFileError(path, f"not JSON: {error}", where=prefix) from error
+        if not isinstance(values, dict):
+            what = f"found {shown(values)}, expected a JSON object"
+            raise CorruptFileError(path, what, where=prefix)
+        return cls(path, values, prefix)
+
+    def __contains__(self, key: str) -> bool:
+        """Return whether the key is there, null or not."""
+        return key in self.values
+
+    def fault(self, key: str, expected: str) -> CorruptFileError:
+        """Return the error for a value that is not what it should be."""
+        what = f"found {shown(self.values.get(key))}, expected {expected}"
+        return CorruptFileError(self.path, what, where=self.prefix + key)
+
+    def whole(self, key: str, limit: int = MAX_WHOLE) -> int | None:
+        """Return a whole number from 0 to `limit`."""
+        value = self.values.get(key)
+        if value is None:
+            return None
+        if type(value) is not int or not 0 <= value <= limit:
+            raise self.fault(key, f"a whole number from 0 to {limit}")
+        return value
+
+    def number(self, key: str) -> float | None:
+        """Return a finite number."""
+        value = self.values.get(key)
+        if value is None:
+            return None
+        if not _is_finite(value):
+            raise self.fault(key, "a number")
+        return float(value)
+
+    def flag(self, key: str) -> bool | None:
+        """Return true or false."""
+        value = self.values.get(key)
+        if value is not None and not isinstance(value, bool):
+            raise self.fault(key, "true or false")
+        return value
+
+    def text(self, key: str) -> str | None:
+        """Return a string."""
+        value = self.values.get(key)
+        if value is not None and not isinstance(value, str):
+            raise self.fault(key, "a string")
+        return value
+
+    def texts(self, key: str) -> tuple[str, ...] | None:
+        """Return a list of strings."""
+        value = self.values.get(key)
+        if value is None:
+            return None
+        if not isinstance(value, list) or not all(isinstance(x, str) for x in value):
+            raise self.fault(key, "a list of strings")
+        return tuple(value)
+
+    def numbers(self, key: str) -> tuple[float, ...] | None:
+        """Return a list of finite numbers."""
+        value = self.values.get(key)
+        if value is None:
+            return None
+        if not isinstance(value, list) or not all(map(_is_finite, value)):
+            raise self.fault(key, "a list of numbers")
+        return tuple(map(float, value))
+
+    def section(self, key: str) -> "Document | None":
+        """Return an object inside this one."""
+        value = self.values.get(key)
+        if value is None:
+            return None
+        if not isinstance(value, dict):
+            raise self.fault(key, "an object")
+        return Document(self.path, value, f"{self.prefix}{key}.")
+
+    def sections(self, key: str) -> "Iterator[Document]":
+        """Yield the objects of a list; none where the key is absent."""
+        value = self.values.get(key) or ()
+        if not isinstance(value, Sequence) or isinstance(value, str):
+            raise self.fault(key, "a list of objects")
+        for place, each in enumerate(value):
+            if not isinstance(each, dict):
+                raise self.fault(key, "a list of objects")
+            yield Document(self.path, each, f"{self.prefix}{key}.{place}.")
+
+    def mapping(self, key: str) -> dict[str, str]:
+        """Return an object whose values are all strings; empty where absent."""
+        section = self.section(key)
+        if section is None:
+            return {}
+        for each in section.values:
+            if section.text(each) is None:
+                raise section.fault(each, "a string")
+        return dict(section.values)
+
+
+def _is_finite(value: object) -> bool:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    return abs(value) <= MAX_WHOLE if isinstance(value, int) else math.isfinite(value)

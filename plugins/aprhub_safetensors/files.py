@@ -1,0 +1,46 @@
+"""Opening and reading files of a stated kind and a bounded size."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+from aprhub.api import (
+    CorruptFileError,
+    EnvironmentFailureError,
+    MissingFileError,
+    UnsupportedFileError,
+)
+from aprhub_safetensors.recognition import refuse_impostor
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[BinaryIO]:
+    """Open a regular file for reading.
+
+    Raises MissingFileError when it is not one, without opening it, since opening a
+    pipe waits for a writer; EnvironmentFailureError when the system refuses.
+    """
+    try:
+        if not path.is_file():
+            raise MissingFileError(path, "not there, or not a regular file")
+        with path.open("rb") as file:
+            yield file
+    except OSError as error:
+        raise EnvironmentFailureError(f"{path}: {error.strerror}") from error
+
+
+def read_text(path: Path, limit: int) -> str:
+    """Return the text of a UTF-8 file of at most `limit` bytes."""
+    with opened(path) as file:
+        size = os.fstat(file.fileno()).st_size
+        if size > limit:
+            what = f"has {size} bytes; more than {limit} are not read"
+            raise UnsupportedFileError(path, what)
+        data = file.read()
+    refuse_impostor(path, data[:4096])
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise CorruptFileError(path, "not UTF-8", offset=error.start) from error

@@ -1,0 +1,123 @@
+"""Rotary position embeddings as `config.json` spells them.
+
+Up to version 4 of transformers: `rope_theta`, `rope_scaling` and, for sliding layers,
+`rope_local_base_freq`. From version 5: `rope_parameters`, for each kind of layer where
+the kinds differ. Both are read; the first is written, which all versions read.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+from attrs import asdict, evolve
+
+from aprhub.api import ModelConfig, RopeScaling, UnsupportedFileError
+from aprhub_safetensors.documents import Document
+
+KEYS: Final = ("rope_theta", "rope_local_base_freq", "rope_scaling", "rope_parameters")
+FIELDS: Final = ("rope_theta", "rope_local_theta", "rope_scaling")
+
+KINDS: Final[Mapping[str, str]] = {"su": "longrope"}
+"""Older names of kinds of scaling."""
+
+UNSCALED: Final = (None, "default", "mrope")
+
+FACTORS: Final = "factors"
+"""The kind that is nothing but a list of frequency factors.
+
+transformers has no such kind; it is `longrope` with one list for any length.
+"""
+
+
+def read_rope(document: Document) -> dict[str, Any]:
+    """Return the fields of a configuration that speak of rotary embeddings."""
+    parameters = document.section("rope_parameters")
+    layers = _by_layer(parameters)
+    everywhere = layers.get("full_attention", parameters)
+    sliding = layers.get("sliding_attention")
+    return {
+        "rope_theta": _agreed(document, "rope_theta", everywhere),
+        "rope_local_theta": _agreed(document, "rope_local_base_freq", sliding),
+        "rope_scaling": _scaling(document, everywhere, sliding),
+    }
+
+
+def _by_layer(parameters: Document | None) -> dict[str, Document]:
+    kinds = ("full_attention", "sliding_attention")
+    found = {kind: parameters.section(kind) for kind in kinds} if parameters else {}
+    return {kind: section for kind, section in found.items() if section}
+
+
+def _agreed(document: Document, key: str, section: Document | None) -> float | None:
+    """Return a base frequency that may be said in two places.
+
+    Raises CorruptFileError when the two contradict each other.
+    """
+    outside = document.number(key)
+    inside = section.number("rope_theta") if section else None
+    if None not in (outside, inside) and outside != inside:
+        raise document.fault(key, f"{inside}, as in rope_parameters")
+    return outside if inside is None else inside
+
+
+def _scaling(
+    document: Document, everywhere: Document | None, sliding: Document | None
+) -> RopeScaling | None:
+    if sliding and _kind(sliding) not in UNSCALED:
+        what = f"{sliding.prefix}rope_type: scaling of sliding layers is not supported"
+        raise UnsupportedFileError(document.path, what)
+    section = document.section("rope_scaling") or everywhere
+    if section is None or _kind(section) in UNSCALED:
+        return None
+    return _as_factors(_described(document, section))
+
+
+def _kind(section: Document) -> str | None:
+    kind = section.text("rope_type") or section.text("type")
+    return KINDS.get(kind, kind) if kind else None
+
+
+def _described(document: Document, section: Document) -> RopeScaling:
+    original = "original_max_position_embeddings"
+    numbers = ("factor", "low_freq_factor", "high_freq_factor", "attention_factor")
+    return RopeScaling(
+        _kind(section) or "",
+        original_max_position_embeddings=section.whole(original)
+        or document.whole(original),
+        short_factor=section.numbers("short_factor"),
+        long_factor=section.numbers("long_factor"),
+        **{name: section.number(name) for name in (*numbers, "beta_fast", "beta_slow")},
+    )
+
+
+def _as_factors(scaling: RopeScaling) -> RopeScaling:
+    alike = scaling.long_factor and scaling.short_factor == scaling.long_factor
+    if scaling.kind == "longrope" and alike and scaling.attention_factor == 1:
+        return RopeScaling(
+            FACTORS,
+            short_factor=scaling.short_factor,
+            long_factor=scaling.long_factor,
+        )
+    return scaling
+
+
+def spelled_rope(config: ModelConfig) -> Iterator[tuple[str, Any]]:
+    """Yield the keys that say what the fields of a configuration say."""
+    if config.rope_theta is not None:
+        yield "rope_theta", float(config.rope_theta)
+    if config.rope_local_theta is not None:
+        yield "rope_local_base_freq", float(config.rope_local_theta)
+    if config.rope_scaling is not None:
+        yield "rope_scaling", _section(config.rope_scaling, config)
+
+
+def _section(scaling: RopeScaling, config: ModelConfig) -> dict[str, Any]:
+    if scaling.kind == FACTORS:
+        scaling = evolve(
+            scaling,
+            kind="longrope",
+            attention_factor=1.0,
+            original_max_position_embeddings=config.max_position_embeddings,
+        )
+    values = asdict(scaling, filter=lambda _, value: value is not None)
+    kind = values.pop("kind")
+    return {"rope_type": kind, **values}

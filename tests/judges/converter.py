@@ -1,0 +1,44 @@
+"""llama.cpp's own converter from HF folders to GGUF, the reference for the writer."""
+
+import hashlib
+import os
+import subprocess
+import sys
+from functools import partial
+from pathlib import Path
+from typing import Literal
+
+from tests.judges import assets, cache
+from tests.judges.errors import JudgeError
+
+OutType = Literal["f32", "f16", "bf16", "q8_0", "auto"]
+
+
+def converted(folder: Path, outtype: OutType = "f32") -> Path:
+    """Return the GGUF file of a folder that never changes, converted once."""
+    key = hashlib.sha256(f"{folder.resolve()} {outtype}".encode()).hexdigest()[:12]
+    name = f"gguf-{folder.name}-{outtype}-{key}"
+    made = cache.made(name, partial(_convert_into, folder, outtype))
+    return made / "model.gguf"
+
+
+def convert(folder: Path, target: Path, outtype: OutType = "f32") -> None:
+    """Run `convert_hf_to_gguf.py`; raises JudgeError with its words when it fails."""
+    tools = assets.llama_cpp()
+    command = (
+        sys.executable,
+        str(tools / "convert_hf_to_gguf.py"),
+        str(folder),
+        f"--outfile={target}",
+        f"--outtype={outtype}",
+    )
+    offline = {**os.environ, "HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1"}
+    result = subprocess.run(
+        command, capture_output=True, text=True, env=offline, check=False
+    )
+    if result.returncode:
+        raise JudgeError(f"convert_hf_to_gguf.py {folder} failed:\n{result.stderr}")
+
+
+def _convert_into(folder: Path, outtype: OutType, made: Path) -> None:
+    convert(folder, made / "model.gguf", outtype)
