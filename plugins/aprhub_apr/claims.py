@@ -34,11 +34,11 @@ def _is_integer(value: Any) -> bool:
 
 
 def _is_number(value: Any) -> bool:
-    return type(value) in (int, float) and abs(value) <= _F32_MAX
+    return type(value) in {int, float} and abs(value) <= _F32_MAX
 
 
 def _is_wide_number(value: Any) -> bool:
-    return type(value) is float and math.isfinite(value) or _is_number(value)
+    return _is_number(value) or (type(value) is float and math.isfinite(value))
 
 
 def listed(title: str, *types: type) -> Kind:
@@ -58,19 +58,21 @@ def mapped(kind: Kind) -> Kind:
     )
 
 
-def shaped(fields: Mapping[str, Kind], *, required: Iterable[str] = ()) -> Kind:
-    """Return the kind of objects with given keys; others are not looked at."""
-    names = ", ".join(fields)
+def shaped(
+    fields: Mapping[str, Kind], *, required: Iterable[str] = (), closed: bool = False
+) -> Kind:
+    """Return the kind of objects with given keys, and no others if `closed`."""
     needed = frozenset(required)
 
     def accepts(value: Any) -> bool:
         return (
             type(value) is dict
             and needed <= value.keys()
+            and (not closed or value.keys() <= fields.keys())
             and all(fields[key].accepts(value[key]) for key in fields.keys() & value)
         )
 
-    return Kind(f"an object of {names}", accepts)
+    return Kind(f"an object of {', '.join(fields)}", accepts)
 
 
 NULL: Final = Kind("null", lambda value: value is None)
@@ -102,23 +104,26 @@ class Claims:
     def take(self, key: str, kind: Kind, into: str, also: Iterable[str] = ()) -> Any:
         """Return the value of a key, or of one of its other spellings, or None.
 
-        Raises CorruptFileError for a value of another kind, and when two spellings
-        have two values.
+        `into` is its place in the canonical model. Raises CorruptFileError for a value
+        of another kind, and when two spellings have two values.
         """
-        spellings = [name for name in (key, *also) if name in self.keys]
-        found = {name: self._taken(name, kind, into) for name in spellings}
-        said = {name: value for name, value in found.items() if value is not None}
-        if len(found) > 1:
-            self._check_agreement(said)
-            self.notes.append(f"{' and '.join(found)} are two spellings of one key")
-        return next(iter(said.values()), None)
+        said = {}
+        for name in self.present((key, *also)):
+            said[name] = self.checked(name, kind)
+            same = name == into.rpartition(".")[2]
+            self.settle(name, "kept" if same else "renamed", into)
+        return self._agreed(said)
 
-    def drop(self, key: str, kind: Kind, why: str) -> Any:
-        """Return the value of a key that is checked and then left behind, or None."""
-        if key not in self.keys:
-            return None
-        value = self._checked(key, kind)
-        self.settle(key, "dropped", why=why)
+    def present(self, spellings: Iterable[str]) -> list[str]:
+        """Return the spellings under which there is something."""
+        return [name for name in spellings if name in self.keys]
+
+    def checked(self, key: str, kind: Kind) -> Any:
+        """Return and remove the value of a key, which has to be of a kind or null."""
+        value = self.keys.pop(key)
+        allowed = kind if key in NEVER_NULL else kind | NULL
+        if not allowed.accepts(value):
+            raise self.error(key, f"{brief(value)}, expected {kind.title}")
         return value
 
     def error(self, key: str, what: str) -> CorruptFileError:
@@ -131,21 +136,11 @@ class Claims:
         """Note what became of a key."""
         self.fates.append(KeyFate(key, fate, into, why))
 
-    def _taken(self, key: str, kind: Kind, into: str) -> Any:
-        value = self._checked(key, kind)
-        same = key == into.rpartition(".")[2]
-        self.settle(key, "kept" if same else "renamed", into)
-        return value
-
-    def _checked(self, key: str, kind: Kind) -> Any:
-        value = self.keys.pop(key)
-        allowed = kind if key in NEVER_NULL else kind | NULL
-        if not allowed.accepts(value):
-            raise self.error(key, f"{brief(value)}, expected {kind.title}")
-        return value
-
-    def _check_agreement(self, said: Mapping[str, Any]) -> None:
-        (first, value), *others = [*said.items()] or [("", None)]
+    def _agreed(self, said: Mapping[str, Any]) -> Any:
+        values = [item for item in said.items() if item[1] is not None]
+        if not values:
+            return None
+        (first, value), *others = values
         for name, other in others:
             if other != value:
                 raise self.error(
@@ -153,3 +148,4 @@ class Claims:
                     f"{brief(value)}, but {name!r}, another spelling of it, is"
                     f" {brief(other)}; remove the wrong one",
                 )
+        return value

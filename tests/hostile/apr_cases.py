@@ -94,7 +94,9 @@ def _sections() -> Iterator[Case]:
             yield broken(f"{field} {value}", BASE.with_lies(**{field: value}))
     wrapping = BASE.with_lies(metadata_offset=2**64 - 64, metadata_size=128)
     yield broken("a metadata extent that wraps", wrapping)
-    yield broken("an index inside the metadata", BASE.with_lies(tensor_index_offset=128))
+    yield broken(
+        "an index inside the metadata", BASE.with_lies(tensor_index_offset=128)
+    )
     index = HEADER + aligned(size)
     yield broken("data inside the index", BASE.with_lies(data_offset=index + 64))
     nudged = BASE.with_lies(data_offset=index + _index_size() + 1)
@@ -121,12 +123,12 @@ def _entries() -> Iterator[Case]:
     shapes: Mapping[str, tuple[int, ...]] = {
         "a product that wraps to 0": (2**32, 2**32),
         "a product that wraps to 32": (2**59 + 1, 32),
-        "a product × type size that wraps to 128": (2**62 + 32,),
+        "a product times type size that wraps to 128": (2**62 + 32,),
         "a dimension 0": (0,),
         "a dimension 2^64-1": (2**64 - 1,),
         "a product over 2^48": (2**25, 2**24),
         "nine dimensions": (32, *([1] * 8)),
-        "a product × type size other than its size": (33,),
+        "a product times type size other than its size": (33,),
     }
     for name, dims in shapes.items():
         yield broken(f"an entry with {name}", BASE.with_entry(LAST, dims=dims))

@@ -109,7 +109,7 @@ class AprFile:
         """Return the file with other values in its header."""
         return evolve(self, lies={**self.lies, **lies})
 
-    def with_entry(self, name: str, /, **changes: object) -> Self:
+    def with_entry(self, name: str, /, **changes: Any) -> Self:
         """Return the file with one row of the index changed."""
         entries = (
             evolve(entry, **changes) if entry.name == name.encode() else entry

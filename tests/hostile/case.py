@@ -89,4 +89,3 @@ def odd(name: str, file: Writable, why: str) -> Case:
 def legal(name: str, file: Writable, why: str) -> Case:
     """Return a case that looks wrong and is not."""
     return Case(name, file.write, Expected.ACCEPTED, Expected.ACCEPTED, why=why)
-

@@ -137,7 +137,8 @@ def _indexes() -> Iterator[Case]:
     }
     for name, data in texts.items():
         yield broken(f"an index that is {name}", SHARDED.with_file(INDEX, data))
-    for value in (7, None, ["model.safetensors"], {}, True):
+    values: tuple[Any, ...] = (7, None, ["model.safetensors"], {}, True)
+    for value in values:
         file = _mapped(**{NORM: value})
         yield broken(f"weight_map has {value!r} for a file", file)
     yield broken("a tensor that is in no shard", _mapped(ghost=SHARDS[0]), "ghost")
@@ -158,7 +159,8 @@ def _indexes() -> Iterator[Case]:
 
 def _totals() -> Iterator[Case]:
     why = "loaders do not read it, and repositories with a wrong one exist"
-    for total in (0, 1, -1, 2**70, 1.5, "many", None, []):
+    totals: tuple[Any, ...] = (0, 1, -1, 2**70, 1.5, "many", None, [])
+    for total in totals:
         file = SHARDED.with_keys(INDEX, metadata={"total_size": total})
         yield odd(f"total_size {total!r}", file, why)
     none = SHARDED.without_key(INDEX, "metadata")

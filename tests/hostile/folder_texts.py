@@ -86,7 +86,8 @@ def _architectures() -> Iterator[Case]:
     unknown = BASE.with_keys(CONFIG, architectures=["QuuxForCausalLM"])
     both = unknown.with_keys(CONFIG, model_type="quux")
     yield unsound("an unknown architecture and model_type", both)
-    for value in (7, ["llama"], None, {}):
+    kinds: tuple[Any, ...] = (7, ["llama"], None, {})
+    for value in kinds:
         folder = BASE.with_keys(CONFIG, model_type=value)
         yield odd(f"model_type is {value!r}", folder, "the class still says it")
     climbing = BASE.with_keys(CONFIG, model_type="../../llama", architectures=[])
@@ -108,9 +109,7 @@ def _sizes() -> Iterator[Case]:
     }
     for key, values in wrong.items():
         for value in values:
-            yield unsound(
-                f"{key} is {value!r}", BASE.with_keys(CONFIG, **{key: value})
-            )
+            yield unsound(f"{key} is {value!r}", BASE.with_keys(CONFIG, **{key: value}))
     for key in ("rms_norm_eps", "rope_theta"):
         for value in (float("nan"), float("inf"), float("-inf")):
             folder = BASE.with_keys(CONFIG, **{key: value})
@@ -133,7 +132,8 @@ def _ties() -> Iterator[Case]:
     yield Case(name, tied.write, either, reported, "tie")
     headless = BASE.with_file(WEIGHTS, _without_head())
     yield unsound("not tied, and no head", headless, HEAD)
-    for value in ("true", 1, [], "maybe"):
+    flags: tuple[Any, ...] = ("true", 1, [], "maybe")
+    for value in flags:
         folder = BASE.with_keys(CONFIG, tie_word_embeddings=value)
         yield unsound(f"tie_word_embeddings is {value!r}", folder)
     legal_tie = headless.with_keys(CONFIG, tie_word_embeddings=True)
@@ -211,7 +211,8 @@ def _other_texts() -> Iterator[Case]:
     hostile = BASE.with_keys(config, chat_template=template)
     why = "templates are text and are never rendered"
     yield legal("a hostile chat template", hostile, why)
-    for value in (7, {"a": "b"}, [7]):
+    templates: tuple[Any, ...] = (7, {"a": "b"}, [7])
+    for value in templates:
         folder = BASE.with_keys(config, chat_template=value)
         yield odd(f"chat_template is {value!r}", folder, "it is not needed")
     for name in (config, "generation_config.json"):

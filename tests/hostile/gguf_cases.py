@@ -184,8 +184,8 @@ def _dimensions() -> Iterator[Case]:
         "a product that wraps to 0": (2**32, 2**32),
         "a product that wraps to 32": (2**59 + 1, 32),
         "a product that passes 2^63": (2**32, 2**31),
-        "a product × type size that wraps": (2**62,),
-        "a product × type size that wraps to 128": (2**62 + 32,),
+        "a product times type size that wraps": (2**62,),
+        "a product times type size that wraps to 128": (2**62 + 32,),
         "a product of four that wraps": (2**16, 2**16, 2**16, 2**16),
         "a tensor larger than the file": (2**40,),
     }

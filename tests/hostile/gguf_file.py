@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from functools import cache
 from math import prod
 from pathlib import Path
-from typing import Final, Self
+from typing import Any, Final, Self
 
 from attrs import evolve, frozen
 
@@ -53,7 +53,9 @@ class Writer:
         data = text.encode() if isinstance(text, str) else text
         return self.u64(len(data)) + data
 
-    def array(self, kind: int, items: Sequence[bytes], count: int | None = None) -> bytes:
+    def array(
+        self, kind: int, items: Sequence[bytes], count: int | None = None
+    ) -> bytes:
         """Return an array of packed items; `count` claims another number."""
         claimed = len(items) if count is None else count
         return self.u32(kind) + self.u64(claimed) + b"".join(items)
@@ -134,8 +136,10 @@ class GgufFile:
             ("tensor_count", self.writer.u64(n_tensors)),
             ("kv_count", self.writer.u64(n_kv)),
         ]
-        for row in (*self.pairs, *self.infos):
-            head += row.fields(self.writer)
+        for pair in self.pairs:
+            head += pair.fields(self.writer)
+        for info in self.infos:
+            head += info.fields(self.writer)
         padding = bytes(-len(joined(head)) % self.alignment)
         return [*head, ("padding", padding), ("data", self.data), ("tail", self.tail)]
 
@@ -167,7 +171,7 @@ class GgufFile:
         """Return the file with pairs added, whether their keys are there or not."""
         return evolve(self, pairs=(*self.pairs, *pairs))
 
-    def with_info(self, name: str, /, **changes: object) -> Self:
+    def with_info(self, name: str, /, **changes: Any) -> Self:
         """Return the file with one row of the tensor table changed."""
         infos = (
             evolve(info, **changes) if info.name == name.encode() else info

@@ -133,9 +133,7 @@ def _tokens() -> Iterator[Case]:
     yield unsound("tokens: a duplicate", _strings(TOKENS, [*tokens[:-1], tokens[5]]))
     numbers = W.array(U32, [W.u32(1)] * VOCAB)
     yield unsound("tokens: numbers", BASE.with_pair(TOKENS, ARRAY, numbers))
-    yield unsound(
-        "tokens: one string", BASE.with_pair(TOKENS, STRING, W.string("abc"))
-    )
+    yield unsound("tokens: one string", BASE.with_pair(TOKENS, STRING, W.string("abc")))
     for count in (VOCAB - 1, VOCAB + 1):
         kinds = W.array(I32, [W.i32(1)] * count)
         file = BASE.with_pair("tokenizer.ggml.token_type", ARRAY, kinds)

@@ -269,7 +269,9 @@ def _names() -> Iterator[Case]:
         "a lone surrogate": "\ud800",
     }
     for name, text in texts.items():
-        table = {text if key == NORM else key: value for key, value in BASE.table.items()}
+        table = {
+            text if key == NORM else key: value for key, value in BASE.table.items()
+        }
         file = Inside(evolve(BASE, table=table))
         either, refused = Expected.EITHER, Expected.REFUSED
         yield Case(f"a tensor name {name}", file.write, either, refused)

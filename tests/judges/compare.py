@@ -9,17 +9,15 @@ Array = NDArray[np.float32]
 
 @frozen
 class Agreement:
-    """The distance between the logits of two runtimes, both (tokens, vocabulary).
+    """The distance between the logits of two runtimes.
 
     `difference` is the largest absolute difference relative to the spread of the
-    second runtime's logits, `same_choices` the share of positions where both
-    prefer the same token, `divergences` the Kullback-Leibler divergence of the
-    first from the second at each position, in nats.
+    expected logits, `same_choices` the share of positions where both prefer the
+    same token.
     """
 
     difference: float
     same_choices: float
-    divergences: NDArray[np.float64]
 
     def within(self, tolerance: float) -> bool:
         """Whether the logits are that close and every choice is the same."""
@@ -27,24 +25,33 @@ class Agreement:
 
 
 def agreement(found: Array, expected: Array) -> Agreement:
-    """Compare the logits over the vocabulary of `expected`.
+    """Compare logits, both (tokens, vocabulary).
 
-    Columns that `found` has beyond it are padding and left out.
+    Columns that `found` has beyond those expected are padding and left out.
     """
     found = found[:, : expected.shape[1]]
     spread = float(expected.max() - expected.min())
     return Agreement(
         difference=float(np.abs(found - expected).max()) / spread,
         same_choices=float(np.mean(found.argmax(-1) == expected.argmax(-1))),
-        divergences=_divergences(_log_softmax(expected), _log_softmax(found)),
     )
 
 
-def _divergences(
-    p: NDArray[np.float64], q: NDArray[np.float64]
-) -> NDArray[np.float64]:
-    divergences: NDArray[np.float64] = (np.exp(p) * (p - q)).sum(-1)
-    return divergences
+def divergences(found: Array, expected: Array) -> NDArray[np.float64]:
+    """Return the Kullback-Leibler divergence from `expected` at each position.
+
+    In nats; both arguments are logits, (tokens, vocabulary).
+    """
+    p = _log_softmax(expected)
+    q = _log_softmax(found[:, : expected.shape[1]])
+    result: NDArray[np.float64] = (np.exp(p) * (p - q)).sum(-1)
+    return result
+
+
+def top_probabilities(logits: Array) -> NDArray[np.float64]:
+    """Return the probability of the preferred token at each position."""
+    top: NDArray[np.float64] = np.exp(_log_softmax(logits).max(-1))
+    return top
 
 
 def _log_softmax(logits: Array) -> NDArray[np.float64]:

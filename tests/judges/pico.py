@@ -149,10 +149,11 @@ _FAMILIES: Final[Mapping[str, Family]] = {
             "attention_bias": True,
             "bos_token_id": 1,
             "eos_token_id": 2,
-            "vocab_size": 32000,
+            "vocab_size": spm.SIZE,
         },
-        "llama2",
+        "trained",
         _SPM_GENERATION,
+        head=1.5,
     ),
     "mistral": Family(
         {
@@ -166,11 +167,10 @@ _FAMILIES: Final[Mapping[str, Family]] = {
             "rms_norm_eps": 1e-05,
             "rope_theta": 10000.0,
             "sliding_window": 4096,
-            "vocab_size": spm.SIZE,
+            "vocab_size": 32000,
         },
-        "trained",
+        "mistral",
         _SPM_GENERATION,
-        head=1.5,
     ),
     "qwen2": Family(
         {

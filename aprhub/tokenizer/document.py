@@ -1,0 +1,126 @@
+"""A `tokenizer.json`, parsed and checked as far as everybody needs it."""
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any, Final, NoReturn
+
+from attrs import frozen
+
+from aprhub.errors import CorruptFileError
+
+FILE: Final = "tokenizer.json"
+
+_PARTS: Final = {
+    "normalizer": "normalizers",
+    "pre_tokenizer": "pretokenizers",
+    "post_processor": "processors",
+    "decoder": "decoders",
+}
+"""The parts of the program, with the key under which a sequence lists its steps."""
+
+_VOCAB: Final = re.compile(r'"vocab"\s*:')
+_BEFORE_VOCAB: Final = frozenset({"added_tokens", "model", *_PARTS})
+
+
+@frozen
+class AddedToken:
+    """A token that is matched whole in the text, before the model sees it."""
+
+    id: int
+    content: str
+    special: bool
+
+    @classmethod
+    def of(cls, entry: Any, where: str) -> "AddedToken":
+        """Read one entry of `added_tokens`."""
+        fields = checked_object(entry, where)
+        number, content = fields.get("id"), fields.get("content")
+        if type(number) is not int or number < 0:
+            refuse(f"{where}.id", f"{number!r:.80} found, a token id expected")
+        if not isinstance(content, str) or not content:
+            refuse(f"{where}.content", f"{content!r:.80} found, a text expected")
+        return cls(number, content, fields.get("special") is True)
+
+
+@frozen
+class Document:
+    """The members of a `tokenizer.json`; `added` are its added tokens."""
+
+    root: Mapping[str, Any]
+    model: Mapping[str, Any]
+    added: tuple[AddedToken, ...]
+
+    def steps(self, part: str) -> tuple[Mapping[str, Any], ...]:
+        """Return the steps of a part in order, nested sequences laid flat."""
+        return tuple(_steps(self.root.get(part), part))
+
+
+def parsed(text: str) -> Document:
+    """Parse a whole `tokenizer.json`.
+
+    Raises CorruptFileError where it is not JSON or not made like a tokenizer; the
+    vocabulary and the merges are left for their readers to check.
+    """
+    root = checked_object(_loaded(text), "")
+    added = root.get("added_tokens")
+    if not isinstance(added, list | None):
+        refuse("added_tokens", f"{added!r:.80} found, a list expected")
+    return Document(
+        root,
+        checked_object(root.get("model"), "model"),
+        tuple(
+            AddedToken.of(entry, f"added_tokens[{place}]")
+            for place, entry in enumerate(added or ())
+        ),
+    )
+
+
+def skimmed(text: str) -> Document:
+    """Parse a `tokenizer.json` without its vocabulary, where that can be left out.
+
+    Files have the vocabulary last, and it is nearly all of them; one that has
+    something else behind it is parsed whole.
+    """
+    found = _VOCAB.search(text)
+    if found is None:
+        return parsed(text)
+    try:
+        document = parsed(text[: found.start()] + '"vocab":{}}}')
+    except CorruptFileError:
+        return parsed(text)
+    return document if document.root.keys() >= _BEFORE_VOCAB else parsed(text)
+
+
+def checked_object(value: Any, where: str) -> Mapping[str, Any]:
+    """Return a value that has to be a JSON object."""
+    if not isinstance(value, Mapping):
+        refuse(where, f"{value!r:.80} found, an object expected")
+    return value
+
+
+def refuse(where: str, what: str) -> NoReturn:
+    """Raise the error for a place in the file."""
+    raise CorruptFileError(FILE, what, where=where)
+
+
+def _loaded(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise CorruptFileError(FILE, f"this is not JSON: {error}") from error
+
+
+def _steps(value: Any, part: str) -> Iterator[Mapping[str, Any]]:
+    waiting = [] if value is None else [value]
+    while waiting:
+        step = checked_object(waiting.pop(), part)
+        if not isinstance(step.get("type"), str):
+            refuse(part, f"a step without a type: {step!r:.80}")
+        if step["type"] != "Sequence":
+            yield step
+            continue
+        inner = step.get(_PARTS[part])
+        if not isinstance(inner, list):
+            refuse(part, f"a sequence without {_PARTS[part]}: {step!r:.80}")
+        waiting.extend(reversed(inner))

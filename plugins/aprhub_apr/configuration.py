@@ -1,0 +1,225 @@
+"""Metadata keys ⇄ the configuration and the identity of a model.
+
+What APR has no key for is kept under `aprhub.config.`, by its canonical name.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+from attrs import asdict, fields
+
+from aprhub.api import Identity, ModelConfig, RopeScaling, StoredModel
+from aprhub_apr import document
+from aprhub_apr.claims import (
+    COUNT,
+    FLAG,
+    NUMBER,
+    OBJECT,
+    TEXT,
+    TEXTS,
+    WIDE_NUMBER,
+    Claims,
+    Kind,
+    listed,
+    shaped,
+)
+from aprhub_apr.tables import ALIASES
+
+OWN: Final = "aprhub.config."
+"""The prefix of the keys that hold fields without a key of APR's own."""
+
+NESTED: Final = "model_config"
+"""The key under which training checkpoints keep a configuration as JSON in a string."""
+
+_TYPED: Final[Mapping[str, tuple[str, Kind]]] = {
+    "hidden_size": ("hidden_size", COUNT),
+    "num_layers": ("num_layers", COUNT),
+    "num_heads": ("num_heads", COUNT),
+    "num_kv_heads": ("num_kv_heads", COUNT),
+    "vocab_size": ("vocab_size", COUNT),
+    "intermediate_size": ("intermediate_size", COUNT),
+    "max_position_embeddings": ("max_position_embeddings", COUNT),
+    "rope_theta": ("rope_theta", NUMBER),
+    "rms_norm_eps": ("norm_eps", NUMBER),
+    "head_dim": ("head_dim", COUNT),
+    "num_experts": ("num_experts", COUNT),
+    "num_experts_per_tok": ("num_experts_per_tok", COUNT),
+    "moe_intermediate_size": ("moe_intermediate_size", COUNT),
+}
+
+_IDENTITY: Final[Mapping[str, str]] = {
+    "architecture": "architecture",
+    "hf_architecture": "hf_class",
+    "hf_model_type": "hf_model_type",
+}
+
+_FACTORS: Final = listed("numbers", int, float)
+_SCALING_KINDS: Final[Mapping[str, Kind]] = {
+    "kind": TEXT,
+    "original_max_position_embeddings": COUNT,
+    "short_factor": _FACTORS,
+    "long_factor": _FACTORS,
+}
+_SCALING: Final = shaped(
+    {
+        each.name: _SCALING_KINDS.get(each.name, WIDE_NUMBER)
+        for each in fields(RopeScaling)
+    },
+    required=("kind",),
+    closed=True,
+)
+
+_UNTYPED: Final[Mapping[str, Kind]] = {
+    "rope_local_theta": WIDE_NUMBER,
+    "rope_scaling": _SCALING,
+    "sliding_window": COUNT,
+    "layer_kinds": TEXTS,
+    "tie_embeddings": FLAG,
+    "attention_bias": FLAG,
+    "mlp_bias": FLAG,
+    "activation": TEXT,
+    "query_scale": WIDE_NUMBER,
+    "attention_softcap": WIDE_NUMBER,
+    "final_softcap": WIDE_NUMBER,
+    "extra": OBJECT,
+}
+
+_TIED: Final = "tied_embeddings"
+_HEADS: Final = ("lm_head.weight", "output.weight")
+
+_NESTED_SPELLINGS: Final[Mapping[str, tuple[str, ...]]] = {
+    "head_dim": ("head_dim_override",),
+    "hf_model_type": ("model_type",),
+}
+"""Spellings that mean something else, or nothing, outside the nested configuration."""
+
+
+def config(claims: Claims) -> ModelConfig:
+    """Take what the metadata claim about the architecture.
+
+    Raises CorruptFileError where two places claim different values.
+    """
+    _unpack_nested(claims)
+    values = {
+        name: _claimed(claims, key, kind, f"config.{name}")
+        for key, (name, kind) in _TYPED.items()
+    }
+    numbers = {name for name, kind in _TYPED.values() if kind is NUMBER}
+    floats = {name: float(values[name]) for name in numbers if values[name] is not None}
+    return ModelConfig(
+        identity=_identity(claims), **{**values, **floats}, **_untyped(claims)
+    )
+
+
+def _unpack_nested(claims: Claims) -> None:
+    """Put the keys of a nested configuration beside the others, with a prefix."""
+    text = claims.keys.get(NESTED)
+    if not (isinstance(text, str) and text.lstrip().startswith("{")):
+        return
+    where = f"metadata key {NESTED!r}"
+    nested = document.parsed(claims.path, text, claims.offset, where)
+    claims.notes.extend(nested.notes)
+    known = {name for key in (*_TYPED, *_IDENTITY) for name in _spellings(key)}
+    for key in nested.keys.keys() & known:
+        claims.keys.setdefault(f"{NESTED}.{key}", nested.keys[key])
+
+
+def _spellings(key: str) -> tuple[str, ...]:
+    return (key, *ALIASES.get(key, ()), *_NESTED_SPELLINGS.get(key, ()))
+
+
+def _claimed(claims: Claims, key: str, kind: Kind, into: str) -> Any:
+    aliases = ALIASES.get(key, ())
+    spellings = claims.present((key, *aliases))
+    if len(spellings) > 1:
+        claims.notes.append(f"{' and '.join(spellings)} are spellings of one key")
+    nested = (f"{NESTED}.{name}" for name in _spellings(key))
+    return claims.take(key, kind, into, (*aliases, *nested))
+
+
+def _identity(claims: Claims) -> Identity:
+    return Identity(
+        **{
+            name: _claimed(claims, key, TEXT, f"config.identity.{name}")
+            for key, name in _IDENTITY.items()
+        }
+    )
+
+
+def _untyped(claims: Claims) -> dict[str, Any]:
+    values = {
+        name: claims.take(OWN + name, kind, f"config.{name}")
+        for name, kind in _UNTYPED.items()
+        if name != "tie_embeddings"
+    }
+    values["tie_embeddings"] = claims.take(
+        _TIED, FLAG, "config.tie_embeddings", (OWN + "tie_embeddings",)
+    )
+    scaling, kinds = values["rope_scaling"], values["layer_kinds"]
+    return {
+        **values,
+        "rope_scaling": None if scaling is None else _scaling(scaling),
+        "layer_kinds": None if kinds is None else tuple(kinds),
+        "extra": values["extra"] or {},
+    }
+
+
+def _scaling(values: Mapping[str, Any]) -> RopeScaling:
+    return RopeScaling(
+        **{
+            name: tuple(value) if isinstance(value, list) else value
+            for name, value in values.items()
+        }
+    )
+
+
+def config_keys(stored: StoredModel) -> dict[str, Any]:
+    """Return the configuration as metadata keys, None where nobody knows a value."""
+    typed = {key: getattr(stored.config, name) for key, (name, _) in _TYPED.items()}
+    return {**_identity_keys(stored), **typed, **dict(_own_keys(stored))}
+
+
+def _identity_keys(stored: StoredModel) -> dict[str, Any]:
+    identity, family = stored.config.identity, stored.family
+    if family is None:
+        return {key: getattr(identity, name) for key, name in _IDENTITY.items()}
+    return {
+        "architecture": family.slug,
+        "hf_architecture": identity.hf_class or next(iter(family.hf_classes), None),
+        "hf_model_type": (
+            identity.hf_model_type or next(iter(family.hf_model_types), None)
+        ),
+        "rope_type": rope_type(stored),
+    }
+
+
+def rope_type(stored: StoredModel) -> int | None:
+    """Return how rotary elements are paired in this order of rows, None if unknown.
+
+    0 pairs neighbours, 2 pairs halves of a head. Only ggml's order has neighbours.
+    """
+    if stored.family is None:
+        return None
+    neighbours = stored.naming == "ggml" and stored.family.rope_pairs == "interleaved"
+    return 0 if neighbours else 2
+
+
+def _own_keys(stored: StoredModel) -> Iterator[tuple[str, Any]]:
+    for name in _UNTYPED:
+        value = getattr(stored.config, name)
+        if name == "tie_embeddings":
+            yield _tie_key(stored), value
+        elif name == "rope_scaling":
+            yield OWN + name, value and _without_none(asdict(value))
+        else:
+            yield OWN + name, value if value != {} else None
+
+
+def _tie_key(stored: StoredModel) -> str:
+    """Return the key for the tie: only a stored copy is called tied in APR's words."""
+    copied = any(name in stored.tensors for name in _HEADS)
+    return _TIED if copied and stored.config.tie_embeddings else OWN + "tie_embeddings"
+
+
+def _without_none(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if value is not None}

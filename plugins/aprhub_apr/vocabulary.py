@@ -1,0 +1,229 @@
+"""Metadata keys ⇄ the tokenizer.
+
+A vocabulary with merges is taken as byte-level BPE by programs that run APR files, and
+one with scores as SentencePiece; so the merges of a SentencePiece vocabulary stand
+under a key of aprhub's own.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from aprhub.api import FlatVocabulary, Tokenizer, restored, skeleton
+from aprhub_apr.claims import COUNT, FLAG, TEXT, TEXTS, Claims, Kind, listed, mapped
+from aprhub_apr.document import brief
+
+PREFIX: Final = "tokenizer."
+SKELETON: Final = "aprhub.tokenizer_skeleton"
+TEMPLATES: Final = "aprhub.chat_templates"
+MERGES: Final = "aprhub.merges"
+
+_MODEL_TYPES: Final[Mapping[str, str]] = {
+    "gpt2": "BPE",
+    "llama": "unigram",
+    "t5": "Unigram",
+    "bert": "WordPiece",
+}
+"""The word of `tokenizer.model_type` for each model in the words of ggml."""
+
+_MODELS: Final = {word: model for model, word in _MODEL_TYPES.items()}
+_BYTE_TOKEN: Final = "<0x0A>"
+
+_SPECIAL: Final[Mapping[str, str]] = {
+    "bos": "bos_token_id",
+    "eos": "eos_token_id",
+    "unk": "unknown_token_id",
+    "sep": "separator_token_id",
+    "pad": "padding_token_id",
+    **{
+        name: f"{name}_token_id"
+        for name in (
+            "cls",
+            "mask",
+            "eot",
+            "eom",
+            "fim_pre",
+            "fim_suf",
+            "fim_mid",
+            "fim_pad",
+            "fim_rep",
+            "fim_sep",
+        )
+    },
+}
+
+_FLAGS: Final[Mapping[str, str]] = {
+    "add_bos": "add_bos_token",
+    "add_eos": "add_eos_token",
+    "add_sep": "add_sep_token",
+    "add_space_prefix": "add_space_prefix",
+    "clean_up_spaces": "clean_up_tokenization_spaces",
+}
+
+_SCORES: Final = listed("numbers", int, float)
+_TYPES: Final = listed("integers", int)
+_MERGES: Final = listed("strings", str, list)
+
+
+def tokenizer(claims: Claims) -> Tokenizer | None:
+    """Take the tokenizer; None where the file has nothing of one.
+
+    Raises CorruptFileError for lists of different lengths and for ids outside them.
+    """
+    flat = _flat(claims)
+    template = claims.take(
+        "chat_template", TEXT, "tokenizer.chat_template", (PREFIX + "chat_template",)
+    )
+    templates = claims.take(TEMPLATES, mapped(TEXT), "tokenizer.chat_templates")
+    flags = {
+        name: claims.take(PREFIX + key, FLAG, f"tokenizer.{name}")
+        for name, key in _FLAGS.items()
+    }
+    found = Tokenizer(
+        flat,
+        _program(claims, flat),
+        _special_ids(claims, flat),
+        chat_template=template,
+        chat_templates=templates or {},
+        **flags,
+    )
+    return None if found == Tokenizer() else found
+
+
+def _flat(claims: Claims) -> FlatVocabulary | None:
+    into = "tokenizer.flat"
+    tokens = claims.take(PREFIX + "vocabulary", TEXTS, f"{into}.tokens")
+    count = claims.take(PREFIX + "vocab_size", COUNT, f"{into}.tokens")
+    if not tokens:
+        return None
+    _check_text(claims, PREFIX + "vocabulary", tokens)
+    if count not in (None, len(tokens)):
+        claims.notes.append(
+            f"tokenizer.vocab_size is {count}, and there are {len(tokens)} tokens"
+        )
+    merges = _merges(claims)
+    return FlatVocabulary(
+        _model(claims, tokens, merges),
+        tokens,
+        claims.take(PREFIX + "pre_type", TEXT, f"{into}.pre"),
+        _parallel(claims, "scores", _SCORES, tokens),
+        _parallel(claims, "token_type", _TYPES, tokens),
+        merges,
+    )
+
+
+def _check_text(claims: Claims, key: str, texts: Sequence[str]) -> None:
+    try:
+        "".join(texts).encode()
+    except UnicodeEncodeError as error:
+        raise claims.error(key, "a string has half of a surrogate pair") from error
+
+
+def _merges(claims: Claims) -> list[str] | None:
+    key = PREFIX + "merges"
+    merges = claims.take(key, _MERGES, "tokenizer.flat.merges", (MERGES,))
+    if merges is None:
+        return None
+    if list in set(map(type, merges)):
+        claims.notes.append("tokenizer.merges are pairs; they are joined")
+        merges = [_joined(claims, key, merge) for merge in merges]
+    _check_text(claims, key, merges)
+    return list(merges)
+
+
+def _joined(claims: Claims, key: str, merge: str | list[Any]) -> str:
+    if isinstance(merge, str):
+        return merge
+    parts = [part for part in merge if isinstance(part, str) and " " not in part]
+    if len(parts) != 2 or len(merge) != 2:
+        raise claims.error(key, f"{brief(merge)}, expected two strings without spaces")
+    return " ".join(parts)
+
+
+def _model(claims: Claims, tokens: Sequence[str], merges: Sequence[str] | None) -> str:
+    """Return the model in the words of ggml, from what the file says or has."""
+    model: str | None = claims.take(PREFIX + "model", TEXT, "tokenizer.flat.model")
+    word = claims.take(PREFIX + "model_type", TEXT, "tokenizer.flat.model")
+    if model:
+        return "gpt2" if model == "bpe" else model
+    implied = _MODELS.get(word or ("BPE" if merges else "unigram"), "gpt2")
+    return "llama" if implied == "gpt2" and _BYTE_TOKEN in tokens else implied
+
+
+def _parallel(
+    claims: Claims, name: str, kind: Kind, tokens: Sequence[str]
+) -> NDArray[Any] | None:
+    """Take one value for each token as an array, if there are any."""
+    key, (wide, narrow) = PREFIX + name, _DTYPES[name]
+    values = claims.take(key, kind, f"tokenizer.flat.{name}")
+    if values is None:
+        return None
+    if len(values) != len(tokens):
+        raise claims.error(key, f"{len(values)} values for {len(tokens)} tokens")
+    try:
+        exact = np.array(values, wide)
+    except OverflowError as error:
+        raise claims.error(key, f"a value is too large: {error}") from error
+    limit = np.finfo(narrow).max if narrow is np.float32 else np.iinfo(narrow).max
+    if not (np.abs(exact) <= limit).all():
+        raise claims.error(key, f"a value is larger than {limit}")
+    return exact.astype(narrow)
+
+
+_DTYPES: Final[Mapping[str, tuple[Any, Any]]] = {
+    "scores": (np.float64, np.float32),
+    "token_type": (np.int64, np.int32),
+}
+
+
+def _special_ids(claims: Claims, flat: FlatVocabulary | None) -> dict[str, int]:
+    ids = {
+        name: claims.take(PREFIX + key, COUNT, f"tokenizer.special_ids.{name}")
+        for name, key in _SPECIAL.items()
+    }
+    for name, value in ids.items():
+        if flat and value is not None and value >= len(flat.tokens):
+            raise claims.error(
+                PREFIX + _SPECIAL[name],
+                f"{value}, but the vocabulary has {len(flat.tokens)} tokens",
+            )
+    return {name: value for name, value in ids.items() if value is not None}
+
+
+def _program(claims: Claims, flat: FlatVocabulary | None) -> str | None:
+    text = claims.take(SKELETON, TEXT, "tokenizer.json")
+    return None if text is None or flat is None else restored(text, flat)
+
+
+def tokenizer_keys(tokenizer: Tokenizer | None) -> dict[str, Any]:
+    """Return the tokenizer as metadata keys, None where there is nothing to say."""
+    if tokenizer is None:
+        return {}
+    ids, flat, program = tokenizer.special_ids, tokenizer.flat, tokenizer.json
+    return {
+        "chat_template": tokenizer.chat_template,
+        PREFIX + "chat_template": tokenizer.chat_template,
+        TEMPLATES: dict(tokenizer.chat_templates) or None,
+        **{PREFIX + key: ids.get(name) for name, key in _SPECIAL.items()},
+        **{PREFIX + key: getattr(tokenizer, name) for name, key in _FLAGS.items()},
+        **(_flat_keys(flat) if flat else {}),
+        SKELETON: skeleton(program) if program and flat else None,
+    }
+
+
+def _flat_keys(flat: FlatVocabulary) -> dict[str, Any]:
+    spoken_by_scores = flat.model != "gpt2" and flat.scores is not None
+    return {
+        PREFIX + "model": flat.model,
+        PREFIX + "model_type": _MODEL_TYPES.get(flat.model, flat.model),
+        PREFIX + "pre_type": flat.pre,
+        PREFIX + "vocabulary": list(flat.tokens),
+        PREFIX + "vocab_size": len(flat.tokens),
+        PREFIX + "scores": None if flat.scores is None else flat.scores.tolist(),
+        PREFIX + "token_type": None if flat.types is None else flat.types.tolist(),
+        (MERGES if spoken_by_scores else PREFIX + "merges"): (
+            None if flat.merges is None else list(flat.merges)
+        ),
+    }

@@ -1,0 +1,71 @@
+"""Keys `rope.scaling.*` ⇄ RopeScaling."""
+
+from collections.abc import Iterator
+from types import MappingProxyType
+from typing import Any, Final
+
+from aprhub.api import RopeScaling
+from aprhub_gguf.ledger import Ledger
+from aprhub_gguf.values import Entry
+
+_PREFIX: Final = "rope.scaling."
+
+_ORIGINAL_CONTEXT: Final = "original_context_length"
+
+# A longrope's factor is only documentation; ggml would divide positions by it.
+_FIELDS: Final = MappingProxyType(
+    {
+        "linear": {"factor": "factor"},
+        "yarn": {
+            "factor": "factor",
+            _ORIGINAL_CONTEXT: "original_max_position_embeddings",
+            "yarn_attn_factor": "attention_factor",
+            "yarn_beta_fast": "beta_fast",
+            "yarn_beta_slow": "beta_slow",
+        },
+        "longrope": {
+            _ORIGINAL_CONTEXT: "original_max_position_embeddings",
+            "attn_factor": "attention_factor",
+        },
+    }
+)
+"""For each kind of scaling: the field of each key."""
+
+
+def read_scaling(ledger: Ledger, architecture: str) -> RopeScaling | None:
+    """Read the scaling; a factor without a kind means `linear`."""
+    prefix = f"{architecture}.{_PREFIX}"
+    kind = _kind(ledger, prefix)
+    if kind is None:
+        return None
+    values: dict[str, Any] = {}
+    for suffix, field in _FIELDS[kind].items():
+        read = ledger.integer if suffix == _ORIGINAL_CONTEXT else ledger.number
+        values[field] = read(prefix + suffix, f"config.rope_scaling.{field}")
+    return RopeScaling(kind, **values)
+
+
+def _kind(ledger: Ledger, prefix: str) -> str | None:
+    key = f"{prefix}type"
+    if ledger.kind(key) is None:
+        return "linear" if ledger.kind(f"{prefix}factor") else None
+    kind = ledger.text(key, "config.rope_scaling.kind")
+    if kind in _FIELDS and (kind != "linear" or ledger.kind(f"{prefix}factor")):
+        return kind
+    if kind == "linear" or kind == "none":
+        ledger.carry(key, "no scaling")
+    else:
+        ledger.carry_noted(key, f"{kind!r:.40} is no known kind of scaling")
+    return None
+
+
+def scaling_entries(scaling: RopeScaling | None) -> Iterator[tuple[str, Entry]]:
+    """Yield the keys of a scaling, without the architecture before them."""
+    if scaling is None or scaling.kind not in _FIELDS:
+        return
+    yield f"{_PREFIX}type", Entry("string", scaling.kind)
+    for suffix, field in _FIELDS[scaling.kind].items():
+        value = getattr(scaling, field)
+        if value is not None:
+            kind = "u32" if suffix == _ORIGINAL_CONTEXT else "f32"
+            yield _PREFIX + suffix, Entry(kind, value)
