@@ -42,6 +42,7 @@ from aprhub.spec.layout import (
     sharded,
 )
 from aprhub.spec.naming import Adjustment, Naming, Rule, Spelling, Transform
+from aprhub.tokenizer import assembled, described, flattened
 
 __all__ = [
     "ENCODINGS",
@@ -91,8 +92,11 @@ __all__ = [
     "UnrepresentableError",
     "UnsupportedFileError",
     "WeightSpec",
+    "assembled",
     "combined",
     "concatenated",
+    "described",
+    "flattened",
     "hookimpl",
     "opaque",
     "padding",

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from tempfile import gettempdir
 
 from attrs import asdict, evolve, frozen
 
@@ -12,7 +13,7 @@ from aprhub.errors import Fault, UnrunnableError, UsageError
 from aprhub.export import commit, gate
 from aprhub.export.staging import Staging, refuse_existing, staged
 from aprhub.ir.model import ModelIR
-from aprhub.lift import KEEP, Lifted, LiftOptions, lifted
+from aprhub.lift import KEEP, Lifted, LiftOptions, decodable, lifted
 from aprhub.lower import Lowered, LowerOptions, lowered
 from aprhub.registry import Registry
 from aprhub.report import Report, WrittenFile
@@ -90,7 +91,7 @@ def convert(
     start = time.perf_counter()
     reader = detect.identify(source, registry, options.source_format)
     writer = detect.target_format(target, registry, options.target_format)
-    stored = opened(source, reader)
+    stored = reader.opened(source)
     found = checked(lifted(stored, registry, options.lift), stored)
     step = lineage.step("convert", stored, asdict(options))
     provenance = found.model.provenance.extended(step)
@@ -101,18 +102,11 @@ def convert(
     return evolve(report, seconds=round(time.perf_counter() - start, 3))
 
 
-def opened(path: Path, fmt: Format) -> StoredModel:
-    """Open a file with a format that can read."""
-    if fmt.open is None:
-        raise UsageError(f"{path}: {fmt.name} is only written, not read")
-    return fmt.open(path)
-
-
 def open_model(
     path: Path, registry: Registry, options: LiftOptions | None = None
 ) -> ModelIR:
     """Open a model and return it in canonical form, checked against its family."""
-    stored = opened(path, detect.identify(path, registry))
+    stored = detect.identify(path, registry).opened(path)
     return checked(lifted(stored, registry, options or LiftOptions()), stored).model
 
 
@@ -125,6 +119,7 @@ def save_model(
 ) -> Report:
     """Write a canonical model, gated and atomically, as `convert` does."""
     family = registry.family(model.config.family) if model.config.family else None
+    model = evolve(model, tensors=decodable(model.tensors, registry))
     found = Lifted(model, family, {name: name for name in model.tensors})
     stored = StoredModel("memory", Path("memory"), model.tensors, model.config)
     checked(found, stored)
@@ -147,9 +142,7 @@ class _Saving:
         self, source: Path, stored: StoredModel, found: Lifted, ready: Lowered
     ) -> Report:
         layout = self._layout(ready.stored)
-        faults = self._judge(ready.stored)
-        if not self.options.dry_run:
-            self._write(layout, found, ready)
+        faults = self._written(layout, found, ready)
         return Report(
             source,
             ready.stored.path,
@@ -177,7 +170,32 @@ class _Saving:
             refuse_existing(stored.path, names, is_folder=layout.folder)
         return layout
 
-    def _judge(self, stored: StoredModel) -> Sequence[Fault]:
+    def _written(
+        self, layout: Layout, found: Lifted, ready: Lowered
+    ) -> Sequence[Fault]:
+        """Write and gate a layout; return what was found and allowed.
+
+        The outline is judged before any tensor is written, so that a model that would
+        not run costs no time. A dry run makes the outline elsewhere and stops there.
+        """
+        target = ready.stored.path
+        place = Path(gettempdir()) / target.name if self.options.dry_run else target
+        with (
+            staged(place, is_folder=layout.folder) as staging,
+            commit.Writing(layout, staging) as writing,
+        ):
+            writing.outline()
+            first = _first_file(layout, staging)
+            faults = self._judged(gate.reopened(first, self.format, ready.stored))
+            if not self.options.dry_run:
+                progress = self.announce(layout.nbytes) if self.announce else None
+                writing.fill(progress, self.options.workers)
+                self._verify(first, found, ready)
+                names = [file.name for file in layout.files]
+                staging.publish(names, self.format.companions)
+        return faults
+
+    def _judged(self, stored: StoredModel) -> Sequence[Fault]:
         """Return what would keep the model from running; raise unless allowed."""
         faults = self.format.runnable(stored) if stored.family else ()
         if faults and not self.options.allow_unrunnable:
@@ -189,16 +207,10 @@ class _Saving:
             )
         return faults
 
-    def _write(self, layout: Layout, found: Lifted, ready: Lowered) -> None:
-        with staged(ready.stored.path, is_folder=layout.folder) as staging:
-            progress = self.announce(layout.nbytes) if self.announce else None
-            commit.write(layout, staging, progress, self.options.workers)
-            first = _first_file(layout, staging)
-            self._judge(gate.reopened(first, self.format, ready.stored))
-            if self.options.verify:
-                verified(first, self.format, found, self.registry, self.options.verify)
-            names = [file.name for file in layout.files]
-            staging.publish(names, self.format.companions)
+    def _verify(self, first: Path, found: Lifted, ready: Lowered) -> None:
+        gate.reopened(first, self.format, ready.stored)
+        if self.options.verify:
+            verified(first, self.format, found, self.registry, self.options.verify)
 
 
 def _first_file(layout: Layout, staging: Staging) -> Path:

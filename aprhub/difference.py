@@ -92,6 +92,8 @@ def compared(
     if same_bytes(one, other):
         return TensorDifference(name, "equal", renamed)
     detail = f"{one.encoding.name} and {other.encoding.name}"
+    if not (one.is_readable and other.is_readable):
+        return TensorDifference(name, _kind(one, other), renamed, detail)
     error = _max_error(one, other)
     if error == 0:
         outcome = "equal" if one.encoding == other.encoding else "widened"
@@ -123,7 +125,8 @@ def _is_transposed(one: Tensor, other: Tensor) -> bool:
 
 def _is_permuted(one: Tensor, other: Tensor) -> bool:
     """Return whether both have the same rows, in whatever order."""
-    if one.encoding.flat or not one.shape:
+    has_rows = len(one.shape) > 1 or (one.shape and one.encoding.block_elements == 1)
+    if one.encoding.flat or not has_rows:
         return False
     return sorted(_row_digests(one)) == sorted(_row_digests(other))
 
@@ -189,8 +192,8 @@ def _same_number(one: Any, other: Any) -> bool:
     if isinstance(one, float) or isinstance(other, float):
         return bool(np.float32(one) == np.float32(other))
     if isinstance(one, dict) and isinstance(other, dict):
-        keys = one.keys() | other.keys()
-        return all(_same_number(one.get(key), other.get(key)) for key in keys)
+        keys = one.keys() & other.keys()
+        return all(_same_number(one[key], other[key]) for key in keys)
     return bool(one == other)
 
 

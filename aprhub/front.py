@@ -89,5 +89,4 @@ def diff(
 
 
 def _lifted(path: Path, registry: Registry) -> Lifted:
-    fmt = identify(path, registry)
-    return lifted(conversion.opened(path, fmt), registry, LiftOptions())
+    return lifted(identify(path, registry).opened(path), registry, LiftOptions())

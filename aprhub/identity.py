@@ -8,7 +8,7 @@ from aprhub.errors import Fault, IdentityError
 from aprhub.registry import Registry
 from aprhub.spec.family import Family
 from aprhub.spec.format import StoredModel
-from aprhub.spec.naming import Naming, Spelling
+from aprhub.spec.naming import Naming, Spelling, canonical
 
 
 @frozen
@@ -33,12 +33,13 @@ class Fit:
 def fitted(stored: StoredModel, family: Family, namings: Sequence[Naming]) -> Fit:
     """Return how the names of a stored model fit a family; each tensor by itself."""
     factors = {naming.rope_factors for naming in namings}
+    tried = namings or (canonical(family),)
     spellings: list[Spelling] = []
     unknown: list[str] = []
     for name in stored.tensors:
         if name in factors:
             continue
-        found = (naming.to_ours(name, family) for naming in namings)
+        found = (naming.to_ours(name, family) for naming in tried)
         spelling = next((each for each in found if each), None)
         if spelling:
             spellings.append(spelling)

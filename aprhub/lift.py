@@ -62,13 +62,10 @@ def lifted(stored: StoredModel, registry: Registry, options: LiftOptions) -> Lif
     Reads no weights, but for rotary factors (a few numbers) and a head that may be a
     copy of the embedding. Raises IdentityError or ModelCheckError with all faults.
     """
-    tensors = {
-        name: _with_decoder(tensor, registry) for name, tensor in stored.tensors.items()
-    }
-    stored = evolve(stored, tensors=tensors)
+    stored = evolve(stored, tensors=decodable(stored.tensors, registry))
     if options.naming == KEEP:
         return _kept(stored)
-    namings = _namings(stored, registry, options.naming)
+    namings = namings_of(stored, registry, options.naming)
     fit, notes = resolved(stored, registry, namings, options.family)
     _refuse_unknown(stored, fit, options)
     return _Lifting(stored, fit, namings).result(notes)
@@ -86,20 +83,24 @@ def _kept(stored: StoredModel) -> Lifted:
     return Lifted(model, None, {name: name for name in stored.tensors})
 
 
+def decodable(tensors: Mapping[str, Tensor], registry: Registry) -> dict[str, Tensor]:
+    """Return the tensors, each with the decoder that its encoding needs, if any."""
+    return {name: _with_decoder(tensor, registry) for name, tensor in tensors.items()}
+
+
 def _with_decoder(tensor: Tensor, registry: Registry) -> Tensor:
-    if tensor.encoding.is_plain:
+    if tensor.is_readable:
         return tensor
     codec = registry.codec(tensor.encoding.name)
     return evolve(tensor, decoder=codec.decode) if codec else tensor
 
 
-def _namings(
-    stored: StoredModel, registry: Registry, wanted: str | None
+def namings_of(
+    stored: StoredModel, registry: Registry, wanted: str | None = None
 ) -> list[Naming]:
-    if wanted or stored.naming:
-        return [registry.naming(wanted or stored.naming or "")]
-    names = registry.format(stored.format).namings
-    return [registry.naming(name) for name in names]
+    """Return the namings to try: the one wanted, else what the file or format says."""
+    said = wanted or stored.naming
+    return [registry.naming(name) for name in ((said,) if said else stored.namings)]
 
 
 def _refuse_unknown(stored: StoredModel, fit: Fit, options: LiftOptions) -> None:

@@ -155,7 +155,8 @@ class _Lowering:
             if tensor.encoding.is_quantized and blocked:
                 steps += (f"decoded from {tensor.encoding.name}",)
                 tensor = tensor.decoded()
-            tensor = transform.lower(tensor, self.lifted.model.config)
+            config, observe = self.lifted.model.config, self.losses.observer(name)
+            tensor = transform.lowered(tensor, config, observe)
             steps += (transform.name,)
         wanted = self._wanted(name, tensor)
         if wanted == tensor.encoding:

@@ -39,7 +39,7 @@ class Broken:
     """A plugin that could not be loaded or asked, and why."""
 
     plugin: str
-    error: Exception
+    error: BaseException
 
     def __str__(self) -> str:
         """Return the plugin and its error in one line."""
@@ -80,10 +80,10 @@ class Registry:
             _register(manager, entry, broken)
         _unregister_misspelt(manager, broken)
         return cls(
-            tuple(_ask(manager, manager.hook.provide_formats, broken)),
-            tuple(_ask(manager, manager.hook.provide_namings, broken)),
-            tuple(_ask(manager, manager.hook.provide_families, broken)),
-            tuple(_ask(manager, manager.hook.provide_codecs, broken)),
+            tuple(_ask(manager.hook.provide_formats, Format, broken)),
+            tuple(_ask(manager.hook.provide_namings, Naming, broken)),
+            tuple(_ask(manager.hook.provide_families, Family, broken)),
+            tuple(_ask(manager.hook.provide_codecs, Codec, broken)),
             tuple(name for name, _ in manager.list_name_plugin()),
             tuple(broken),
         )
@@ -158,9 +158,13 @@ def _register(
     manager: pluggy.PluginManager, entry: EntryPoint, broken: list[Broken]
 ) -> None:
     name = _plugin_name(entry)
+    if manager.has_plugin(name):
+        why = f"another entry point has this name; {entry.value} is left out"
+        broken.append(Broken(name, PluginError(why)))
+        return
     try:
         manager.register(entry.load(), name=name)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         if manager.has_plugin(name):
             manager.unregister(name=name)
         broken.append(Broken(name, error))
@@ -180,17 +184,25 @@ def _unregister_misspelt(manager: pluggy.PluginManager, broken: list[Broken]) ->
 
 
 def _ask(
-    manager: pluggy.PluginManager, hook: pluggy.HookCaller, broken: list[Broken]
+    hook: pluggy.HookCaller, kind: type[T], broken: list[Broken]
 ) -> Iterator[Provided[T]]:
     """Ask each plugin by itself, so that one failure costs one plugin."""
     for implementation in hook.get_hookimpls():
         name = implementation.plugin_name
-        ask = cast("Callable[[], Iterable[T]]", implementation.function)
+        ask = cast("Callable[[], Iterable[object]]", implementation.function)
         try:
-            answers = tuple(ask())
-        except Exception as error:
+            answers = tuple(_of_kind(ask(), kind))
+        except (Exception, SystemExit) as error:
             broken.append(Broken(name, error))
             continue
         distribution = name.partition("(")[2].split(" ")[0].rstrip(")")
         for answer in answers:
             yield Provided(answer, name, distribution)
+
+
+def _of_kind(answers: Iterable[object], kind: type[T]) -> Iterator[T]:
+    for answer in answers:
+        if not isinstance(answer, kind):
+            what = f"provided {answer!r}, which is not a {kind.__name__}"
+            raise PluginError(what)
+        yield answer

@@ -21,6 +21,14 @@ PRESETS = (
 """Llama 3.1 and Llama 3.2."""
 
 
+ROUNDING = 4e-6
+"""How far f32 programs differ among each other in a factor, relatively: their powers
+and divisions round differently."""
+
+LARGEST_THETA = 1e30
+"""A base beyond which the powers no longer fit into f32."""
+
+
 def factors(config: ModelConfig) -> NDArray[np.float32] | None:
     """Return the `head_dim / 2` f32 factors of a configuration, or None if all are 1.
 
@@ -29,12 +37,12 @@ def factors(config: ModelConfig) -> NDArray[np.float32] | None:
     scaling = config.rope_scaling
     if scaling is None or scaling.kind not in ("llama3", "factors"):
         return None
-    if scaling.kind == "factors":
+    if scaling.long_factor is not None:
         return np.array(scaling.long_factor, np.float32)
-    return np.array(list(_llama3(config, scaling)), np.float32)
+    return _llama3(config, scaling)
 
 
-def _llama3(config: ModelConfig, scaling: RopeScaling) -> Iterator[float]:
+def _llama3(config: ModelConfig, scaling: RopeScaling) -> NDArray[np.float32]:
     factor, old = scaling.factor, scaling.original_max_position_embeddings
     low, high = scaling.low_freq_factor, scaling.high_freq_factor
     theta, dim = config.rope_theta, config.head_dim
@@ -44,32 +52,54 @@ def _llama3(config: ModelConfig, scaling: RopeScaling) -> Iterator[float]:
             "llama3 needs factor, low_freq_factor, high_freq_factor (another than"
             f" low), original_max_position_embeddings; found {scaling}",
         )
-    for pair in range(dim // 2):
-        wavelength = 2 * math.pi * theta ** (2 * pair / dim)
-        if wavelength < old / high:
-            yield 1.0
-        elif wavelength > old / low:
-            yield factor
-        else:
-            smooth = (old / wavelength - low) / (high - low)
-            yield 1 / ((1 - smooth) / factor + smooth)
+    with np.errstate(all="ignore"):
+        wavelength = np.float32(2 * math.pi) / _frequencies(theta, dim)
+        share = np.float32(old) / wavelength - np.float32(low)
+        share /= np.float32(high - low)
+        smooth = 1 / ((1 - share) / np.float32(factor) + share)
+    stretched = np.where(wavelength > old / low, np.float32(factor), smooth)
+    return np.where(wavelength < old / high, np.float32(1), stretched)
+
+
+def _frequencies(theta: float, dim: int) -> NDArray[np.float32]:
+    """Return the radians per position of each pair.
+
+    Each step is rounded to f32, as it is in the programs that compute and use them;
+    so the factors of the released models come out as those programs store them.
+    """
+    exponents = np.arange(0, dim, 2, dtype=np.float32) / np.float32(dim)
+    powers = np.float64(theta) ** exponents.astype(np.float64)
+    return np.float32(1) / powers.astype(np.float32)
 
 
 def recovered(config: ModelConfig, values: NDArray[np.float32]) -> RopeScaling:
-    """Return the scaling that gives these factors exactly.
+    """Return the scaling that gives these factors.
 
     Tries what the configuration says, the released models' parameters, then those that
-    fit the values; where none reproduces every factor to the bit, the factors
-    themselves are the scaling.
+    fit the values: first for equal factors, then for equal ones but for the rounding
+    of f32 programs; then the factors are kept besides, so that they come back to the
+    bit. Where none does, the factors themselves are the scaling.
     """
-    said = (config.rope_scaling,) if config.rope_scaling else ()
-    candidates: tuple[RopeScaling, ...] = (*said, *PRESETS, *_solved(config, values))
-    for scaling in candidates:
-        found = factors(evolve(config, rope_scaling=scaling))
-        if found is not None and np.array_equal(found, values):
-            return scaling
     exact = tuple(float(value) for value in values)
+    candidates = tuple(_candidates(config, values))
+    for tolerance in (0.0, ROUNDING):
+        for scaling in candidates:
+            found = factors(evolve(config, rope_scaling=scaling))
+            if found is not None and np.allclose(found, values, tolerance, 0):
+                return scaling if not tolerance else evolve(scaling, long_factor=exact)
     return RopeScaling("factors", short_factor=exact, long_factor=exact)
+
+
+def _candidates(
+    config: ModelConfig, values: NDArray[np.float32]
+) -> Iterator[RopeScaling]:
+    usual = 1 < (config.rope_theta or 0) < LARGEST_THETA
+    if not usual or config.head_dim != 2 * values.size:
+        return
+    if config.rope_scaling:
+        yield config.rope_scaling
+    yield from PRESETS
+    yield from _solved(config, values)
 
 
 def _solved(config: ModelConfig, values: NDArray[np.float32]) -> Iterator[RopeScaling]:
@@ -83,7 +113,7 @@ def _solved(config: ModelConfig, values: NDArray[np.float32]) -> Iterator[RopeSc
     inside = np.flatnonzero((values > 1) & (values < top))
     if not theta or not dim or inside.size < 2:
         return
-    frequency = theta ** (-2 * inside / dim) / (2 * math.pi)
+    frequency = _frequencies(theta, dim)[inside].astype(np.float64) / (2 * math.pi)
     smooth = (1 / values[inside].astype(np.float64) - 1 / top) / (1 - 1 / top)
     slope, intercept = np.polyfit(frequency, smooth, 1)
     if intercept < 0:

@@ -1,6 +1,9 @@
 """Verify: whether a written file is the model that it was made from."""
 
+from collections.abc import Iterator
 from pathlib import Path
+
+from attrs import frozen
 
 from aprhub.difference import EQUAL, TensorDifference, compared
 from aprhub.errors import Fault, UnrunnableError
@@ -21,33 +24,56 @@ def verified(
     where one was made; `bytes` demands the source's encoded bytes. Raises
     UnrunnableError with a fault for each tensor that differs.
     """
-    if fmt.open is None:
-        return
     family = meant.family.name if meant.family else None
     options = LiftOptions(None if family else KEEP, family)
-    found = lifted(fmt.open(path), registry, options).model
-    source = meant.model
-    faults = [
-        Fault(name, "in only one of both")
-        for name in found.tensors.keys() ^ source.tensors.keys()
-    ]
-    for name in sorted(found.tensors.keys() & source.tensors.keys()):
-        fault = _fault(name, source.tensors[name], found.tensors[name], level)
-        faults += [fault] if fault else []
+    found = lifted(fmt.opened(path), registry, options)
+    faults = [*_Comparison(meant, found, fmt, registry, level).faults()]
     if faults:
         raise UnrunnableError(path, f"verification ({level}) failed", faults)
 
 
-def _fault(name: str, source: Tensor, found: Tensor, level: str) -> Fault | None:
-    if source.shape != found.shape:
-        return Fault(name, f"has shape {found.shape}, its source {source.shape}")
-    if level == "names":
-        return None
-    if level == "values":
-        source = source.cast(found.encoding) if found.encoding.is_plain else source
-    result = compared(name, source, found)
-    equal = result.outcome == "equal" if level == "bytes" else result.outcome in EQUAL
-    return None if equal else _described(result)
+@frozen
+class _Comparison:
+    """Two lifted models, the second from a file of a format, compared at a level."""
+
+    meant: Lifted
+    found: Lifted
+    format: Format
+    registry: Registry
+    level: str
+
+    def faults(self) -> Iterator[Fault]:
+        source, found = self.meant.model.tensors, self.found.model.tensors
+        for name in sorted(found.keys() ^ source.keys()):
+            yield Fault(name, "in only one of both")
+        for name in sorted(found.keys() & source.keys()):
+            yield from self._tensor(name, source[name], found[name])
+
+    def _tensor(self, name: str, source: Tensor, found: Tensor) -> Iterator[Fault]:
+        if source.shape != found.shape:
+            yield Fault(name, f"has shape {found.shape}, its source {source.shape}")
+            return
+        if self.level == "names":
+            return
+        if self.level == "values" and found.encoding.is_plain:
+            source = source.cast(found.encoding)
+        result = compared(name, *self._comparable(name, source, found))
+        exact = ("equal",) if self.level == "bytes" else EQUAL
+        if result.outcome not in exact:
+            yield _described(result)
+
+    def _comparable(
+        self, name: str, source: Tensor, found: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Return both in the layout of the file where lifting them would round."""
+        if self.meant.family is None or self.format.naming is None:
+            return source, found
+        naming = self.registry.naming(self.format.naming)
+        spelling = naming.to_theirs(name, self.meant.family)
+        if not spelling or not spelling.transform or spelling.transform.packed_safe:
+            return source, found
+        lower, config = spelling.transform.lower, self.meant.model.config
+        return lower(source, config), lower(found, config)
 
 
 def _described(result: TensorDifference) -> Fault:

@@ -6,6 +6,7 @@ Commands import the hub when they run, so that `--help` and `--version` are quic
 
 import signal
 import sys
+import traceback
 from collections.abc import Sequence
 from types import FrameType
 from typing import Any, NoReturn
@@ -48,7 +49,7 @@ class _Group(click.Group):
 
 def _fail(error: Exception, code: int, *, debug: bool, text: str = "") -> NoReturn:
     if debug:
-        raise error
+        click.echo("".join(traceback.format_exception(error)), err=True)
     notes = [f"  {note}" for note in getattr(error, "__notes__", ())]
     click.echo("\n".join([f"aprhub: error: {text or error}", *notes]), err=True)
     sys.exit(code)

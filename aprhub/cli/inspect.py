@@ -20,11 +20,10 @@ if TYPE_CHECKING:
 @shared
 def inspect(file: Path, source_format: str | None, **options: Any) -> None:
     """Show what FILE is and what it says of itself; no weights are read."""
-    from aprhub.conversion import opened
     from aprhub.detect import identify
 
     plugins = registry(strict=options["strict_plugins"])
-    stored = opened(file, identify(file, plugins, source_format))
+    stored = identify(file, plugins, source_format).opened(file)
     described = _described(stored, plugins)
     if options["as_json"]:
         echo_json(described)
@@ -66,12 +65,10 @@ def _family(
     """Return the family, or why there is none: a finding, not a failure, here."""
     from aprhub.errors import ModelError
     from aprhub.identity import resolved
+    from aprhub.lift import namings_of
 
-    names = plugins.format(stored.format).namings
-    namings = [plugins.naming(stored.naming)] if stored.naming else []
-    namings = namings or [plugins.naming(name) for name in names]
     try:
-        fit, _ = resolved(stored, plugins, namings, None)
+        fit, _ = resolved(stored, plugins, namings_of(stored, plugins), None)
     except ModelError as error:
         return None, str(error)
     return fit.family.name, None

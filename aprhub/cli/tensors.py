@@ -30,11 +30,10 @@ def tensors(
 
     The pattern of --filter matches either name; `*` stands for anything.
     """
-    from aprhub.conversion import opened
     from aprhub.detect import identify
 
     plugins = registry(strict=options["strict_plugins"])
-    stored = opened(file, identify(file, plugins, source_format))
+    stored = identify(file, plugins, source_format).opened(file)
     rows = list(_rows(stored, plugins, pattern, options))
     if options["as_json"]:
         echo_json({"schema": 1, "path": str(file), "tensors": rows})
@@ -75,13 +74,10 @@ def _canonical(stored: "StoredModel", plugins: "Registry") -> dict[str, str]:
     """Return canonical names by stored ones; none where the family is unknown."""
     from aprhub.errors import ModelError
     from aprhub.identity import resolved
+    from aprhub.lift import namings_of
 
-    names = (stored.naming,) if stored.naming else None
-    namings = [
-        plugins.naming(name) for name in names or plugins.format(stored.format).namings
-    ]
     try:
-        fit, _ = resolved(stored, plugins, namings, None)
+        fit, _ = resolved(stored, plugins, namings_of(stored, plugins), None)
     except ModelError:
         return {}
     return {each.stored: each.canonical for each in fit.spellings}

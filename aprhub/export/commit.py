@@ -4,22 +4,25 @@ Peak memory is the number of workers times the piece size, whatever the size of 
 model or of its largest tensor.
 """
 
+import contextlib
+import errno
 import os
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from pathlib import Path
 from threading import Event, Lock
+from typing import Self
 
 import numpy as np
 from attrs import Factory, define, field, frozen
-from isal import isal_zlib
 
 from aprhub.errors import EnvironmentFailureError
+from aprhub.export.checksums import Checksums, Place, places
 from aprhub.export.roads import Chooser, write_all
 from aprhub.export.staging import Staging
-from aprhub.ir.source import FileRange
-from aprhub.spec.layout import Crc32, Layout, LayoutFile, Literal, TensorData
+from aprhub.ir.source import Bytes, FileRange
+from aprhub.spec.layout import Layout, LayoutFile, Literal, TensorData
 
 PIECE_BYTES = 1 << 22
 WORKERS = min(os.cpu_count() or 1, 8)
@@ -48,50 +51,41 @@ class _Output:
 
     file: LayoutFile
     descriptor: int
-    checksums: dict[int, tuple[int, int]] = field(factory=dict)
+    places: tuple[Place, ...]
+    checksums: Checksums = field(factory=Checksums)
 
-    @property
-    def wants_checksum(self) -> bool:
-        return any(isinstance(each, Crc32) for each in self.file.segments)
-
-    def pieces(self) -> Iterator[Piece]:
-        """Write what is not tensors at once; yield the pieces of those that are."""
+    def outline(self) -> None:
+        """Give the file its size, and write what is neither tensor nor checksum."""
+        os.truncate(self.descriptor, self.file.nbytes)
         offset = 0
         for segment in self.file.segments:
             if isinstance(segment, Literal):
                 write_all(self.descriptor, segment.data, offset)
                 self.note(offset, segment.data)
-            elif isinstance(segment, TensorData):
+            offset += segment.nbytes
+
+    def pieces(self) -> Iterator[Piece]:
+        """Yield the pieces of all tensors, in order."""
+        offset = 0
+        for segment in self.file.segments:
+            if isinstance(segment, TensorData):
                 for start, length in segment.tensor.chunks(PIECE_BYTES):
                     yield Piece(segment, start, length, offset + start)
             offset += segment.nbytes
 
-    def note(self, offset: int, data: bytes | np.ndarray) -> None:
-        """Keep the checksum of bytes that were written at an offset."""
-        if self.wants_checksum:
-            self.checksums[offset] = (isal_zlib.crc32(data), len(data))
+    def note(self, offset: int, data: Bytes | bytes) -> None:
+        """Keep the checksum of bytes that were written at an offset, if any is due."""
+        if self.places:
+            self.checksums.note(offset, data)
 
     def finish(self) -> None:
-        """Write the checksum of everything before it, and make the file durable."""
-        offset = 0
-        for segment in self.file.segments:
-            if isinstance(segment, Crc32):
-                digest = self._checksum(offset).to_bytes(4, "little")
-                write_all(self.descriptor, digest, offset)
-                self.note(offset, digest)
-            offset += segment.nbytes
+        """Write the checksums, each after those before it; make the file durable."""
+        for place in self.places:
+            crc = self.checksums.over(place.start, place.stop)
+            digest = crc.to_bytes(4, "little")
+            write_all(self.descriptor, digest, place.offset)
+            self.checksums.note(place.offset, digest)
         os.fsync(self.descriptor)
-
-    def _checksum(self, stop: int) -> int:
-        """Return the CRC-32 of the bytes before `stop`; gaps are zeros."""
-        crc, position = 0, 0
-        for offset, (part, length) in sorted(self.checksums.items()):
-            if offset >= stop:
-                break
-            crc = isal_zlib.crc32(bytes(offset - position), crc)
-            crc = isal_zlib.crc32_combine(crc, part, length)
-            position = offset + length
-        return isal_zlib.crc32(bytes(stop - position), crc)
 
 
 @define
@@ -116,7 +110,7 @@ class _Crew:
 
     def _write(self, output: _Output, piece: Piece, room: np.ndarray) -> None:
         source = piece.data.tensor.source
-        if isinstance(source, FileRange) and not output.wants_checksum:
+        if isinstance(source, FileRange) and not output.places:
             extent = source.sliced(piece.start, piece.start + piece.nbytes)
             self.roads.copy(extent, output.descriptor, piece.offset, room)
             return
@@ -127,33 +121,72 @@ class _Crew:
         output.note(piece.offset, buffer)
 
 
+@define
+class Writing:
+    """The files of a layout while they are written; closed when it is left.
+
+    `outline` makes each file at its full size with everything but tensors and
+    checksums, which is all that a reader looks at when it opens them; `fill` adds the
+    rest and makes the files durable. Both raise EnvironmentFailureError when the disk
+    is full or a write fails.
+    """
+
+    layout: Layout
+    staging: Staging
+    _outputs: list[_Output] = field(factory=list)
+
+    def __enter__(self) -> Self:
+        """Give the writing itself."""
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        """Close the files."""
+        for output in self._outputs:
+            os.close(output.descriptor)
+
+    def outline(self) -> None:
+        """Make the files, sparse, with their headers, tables and metadata."""
+        with _failing(self.staging):
+            for file in self.layout.files:
+                self._outputs.append(_opened(file, self.staging.path(file.name)))
+                self._outputs[-1].outline()
+
+    def fill(self, progress: Progress | None = None, workers: int = 0) -> None:
+        """Write all tensors, in parallel, and the checksums.
+
+        The bytes are the same for any number of workers. Raises whatever reading a
+        tensor raises.
+        """
+        _require_space(self.layout, self.staging)
+        with _failing(self.staging):
+            for output in self._outputs:
+                _preallocate(output)
+            _write_pieces(self._outputs, progress or _ignore, workers or WORKERS)
+            (progress or _ignore)(sum(map(_bytes_besides_tensors, self.layout.files)))
+            with ThreadPoolExecutor(WORKERS) as pool:
+                list(pool.map(_Output.finish, self._outputs))
+
+
+@contextlib.contextmanager
+def _failing(staging: Staging) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise EnvironmentFailureError(
+            f"{staging.target}: writing failed: {error}; nothing was put in place"
+        ) from error
+
+
 def write(
     layout: Layout,
     staging: Staging,
     progress: Progress | None = None,
     workers: int = 0,
 ) -> None:
-    """Write all files of a layout into a staging folder, durably.
-
-    The bytes are the same for any number of workers. Raises EnvironmentFailureError
-    when the disk is full or a write fails, and whatever reading a tensor raises.
-    """
-    _require_space(layout, staging)
-    outputs: list[_Output] = []
-    try:
-        for file in layout.files:
-            outputs.append(_opened(file, staging.path(file.name)))
-        _write_pieces(outputs, progress or _ignore, workers or WORKERS)
-        with ThreadPoolExecutor(WORKERS) as pool:
-            list(pool.map(_Output.finish, outputs))
-    except OSError as error:
-        raise EnvironmentFailureError(
-            f"{staging.target}: writing failed: {error.strerror or error}; nothing was"
-            " put in place"
-        ) from error
-    finally:
-        for output in outputs:
-            os.close(output.descriptor)
+    """Write all files of a layout into a staging folder, durably."""
+    with Writing(layout, staging) as writing:
+        writing.outline()
+        writing.fill(progress, workers)
 
 
 def _require_space(layout: Layout, staging: Staging) -> None:
@@ -167,11 +200,24 @@ def _require_space(layout: Layout, staging: Staging) -> None:
 
 def _opened(file: LayoutFile, path: Path) -> _Output:
     flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
-    descriptor = os.open(path, flags, 0o666)
-    os.truncate(descriptor, file.nbytes)
-    if hasattr(os, "posix_fallocate") and file.nbytes:
-        os.posix_fallocate(descriptor, 0, file.nbytes)
-    return _Output(file, descriptor)
+    due = places(file)
+    return _Output(file, os.open(path, flags, 0o666), due)
+
+
+def _preallocate(output: _Output) -> None:
+    """Take the space at once, where the file system can do that."""
+    size = output.file.nbytes
+    if hasattr(os, "posix_fallocate") and size:
+        try:
+            os.posix_fallocate(output.descriptor, 0, size)
+        except OSError as error:
+            if error.errno not in (errno.EOPNOTSUPP, errno.EINVAL):
+                raise
+
+
+def _bytes_besides_tensors(file: LayoutFile) -> int:
+    tensors = (each for each in file.segments if isinstance(each, TensorData))
+    return file.nbytes - sum(each.nbytes for each in tensors)
 
 
 def _write_pieces(outputs: Sequence[_Output], progress: Progress, workers: int) -> None:

@@ -31,9 +31,9 @@ def reopened(path: Path, fmt: Format, meant: StoredModel) -> StoredModel:
 
 def _tensor_faults(found: StoredModel, meant: StoredModel) -> list[Fault]:
     faults = []
-    for name in found.tensors.keys() ^ meant.tensors.keys():
+    for name in sorted(found.tensors.keys() ^ meant.tensors.keys()):
         faults.append(Fault(name, "written, but not meant, or the other way round"))
-    for name in found.tensors.keys() & meant.tensors.keys():
+    for name in sorted(found.tensors.keys() & meant.tensors.keys()):
         one, other = found.tensors[name], meant.tensors[name]
         if (one.shape, one.encoding) != (other.shape, other.encoding):
             problem = (

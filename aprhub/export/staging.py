@@ -7,6 +7,7 @@ the next run on the same target.
 
 import contextlib
 import os
+import re
 import shutil
 import sys
 import tempfile
@@ -44,14 +45,20 @@ class Staging:
         """Put everything in place; the last name last.
 
         Of a folder that is replaced, files that match none of the patterns `owned`
-        stay.
+        stay. Raises EnvironmentFailureError when that fails; then what stood there
+        stands there again.
         """
-        if self.is_folder:
-            _exchange(self.opened, self.target, self.folder / REPLACED)
-            _keep_others(self.folder / REPLACED, self.target, owned)
-        else:
-            _replace_all(self.folder, self.target.parent, names)
-        sync_folder(self.target.parent)
+        try:
+            if self.is_folder:
+                _bring_others(self.target, self.opened, owned)
+                _exchange(self.opened, self.target, self.folder / REPLACED)
+            else:
+                _replace_all(self.folder, self.target.parent, names)
+            sync_folder(self.target.parent)
+        except OSError as error:
+            raise EnvironmentFailureError(
+                f"{self.target}: could not put the output in place: {error}"
+            ) from error
 
 
 @contextlib.contextmanager
@@ -95,7 +102,10 @@ def _entries(path: Path) -> Iterator[Path]:
 def remove_abandoned(target: Path) -> None:
     """Remove staging folders of this target whose process is gone."""
     parent = target.absolute().parent
-    for folder in parent.glob(f".{_escaped(target.name)}.*{SUFFIX}"):
+    ours = re.compile(rf"\.{re.escape(target.name)}\.[^.]+{re.escape(SUFFIX)}")
+    for folder in parent.iterdir():
+        if not ours.fullmatch(folder.name):
+            continue
         with contextlib.suppress(OSError), (folder / LOCK).open("rb") as lock:
             if _lock(lock):
                 _restore(folder / REPLACED, target)
@@ -105,10 +115,6 @@ def remove_abandoned(target: Path) -> None:
 def _restore(replaced: Path, target: Path) -> None:
     if replaced.exists() and not os.path.lexists(target):
         replaced.replace(target)
-
-
-def _escaped(name: str) -> str:
-    return "".join(f"[{c}]" if c in "*?[" else c for c in name)
 
 
 @contextlib.contextmanager
@@ -140,19 +146,22 @@ def _replace_all(source: Path, folder: Path, names: Sequence[str]) -> None:
     done: list[str] = []
     try:
         for name in names:
-            if (folder / name).exists():
-                os.link(folder / name, source / f"{name}.replaced")
-            (source / name).replace(folder / name)
+            if os.path.lexists(folder / name):
+                _link(folder / name, source / f"{name}{REPLACED}")
             done.append(name)
-    except OSError as error:
+            (source / name).replace(folder / name)
+    except BaseException:
         for name in done:
-            backup = source / f"{name}.replaced"
-            (folder / name).unlink()
-            if backup.exists():
-                backup.replace(folder / name)
-        raise EnvironmentFailureError(
-            f"{folder}: could not put the output in place: {error}"
-        ) from error
+            _put_back(source / f"{name}{REPLACED}", folder / name, source / name)
+        raise
+
+
+def _put_back(backup: Path, place: Path, staged: Path) -> None:
+    """Undo one replacement, if it was made: then the staged file is gone."""
+    if os.path.lexists(backup):
+        backup.replace(place)
+    elif not staged.exists():
+        place.unlink(missing_ok=True)
 
 
 def _exchange(new: Path, target: Path, aside: Path) -> None:
@@ -161,24 +170,36 @@ def _exchange(new: Path, target: Path, aside: Path) -> None:
     A process that is killed between the two renames leaves the old folder aside; the
     next run finds and restores it.
     """
-    if not os.path.lexists(target):
-        new.replace(target)
-        return
-    target.replace(aside)
     try:
+        if os.path.lexists(target):
+            target.replace(aside)
         new.replace(target)
-    except OSError:
-        aside.replace(target)
+    except BaseException:
+        _restore(aside, target)
         raise
 
 
-def _keep_others(replaced: Path, target: Path, owned: Sequence[str]) -> None:
-    if not replaced.is_dir():
-        return
-    for left in replaced.iterdir():
+def _bring_others(target: Path, new: Path, owned: Sequence[str]) -> None:
+    """Give the new folder the files of the old one that are not of a model.
+
+    They are linked, not moved, so that the old folder is whole until it is replaced.
+    """
+    for left in target.iterdir() if target.is_dir() else ():
         of_a_model = any(left.match(pattern) for pattern in owned)
-        if not of_a_model and not (target / left.name).exists():
-            left.replace(target / left.name)
+        if of_a_model or (new / left.name).exists():
+            continue
+        if left.is_dir() and not left.is_symlink():
+            shutil.copytree(left, new / left.name, symlinks=True, copy_function=_link)
+        else:
+            _link(left, new / left.name)
+
+
+def _link(source: os.PathLike[str] | str, target: os.PathLike[str] | str) -> None:
+    """Give a file a second name, or copy it where the file system has no links."""
+    try:
+        os.link(source, target, follow_symlinks=False)
+    except OSError:
+        shutil.copy2(source, target, follow_symlinks=False)
 
 
 def sync_folder(folder: Path) -> None:

@@ -78,10 +78,14 @@ def caster(
 
 
 def _widened(packed: Bytes, dtype: np.dtype[Any]) -> NDArray[Any]:
-    """Return the values; bf16 becomes f32 by a shift, which numpy does fast."""
+    """Return the values; bf16 becomes f32 by a shift, which numpy does fast.
+
+    The types of one byte become f32, since not all of them can be cast to each other.
+    """
     if dtype.name == "bfloat16":
         return (packed.view("<u2").astype("<u4") << np.uint32(16)).view("<f4")
-    return packed.view(dtype)
+    values = packed.view(dtype)
+    return values.astype(np.float32) if dtype.name.startswith("float8") else values
 
 
 def _loss(values: NDArray[Any], result: NDArray[Any]) -> Loss:
@@ -97,6 +101,12 @@ def _loss(values: NDArray[Any], result: NDArray[Any]) -> Loss:
         int((after == 0).sum()),
         int(changed.sum()),
     )
+
+
+def lost(before: NDArray[Any], after: NDArray[Any]) -> Loss:
+    """Return what is lost when `after` is all that is left of `before`."""
+    changed = int(((before != after) & ~np.isnan(before)).sum())
+    return Loss(rounded=changed)
 
 
 def refuse_rounding(name: str, encoding: Encoding) -> Observer:

@@ -24,7 +24,9 @@ class RopeScaling:
     """How rotary frequencies are stretched beyond the trained context.
 
     `kind` is `linear`, `llama3`, `yarn`, `longrope` or `dynamic`; the rest is None
-    where the kind does not use it.
+    where the kind does not use it. `factors` is what no other kind expresses: the
+    divisors of the frequencies themselves, in `long_factor`. A `llama3` that came from
+    factors which other programs rounded differently has them there too.
     """
 
     kind: str

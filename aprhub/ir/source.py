@@ -42,11 +42,11 @@ class Source(Protocol):
 
 def read(source: Source, start: int, out: Bytes) -> None:
     """Fill `out` with the bytes of a source from `start` on, wherever that is."""
+    if not out.size:
+        return
     granule, stop = source.granule, start + out.size
     low = start // granule * granule
     high = min(-(-stop // granule) * granule, source.nbytes)
-    if not out.size:
-        return
     if (low, high) == (start, stop):
         source.read_into(start, out)
         return
@@ -228,6 +228,10 @@ class Gather:
         """One row."""
         return self.row_bytes
 
+    def has_rows_at(self, *positions: int) -> bool:
+        """Return whether a row begins or ends at each position."""
+        return self.row_bytes > 0 and not any(at % self.row_bytes for at in positions)
+
     def read_into(self, start: int, out: Bytes) -> None:
         """Read the span that the wanted rows lie in, or run by run if it is wide."""
         first = start // self.row_bytes
@@ -262,6 +266,8 @@ class Gather:
 
 
 def _runs(rows: NDArray[np.int64]) -> Iterator[tuple[int, int]]:
+    if not rows.size:
+        return
     breaks = np.flatnonzero(np.diff(rows) != 1) + 1
     for run in np.split(rows, breaks):
         yield int(run[0]), run.size
@@ -287,7 +293,7 @@ def sliced(source: Source, start: int, stop: int) -> Source:
         return Memory(source.data[start:stop])
     if isinstance(source, Slice):
         return Slice(source.parent, source.start + start, stop - start)
-    if isinstance(source, Gather):
+    if isinstance(source, Gather) and source.has_rows_at(start, stop):
         rows = slice(start // source.row_bytes, stop // source.row_bytes)
         return taken(source.parent, source.row_bytes, source.index[rows])
     return Slice(source, start, stop - start)

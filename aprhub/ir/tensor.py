@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from aprhub.errors import UnrepresentableError
 from aprhub.ir import source as sources
-from aprhub.ir.casting import Observer, caster, widens
+from aprhub.ir.casting import Observer, caster, lost, widens
 from aprhub.ir.computed import (
     PIECE_BYTES,
     Combined,
@@ -67,6 +67,11 @@ class Tensor:
     def size(self) -> int:
         """How many elements the tensor has."""
         return math.prod(self.shape)
+
+    @property
+    def is_readable(self) -> bool:
+        """Whether the values can be had: plain, or with a decoder."""
+        return self.encoding.is_plain or self.decoder is not None
 
     def segments(self) -> tuple[FileRange, ...] | None:
         """Return the file ranges that hold the encoded bytes, or None if computed."""
@@ -173,8 +178,11 @@ class Tensor:
         mapped = Mapped.of(plain, Operation("cast"), kernel, encoding.block_bytes)
         return Tensor(plain.shape, encoding, mapped)
 
-    def affine(self, offset: float) -> "Tensor":
-        """Return the f32 values plus `offset`; adding back what was taken vanishes."""
+    def affine(self, offset: float, observe: Observer | None = None) -> "Tensor":
+        """Return the f32 values plus `offset`; adding back what was taken vanishes.
+
+        `observe` is told how many values of each piece taking it off would not restore.
+        """
         inner = self.source
         undone = Operation("affine", offset=-offset)
         if isinstance(inner, Mapped) and inner.operation == undone:
@@ -182,7 +190,11 @@ class Tensor:
         plain = self.cast(F32)
 
         def kernel(packed: Bytes, _header: Bytes) -> NDArray[np.float32]:
-            return packed.view("<f4") + np.float32(offset)
+            values = packed.view("<f4")
+            moved = values + np.float32(offset)
+            if observe is not None:
+                observe(lost(values, moved - np.float32(offset)))
+            return moved
 
         operation = Operation("affine", offset=offset)
         mapped = Mapped.of(plain, operation, kernel, F32.block_bytes)

@@ -35,7 +35,9 @@ class FlatVocabulary:
     `model` is `gpt2` (byte-level BPE), `llama` (SentencePiece BPE), `t5` (Unigram),
     `bert` (WordPiece), …; `pre` names the pre-tokeniser. `types` holds the codes above,
     `scores` is f32, `merges` are `"left right"` in rank order; each is None where the
-    source has none.
+    source has none. The rest prepares the text: `charsmap` is the compiled character
+    map of SentencePiece, and the flags say whether a Unigram model loses superfluous
+    spaces, and a WordPiece model upper case and accents.
     """
 
     model: str
@@ -44,6 +46,10 @@ class FlatVocabulary:
     scores: NDArray[np.float32] | None = field(default=None, eq=_same_array, repr=False)
     types: NDArray[np.int32] | None = field(default=None, eq=_same_array, repr=False)
     merges: Sequence[str] | None = field(default=None, repr=False)
+    charsmap: bytes | None = field(default=None, repr=False)
+    remove_extra_spaces: bool | None = None
+    lowercase: bool | None = None
+    strip_accents: bool | None = None
 
 
 @frozen

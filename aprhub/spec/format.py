@@ -6,9 +6,9 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Self
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
-from aprhub.errors import EnvironmentFailureError, Fault, MissingFileError
+from aprhub.errors import EnvironmentFailureError, Fault, MissingFileError, UsageError
 from aprhub.ir.config import ModelConfig
 from aprhub.ir.encoding import Encoding
 from aprhub.ir.model import Provenance
@@ -99,8 +99,9 @@ class StoredModel:
     What the metadata says is already in canonical words: `config` holds the claims of
     the file (its `family` is None when it comes from `open`, and set when it goes to
     `lay_out`). `naming` names the convention of the tensor names, or is None where
-    the file does not say. `native` is as in `ModelIR`, by canonical name. `notes`
-    are oddities that the reader accepted.
+    the file does not say; `namings` are then tried in turn for each tensor (the hub
+    fills them in from the format). `native` is as in `ModelIR`, by canonical name.
+    `notes` are oddities that the reader accepted.
     """
 
     format: str
@@ -112,6 +113,7 @@ class StoredModel:
     carried: Mapping[str, Mapping[str, Any]] = field(factory=dict)
     native: Mapping[str, str] = field(factory=dict)
     naming: str | None = None
+    namings: tuple[str, ...] = ()
     family: Family | None = field(default=None, repr=False)
     notes: tuple[str, ...] = ()
     fates: tuple[KeyFate, ...] = field(default=(), repr=False)
@@ -125,6 +127,10 @@ def _no_faults(_stored: StoredModel) -> Sequence[Fault]:
     return ()
 
 
+def _unchecked(_path: Path) -> Sequence[Fault]:
+    return ()
+
+
 def _as_it_is(_name: str, tensor: Tensor) -> Encoding:
     return tensor.encoding
 
@@ -135,11 +141,14 @@ class Format:
 
     `naming` is the convention that is written; `namings` are those that files use
     that do not say which, in the order in which they are tried for each tensor.
+    Without any, the names in the files are the canonical ones.
     `open` parses a container without reading a tensor; None when it is only written.
     `lay_out` says where every byte goes; None when it is only read. `encoding_for`
     takes a stored name and a tensor and returns the encoding in which the format
     stores it: the tensor's own where possible. `runnable` judges a model that was
     written (re-opened, with its family set) by what the format's consumers need.
+    `checksum` compares a file with the checksums in it; it reads every byte, so `open`
+    never does it.
     With `stores_tied_head`, a tied head is stored as a copy of the embedding.
     `tokenizer_form` is the form that `lay_out` needs: `flat`, `json`, or None for no
     tokenizer. `writes_folder` says that the output is a folder, unless its
@@ -170,6 +179,16 @@ class Format:
     runnable: Callable[[StoredModel], Sequence[Fault]] = field(
         default=_no_faults, repr=False
     )
+    checksum: Callable[[Path], Sequence[Fault]] = field(default=_unchecked, repr=False)
+
+    def opened(self, path: Path) -> StoredModel:
+        """Open a file and say which namings to try for its tensors.
+
+        Raises UsageError when the format is only written, and what `open` raises.
+        """
+        if self.open is None:
+            raise UsageError(f"{path}: {self.name} is only written, not read")
+        return evolve(self.open(path), namings=self.namings)
 
     def confidence(self, evidence: FileEvidence) -> Confidence:
         """Return how sure the format is of a file; never raises."""

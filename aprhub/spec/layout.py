@@ -41,9 +41,16 @@ class TensorData:
 
 @frozen
 class Crc32:
-    """CRC-32 (IEEE, as zlib's) of all bytes of the file before it, little-endian."""
+    """CRC-32 (IEEE, as zlib's) of the bytes `[start, stop)` of its file, little-endian.
+
+    `stop` None means the checksum's own place, so that without bounds it covers all
+    before it. The range may follow the checksum, too; it begins and ends where
+    segments do, and holds no checksum but earlier ones.
+    """
 
     nbytes: int = 4
+    start: int = 0
+    stop: int | None = None
 
 
 Segment = Literal | Padding | TensorData | Crc32

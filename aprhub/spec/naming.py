@@ -6,6 +6,7 @@ from functools import cached_property
 
 from attrs import field, frozen
 
+from aprhub.ir.casting import Observer
 from aprhub.ir.config import ModelConfig
 from aprhub.ir.tensor import Tensor
 from aprhub.spec.family import Family
@@ -18,13 +19,23 @@ class Transform:
     """An invertible change between a world's layout and the canonical one.
 
     `lift` leads from the stored layout to the canonical one and `lower` back. A
-    `packed_safe` transform moves whole rows and so works on quantised bytes.
+    `packed_safe` transform moves whole rows and so works on quantised bytes. One that
+    computes may round; `observed` is then `lower` with somebody who is told of it.
     """
 
     name: str
     lift: Change = field(eq=False, repr=False)
     lower: Change = field(eq=False, repr=False)
     packed_safe: bool = True
+    observed: Callable[[Tensor, ModelConfig, Observer], Tensor] | None = field(
+        default=None, eq=False, repr=False
+    )
+
+    def lowered(self, tensor: Tensor, config: ModelConfig, observe: Observer) -> Tensor:
+        """Return the stored layout, telling of what it rounds where it can."""
+        if self.observed:
+            return self.observed(tensor, config, observe)
+        return self.lower(tensor, config)
 
 
 @frozen
@@ -133,3 +144,8 @@ class Naming:
             if re.fullmatch(each.roles, rule.ours) and each.applies(family):
                 return each.transform
         return None
+
+
+def canonical(family: Family) -> Naming:
+    """Return the naming of formats that have none: every weight by its own role."""
+    return Naming("canonical", tuple(Rule(role, role) for role in family.roles()))

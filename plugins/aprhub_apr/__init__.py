@@ -54,7 +54,8 @@ APR: Final = Format(
     extensions=(".apr",),
     # The other three are refused by the reader, which can say what they are.
     magic=tuple(Magic(data) for data in (b"APR\0", b"APRN", b"APR1", b"APR2")),
-    namings=("apr", "hf", "ggml"),
+    naming="apr",
+    namings=("hf", "ggml"),
     stores_tied_head=True,
     tokenizer_form="flat",
     open=_open,

@@ -1,6 +1,6 @@
 """The metadata keys of one file, taken one by one; each leaves a fate."""
 
-import math
+import sys
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -12,6 +12,7 @@ from aprhub_apr.document import brief
 from aprhub_apr.tables import NEVER_NULL
 
 _F32_MAX: Final = float.fromhex("0x1.fffffep127")
+_F64_MAX: Final = sys.float_info.max
 
 
 @frozen
@@ -29,16 +30,12 @@ class Kind:
         )
 
 
-def _is_integer(value: Any) -> bool:
-    return type(value) is int
-
-
 def _is_number(value: Any) -> bool:
-    return type(value) in {int, float} and abs(value) <= _F32_MAX
+    return type(value) in {int, float} and 0 <= value <= _F32_MAX
 
 
 def _is_wide_number(value: Any) -> bool:
-    return _is_number(value) or (type(value) is float and math.isfinite(value))
+    return type(value) in {int, float} and abs(value) <= _F64_MAX
 
 
 def listed(title: str, *types: type) -> Kind:
@@ -82,9 +79,9 @@ TEXTS: Final = listed("strings", str)
 OBJECT: Final = Kind("an object", lambda value: type(value) is dict)
 COUNT: Final = Kind(
     "an integer from 0 to 2^64-1",
-    lambda value: _is_integer(value) and 0 <= value < 1 << 64,
+    lambda value: type(value) is int and 0 <= value < 1 << 64,
 )
-NUMBER: Final = Kind("a number in the range of f32", _is_number)
+NUMBER: Final = Kind("a number from 0 to the largest f32", _is_number)
 WIDE_NUMBER: Final = Kind("a finite number", _is_wide_number)
 
 

@@ -6,9 +6,9 @@ Layouts: the APR v2 specification, sections 3.2 (q8) and 3.3 (q4).
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from aprhub.api import Bytes, Codec
-from numpy.typing import NDArray
 
 Values = NDArray[np.float32]
 
@@ -32,8 +32,10 @@ def decode_q4(blocks: Bytes, _header: Bytes) -> Values:
 def decode_q8(blocks: Bytes, header: Bytes) -> Values:
     """Return signed bytes times the one f32 scale that stands before them."""
     scale = header.copy().view("<f4")
+    values = blocks.copy().view(np.int8).astype(np.float32)
     with np.errstate(over="ignore", invalid="ignore"):
-        return blocks.view(np.int8).astype(np.float32) * scale
+        values *= scale
+    return values
 
 
 CODECS: Final = (

@@ -165,12 +165,11 @@ def _untyped(claims: Claims) -> dict[str, Any]:
 
 
 def _scaling(values: Mapping[str, Any]) -> RopeScaling:
-    return RopeScaling(
-        **{
-            name: tuple(value) if isinstance(value, list) else value
-            for name, value in values.items()
-        }
-    )
+    parts: dict[str, Any] = {
+        name: tuple(value) if isinstance(value, list) else value
+        for name, value in values.items()
+    }
+    return RopeScaling(**parts)
 
 
 def config_keys(stored: StoredModel) -> dict[str, Any]:

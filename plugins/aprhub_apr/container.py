@@ -4,9 +4,9 @@ Only what stands before the tensor data is read. Rules and their order: section 
 the APR v2 specification; a valid checksum of the header proves nothing about it.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Final
 
 from attrs import frozen
 
@@ -17,7 +17,7 @@ from aprhub.api import (
     UnsupportedFileError,
 )
 from aprhub_apr import document, header, index
-from aprhub_apr.document import Document
+from aprhub_apr.document import Document, brief
 from aprhub_apr.header import Header
 from aprhub_apr.index import Entry
 from aprhub_apr.tables import (
@@ -144,7 +144,7 @@ def _header_notes(head: Header) -> Iterator[str]:
         yield f"{head.metadata_size} bytes of metadata, which is more than is written"
 
 
-_FLAG_NOTES = {
+_FLAG_NOTES: Final = {
     Flag.LZ4_COMPRESSED: "flag LZ4_COMPRESSED is set, and nothing is compressed",
     Flag.ZSTD_COMPRESSED: "flag ZSTD_COMPRESSED is set, and nothing is compressed",
     Flag.SIGNED: "flag SIGNED is set; signatures are not checked",
@@ -153,14 +153,18 @@ _FLAG_NOTES = {
 
 
 def _index_notes(container: Container) -> Iterator[str]:
-    base = container.header.data_offset
-    for entry in container.entries:
-        if len(entry.name.encode()) > NAME_BYTES:
-            yield f"tensor {entry.name[:40]!r}… has a name of over {NAME_BYTES} bytes"
-        if (base + entry.offset) % ALIGNMENT:
-            yield f"tensor {entry.name!r} is not aligned to {ALIGNMENT} bytes"
-    for first, second in index.overlaps(container.entries):
-        yield f"tensors {first.name!r} and {second.name!r} share bytes"
+    base, entries = container.header.data_offset, container.entries
+    long = [each for each in entries if len(each.name.encode()) > NAME_BYTES]
+    unaligned = [each for each in entries if (base + each.offset) % ALIGNMENT]
+    shared = [first for first, _ in index.overlaps(entries)]
+    yield from _counted(long, f"with a name of over {NAME_BYTES} bytes")
+    yield from _counted(unaligned, f"not aligned to {ALIGNMENT} bytes")
+    yield from _counted(shared, "whose data overlap the next one's")
+
+
+def _counted(entries: Sequence[Entry], what: str) -> Iterator[str]:
+    if entries:
+        yield f"{len(entries)} tensors {what}, such as {brief(entries[0].name)}"
 
 
 def _tail_notes(container: Container) -> Iterator[str]:

@@ -8,18 +8,14 @@ def encoding_for(name: str, tensor: Tensor) -> Encoding:
     """Return the tensor's own encoding where the format has it, else f32.
 
     Vectors of floats are always f32: programs that run APR files read norms as f32
-    without looking at their type. Raises UnrepresentableError for types that f32
-    cannot hold exactly.
+    without looking at their type. Raises UnrepresentableError for whole numbers that
+    the format has no type for.
     """
-    encoding, widest = tensor.encoding, ENCODINGS["f32"]
-    if encoding.name == "f64":
-        raise UnrepresentableError(
-            name, "f64 has no runnable form in APR; convert with --dtype f32"
-        )
+    encoding = tensor.encoding
     if encoding.is_float and len(tensor.shape) < 2:
-        return widest
+        return ENCODINGS["f32"]
     if encoding.name in TYPE_IDS:
         return encoding
     if encoding.is_float or encoding.is_quantized:
-        return widest
-    raise UnrepresentableError(name, f"APR has no type for {encoding.name} tensors")
+        return ENCODINGS["f32"]
+    raise UnrepresentableError(name, f"APR has no type for {encoding.name}")

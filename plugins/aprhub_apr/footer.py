@@ -31,7 +31,8 @@ def footer_faults(path: Path) -> Sequence[Fault]:
     return (
         Fault(
             f"{path}: footer at byte {container.required_size}",
-            f"the checksum is {stored:#010x}, the bytes before it give {computed:#010x}",
+            f"the checksum is {stored:#010x}, the bytes before it give"
+            f" {computed:#010x}",
             "the file was damaged or changed; get it again from where it came",
         ),
     )

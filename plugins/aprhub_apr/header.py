@@ -111,9 +111,10 @@ def _check_magic(path: Path, data: bytes) -> None:
             " the program that made it",
         )
     if magic != MAGIC:
+        found = f"starts with {magic!r}" if magic else "is empty"
         raise CorruptFileError(
             path,
-            f"the file starts with {magic!r}, an APR v2 file with {MAGIC!r}",
+            f"the file {found}; an APR v2 file starts with {MAGIC!r}",
             where="magic",
             offset=0,
         )

@@ -94,7 +94,7 @@ def parsed(path: Path, data: bytes, base: int, count: int) -> tuple[Entry, ...]:
     cursor = _Cursor(path, data, base)
     entries = tuple(_entry(cursor) for _ in range(count))
     for previous, entry in pairwise(entries):
-        _check_order(cursor, previous.name, entry.name)
+        _check_order(cursor, previous, entry)
     return entries
 
 
@@ -118,15 +118,17 @@ def _entry(cursor: _Cursor) -> Entry:
     return Entry(name, type_id, shape, offset, size, cursor.base + start)
 
 
-def _check_order(cursor: _Cursor, previous: str, name: str) -> None:
-    if previous.encode() < name.encode():
+def _check_order(cursor: _Cursor, previous: Entry, entry: Entry) -> None:
+    before, name = previous.name, entry.name
+    if before.encode() < name.encode():
         return
     found = (
         f"two tensors are called {name!r}"
-        if name == previous
-        else f"{name!r} comes after {previous!r}, but names have to ascend"
+        if name == before
+        else f"{name!r} comes after {before!r}, but names have to ascend"
     )
-    raise cursor.error(f"{found} (or tensor_count in the header is wrong)")
+    what = f"{found} (or tensor_count in the header is wrong)"
+    raise cursor.error(what, entry.place - cursor.base)
 
 
 def encoding(path: Path, entry: Entry) -> Encoding:
@@ -164,9 +166,7 @@ def overlaps(entries: Iterable[Entry]) -> Iterator[tuple[Entry, Entry]]:
             yield first, second
 
 
-def required_size(
-    data_offset: int, metadata_end: int, entries: Sequence[Entry]
-) -> int:
+def required_size(data_offset: int, metadata_end: int, entries: Sequence[Entry]) -> int:
     """Return how many bytes a file has at least, without its footer.
 
     The last payload counts with its padding.

@@ -1,7 +1,7 @@
 """Where every byte of an APR v2 file goes.
 
-    header (64 bytes), metadata, tensor index, payloads in the order of the index,
-    footer; metadata, index and each payload are padded to multiples of 64 bytes
+Header (64 bytes), metadata, tensor index, payloads in the order of the index, footer;
+metadata, index and each payload are padded with zeros to multiples of 64 bytes.
 """
 
 from collections.abc import Iterator, Mapping
@@ -32,6 +32,7 @@ from aprhub_apr.tables import (
     TYPE_IDS,
     Flag,
 )
+
 
 def lay_out(stored: StoredModel, target: Path, options: LayoutOptions) -> Layout:
     """Return the one file of a model.

@@ -5,7 +5,7 @@ from typing import Any, Final
 
 from attrs import asdict
 
-from aprhub.api import LineageStep, Provenance, StoredModel
+from aprhub.api import LineageStep, Provenance, StoredModel, Tensor
 from aprhub_apr import configuration, vocabulary
 from aprhub_apr.claims import (
     COUNT,
@@ -80,8 +80,6 @@ _DROPPED: Final[Mapping[str, tuple[Kind, str]]] = {
     "tensor_shapes": (OBJECT, "recomputed from the tensors"),
 }
 
-_SUMS: Final = ("total_size", "param_count")
-
 _FORMAT: Final = "format"
 _RENAMED: Final = {
     configuration.NESTED: f"entrenar.{configuration.NESTED}",
@@ -107,7 +105,7 @@ _STEPS: Final = Kind(
 
 _NEVER_CARRIED: Final = frozenset(
     {*TYPED_KEYS, *(name for names in ALIASES.values() for name in names)}
-) - frozenset({*_KEPT, *_SUMS})
+) - frozenset({*_KEPT, "total_size", "param_count"})
 
 
 def provenance(claims: Claims) -> Provenance:
@@ -130,15 +128,15 @@ def native(claims: Claims) -> dict[str, str]:
 
 
 def carried(
-    claims: Claims, sums: Mapping[str, int]
+    claims: Claims, tensors: Mapping[str, Tensor]
 ) -> Mapping[str, Mapping[str, Any]]:
     """Take everything that is left, by format.
 
-    `sums` are the values of `total_size` and `param_count` that the tensors give: a
-    file that counts in another way, or not at all, keeps its own.
+    A file whose sums over its tensors are made in another way, or not made at all,
+    keeps its own.
     """
     worlds = claims.take(CARRIED, mapped(OBJECT), "carried") or {}
-    own = {**_kept(claims), **_uncounted(claims, sums)}
+    own = {**_kept(claims), **_uncounted(claims, sums(tensors))}
     for key in claims.present(_DROPPED):
         kind, why = _DROPPED[key]
         claims.checked(key, kind)
@@ -158,11 +156,11 @@ def _kept(claims: Claims) -> dict[str, Any]:
     return {key: value for key, value in values.items() if value is not None}
 
 
-def _uncounted(claims: Claims, sums: Mapping[str, int]) -> dict[str, int]:
-    values = {key: claims.checked(key, COUNT) for key in claims.present(sums)}
+def _uncounted(claims: Claims, counted: Mapping[str, int]) -> dict[str, int]:
+    values = {key: claims.checked(key, COUNT) for key in claims.present(counted)}
     for key in values:
         claims.settle(key, "transformed", why="counted anew where tensors change")
-    return {key: value for key, value in values.items() if value != sums[key]}
+    return {key: value for key, value in values.items() if value != counted[key]}
 
 
 def _is_training(claims: Claims, key: str) -> bool:
@@ -186,11 +184,12 @@ def described(stored: StoredModel) -> dict[str, Any]:
     return {**typed, **{key: keys[key] for key in sorted(keys.keys() - typed.keys())}}
 
 
-def sums(stored: StoredModel) -> dict[str, int]:
+def sums(tensors: Mapping[str, Tensor]) -> dict[str, int]:
     """Return the bytes and the elements of all tensors, under their typed keys."""
-    tensors = stored.tensors.values()
-    sizes = (sum(each.nbytes for each in tensors), sum(each.size for each in tensors))
-    return dict(zip(_SUMS, sizes, strict=True))
+    return {
+        "total_size": sum(each.nbytes for each in tensors.values()),
+        "param_count": sum(each.size for each in tensors.values()),
+    }
 
 
 def _own_keys(stored: StoredModel) -> dict[str, Any]:
@@ -214,7 +213,11 @@ def _known(keys: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _carried_keys(stored: StoredModel) -> dict[str, Any]:
-    own = {"model_type": MODEL_TYPE, **sums(stored), **stored.carried.get("apr", {})}
+    own = {
+        "model_type": MODEL_TYPE,
+        **sums(stored.tensors),
+        **stored.carried.get("apr", {}),
+    }
     if not any(each.encoding.is_quantized for each in stored.tensors.values()):
         own.pop("quantization", None)
     return {key: value for key, value in own.items() if key not in _NEVER_CARRIED}

@@ -1,6 +1,6 @@
 """An APR v2 file as a `StoredModel`; no byte of a tensor is read."""
 
-import math
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -20,11 +20,8 @@ def open_apr(path: Path) -> StoredModel:
     """
     container = scanned(path)
     tensors = {each.name: _tensor(container, each) for each in container.entries}
-    claims = Claims(path, container.header.metadata_offset, container.document.keys)
-    sums = {
-        "total_size": sum(each.size for each in container.entries),
-        "param_count": sum(math.prod(each.shape) for each in container.entries),
-    }
+    keys = dict(container.document.keys)
+    claims = Claims(path, container.header.metadata_offset, keys)
     return StoredModel(
         "apr",
         path,
@@ -34,8 +31,9 @@ def open_apr(path: Path) -> StoredModel:
         provenance=metadata.provenance(claims),
         native=metadata.native(claims),
         naming=metadata.naming(claims),
-        carried=metadata.carried(claims, sums),
-        notes=(*container.notes(), *_type_notes(container, tensors), *claims.notes),
+        # Everything that nobody has taken by now is carried.
+        carried=metadata.carried(claims, tensors),
+        notes=(*container.notes(), *_type_notes(tensors), *claims.notes),
         fates=tuple(claims.fates),
     )
 
@@ -46,10 +44,7 @@ def _tensor(container: Container, entry: Entry) -> Tensor:
     return Tensor.at(container.path, start, entry.shape, encoding)
 
 
-def _type_notes(
-    container: Container, tensors: Mapping[str, Tensor]
-) -> Iterator[str]:
-    for entry in container.entries:
-        name = tensors[entry.name].encoding.name
-        if name not in OWN_TYPES:
-            yield f"tensor {entry.name!r}: type {entry.type_id} is ggml's id of {name}"
+def _type_notes(tensors: Mapping[str, Tensor]) -> Iterator[str]:
+    foreign = Counter(each.encoding.name for each in tensors.values())
+    for name in sorted(foreign.keys() - OWN_TYPES):
+        yield f"{foreign[name]} tensors have ggml's type id of {name}"

@@ -5,7 +5,9 @@ one with scores as SentencePiece; so the merges of a SentencePiece vocabulary st
 under a key of aprhub's own.
 """
 
+from base64 import b64decode, b64encode
 from collections.abc import Mapping, Sequence
+from itertools import repeat
 from typing import Any, Final
 
 import numpy as np
@@ -19,6 +21,7 @@ PREFIX: Final = "tokenizer."
 SKELETON: Final = "aprhub.tokenizer_skeleton"
 TEMPLATES: Final = "aprhub.chat_templates"
 MERGES: Final = "aprhub.merges"
+CHARSMAP: Final = "aprhub.charsmap"
 
 _MODEL_TYPES: Final[Mapping[str, str]] = {
     "gpt2": "BPE",
@@ -61,6 +64,18 @@ _FLAGS: Final[Mapping[str, str]] = {
     "add_space_prefix": "add_space_prefix",
     "clean_up_spaces": "clean_up_tokenization_spaces",
 }
+
+_PREPARATION: Final[Mapping[str, str]] = {
+    "remove_extra_spaces": "remove_extra_whitespaces",
+    "lowercase": "normalizer.lowercase",
+    "strip_accents": "normalizer.strip_accents",
+}
+
+_DTYPES: Final[Mapping[str, tuple[Any, Any]]] = {
+    "scores": (np.float64, np.float32),
+    "token_type": (np.int64, np.int32),
+}
+"""In what the values of a list are compared with the limits, and then kept."""
 
 _SCORES: Final = listed("numbers", int, float)
 _TYPES: Final = listed("integers", int)
@@ -111,7 +126,20 @@ def _flat(claims: Claims) -> FlatVocabulary | None:
         _parallel(claims, "scores", _SCORES, tokens),
         _parallel(claims, "token_type", _TYPES, tokens),
         merges,
+        _charsmap(claims),
+        **{
+            name: claims.take(PREFIX + key, FLAG, f"{into}.{name}")
+            for name, key in _PREPARATION.items()
+        },
     )
+
+
+def _charsmap(claims: Claims) -> bytes | None:
+    text = claims.take(CHARSMAP, TEXT, "tokenizer.flat.charsmap")
+    try:
+        return None if text is None else b64decode(text, validate=True)
+    except ValueError as error:
+        raise claims.error(CHARSMAP, f"not base64: {error}") from error
 
 
 def _check_text(claims: Claims, key: str, texts: Sequence[str]) -> None:
@@ -130,7 +158,11 @@ def _merges(claims: Claims) -> list[str] | None:
         claims.notes.append("tokenizer.merges are pairs; they are joined")
         merges = [_joined(claims, key, merge) for merge in merges]
     _check_text(claims, key, merges)
-    return list(merges)
+    if not all(map(str.__contains__, merges, repeat(" "))):
+        odd = next(merge for merge in merges if " " not in merge)
+        raise claims.error(key, f"{brief(odd)}, expected two parts and a space")
+    found: list[str] = merges
+    return found
 
 
 def _joined(claims: Claims, key: str, merge: str | list[Any]) -> str:
@@ -172,12 +204,6 @@ def _parallel(
     return exact.astype(narrow)
 
 
-_DTYPES: Final[Mapping[str, tuple[Any, Any]]] = {
-    "scores": (np.float64, np.float32),
-    "token_type": (np.int64, np.int32),
-}
-
-
 def _special_ids(claims: Claims, flat: FlatVocabulary | None) -> dict[str, int]:
     ids = {
         name: claims.take(PREFIX + key, COUNT, f"tokenizer.special_ids.{name}")
@@ -214,6 +240,7 @@ def tokenizer_keys(tokenizer: Tokenizer | None) -> dict[str, Any]:
 
 
 def _flat_keys(flat: FlatVocabulary) -> dict[str, Any]:
+    charsmap = flat.charsmap
     spoken_by_scores = flat.model != "gpt2" and flat.scores is not None
     return {
         PREFIX + "model": flat.model,
@@ -226,4 +253,6 @@ def _flat_keys(flat: FlatVocabulary) -> dict[str, Any]:
         (MERGES if spoken_by_scores else PREFIX + "merges"): (
             None if flat.merges is None else list(flat.merges)
         ),
+        CHARSMAP: None if charsmap is None else b64encode(charsmap).decode(),
+        **{PREFIX + key: getattr(flat, name) for name, key in _PREPARATION.items()},
     }

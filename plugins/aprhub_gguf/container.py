@@ -40,8 +40,8 @@ class Container:
 
     path: Path
     version: int
-    entries: Mapping[str, Entry] = field(converter=MappingProxyType, repr=False)
-    tensors: Mapping[str, Tensor] = field(converter=MappingProxyType, repr=False)
+    entries: Mapping[str, Entry] = field(repr=False)
+    tensors: Mapping[str, Tensor] = field(repr=False)
     notes: tuple[str, ...] = ()
 
 
@@ -70,7 +70,13 @@ def _read(cursor: Cursor) -> Container:
     data = cursor.position + padding(cursor.position, alignment).nbytes
     tensors = dict(placed(cursor, rows, data, alignment))
     notes = (*_opaque_notes(rows), *_trailing_notes(cursor, tensors, alignment))
-    return Container(cursor.path, version, entries, tensors, notes)
+    return Container(
+        cursor.path,
+        version,
+        MappingProxyType(entries),
+        MappingProxyType(tensors),
+        notes,
+    )
 
 
 def _read_version(cursor: Cursor) -> int:

@@ -66,7 +66,8 @@ class Cursor:
         self._require(count * _LENGTH.size, where)
         if count > STRING_COUNT:
             raise UnsupportedFileError(
-                self.path, f"{where} has {count} strings; at most {STRING_COUNT} are read"
+                self.path,
+                f"{where} has {count} texts; at most {STRING_COUNT} are read",
             )
         begin = self.position
         while count:
@@ -74,7 +75,8 @@ class Cursor:
         nbytes = self.position - begin
         if nbytes > STRING_BYTES:
             raise UnsupportedFileError(
-                self.path, f"{where} has {nbytes} bytes; at most {STRING_BYTES} are read"
+                self.path,
+                f"{where} has {nbytes} bytes; {STRING_BYTES} are read at most",
             )
         return FileRange(self.path, begin, nbytes)
 

@@ -1,4 +1,4 @@
-"""Reads and writes the metadata section: key, type, value, key, type, value, …"""
+"""Reads and writes the metadata section: a key, a type and a value at a time."""
 
 import struct
 from collections.abc import Callable, Mapping
@@ -33,7 +33,7 @@ def read_entries(cursor: Cursor, count: int) -> dict[str, Entry]:
     if count > cursor.left // _SMALLEST:
         raise CorruptFileError(
             cursor.path,
-            f"{count} metadata entries cannot be in the {cursor.left} bytes that follow",
+            f"{count} entries cannot be in the {cursor.left} bytes that follow",
             where="metadata count",
         )
     entries: dict[str, Entry] = {}

@@ -10,6 +10,7 @@ from aprhub.api import CorruptFileError, KeyFate
 from aprhub_gguf.tables import FLOATS, INTEGERS
 from aprhub_gguf.values import Entry, to_json
 
+
 class Ledger:
     """The metadata of a file while it is being understood.
 
@@ -117,6 +118,10 @@ class Ledger:
         shown = "" if entry.kind == "array" else f" {entry.value!r:.80}"
         what = f"{entry.described}{shown} found, {expected} expected"
         return CorruptFileError(self.path, what, where=key)
+
+    def missing(self, key: str, what: str) -> CorruptFileError:
+        """Return the error for a key that is not there, though something needs it."""
+        return CorruptFileError(self.path, f"the key is missing for {what}", where=key)
 
     def _of_kind(self, key: str, kind: str, into: str) -> Any:
         entry = self.entries.get(key)

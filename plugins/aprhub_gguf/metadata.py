@@ -10,17 +10,21 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from aprhub.api import ModelConfig
+from aprhub_gguf.implied import (
+    KEY_LENGTH,
+    VOCABULARY,
+    derived_entries,
+    settle_implied,
+    shared_size,
+)
 from aprhub_gguf.ledger import Ledger
-from aprhub_gguf.residue import completed
+from aprhub_gguf.residue import RESIDUE_KEY, completed, residue_entry
 from aprhub_gguf.scaling import read_scaling, scaling_entries
 from aprhub_gguf.tables import INTEGERS
-from aprhub_gguf.values import Entry
-from aprhub_gguf.windows import (
-    PATTERN_SUFFIX,
-    implied_pattern,
-    pattern_entry,
-    read_layer_kinds,
-)
+from aprhub_gguf.values import Entry, f32_entry, u32_entry
+from aprhub_gguf.windows import read_layer_kinds
+
+_KV_HEADS: Final = "attention.head_count_kv"
 
 _COUNTS: Final = MappingProxyType(
     {
@@ -32,11 +36,14 @@ _COUNTS: Final = MappingProxyType(
         "expert_used_count": "num_experts_per_tok",
     }
 )
+_DERIVABLE_COUNTS: Final = MappingProxyType(
+    {KEY_LENGTH: "head_dim", VOCABULARY: "vocab_size"}
+)
 _COUNTS_BY_LAYER: Final = MappingProxyType(
     {
         "feed_forward_length": "intermediate_size",
         "attention.head_count": "num_heads",
-        "attention.head_count_kv": "num_kv_heads",
+        _KV_HEADS: "num_kv_heads",
         "expert_feed_forward_length": "moe_intermediate_size",
     }
 )
@@ -50,16 +57,6 @@ _NUMBERS: Final = MappingProxyType(
     }
 )
 
-_KEY_LENGTH: Final = "attention.key_length"
-_VALUE_LENGTH: Final = "attention.value_length"
-_ROTARY: Final = "rope.dimension_count"
-_VOCABULARY: Final = "vocab_size"
-
-_ALWAYS_WRITTEN: Final = MappingProxyType({"llama": (_VOCABULARY, _ROTARY)})
-"""Keys that an architecture's files have by custom, though they say nothing new."""
-
-_IMPLIED: Final = "what its absence would say"
-
 
 def read_config(
     ledger: Ledger, architecture: str, token_count: int | None
@@ -68,28 +65,39 @@ def read_config(
 
     What llama.cpp derives from an absent key is filled in: as many key-value heads as
     heads, heads that share the hidden size, a row of the embedding for each token.
-    Keys that repeat such a value are carried too, so that they can be written again.
     """
-    values: dict[str, Any] = {}
-    for suffix, field in _COUNTS.items():
-        values[field] = ledger.integer(f"{architecture}.{suffix}", f"config.{field}")
-    for suffix, field in _NUMBERS.items():
-        values[field] = ledger.number(f"{architecture}.{suffix}", f"config.{field}")
-    for suffix, field in _COUNTS_BY_LAYER.items():
-        key = f"{architecture}.{suffix}"
-        values[field] = _by_layer(ledger, key, field, values["num_layers"])
-    if values["num_kv_heads"] is None:
-        values["num_kv_heads"] = _absent(ledger, architecture, values)
-    values["rope_scaling"] = read_scaling(ledger, architecture)
-    values["layer_kinds"] = read_layer_kinds(
-        ledger, architecture, values["sliding_window"], values["num_layers"]
+    said = dict(_said(ledger, architecture))
+    said |= _by_layer(ledger, architecture, said["num_layers"])
+    said["rope_scaling"] = read_scaling(ledger, architecture)
+    said["layer_kinds"] = read_layer_kinds(
+        ledger, architecture, said["sliding_window"], said["num_layers"]
     )
-    config = ModelConfig(**values)
-    config = _with_derivable(ledger, architecture, config, token_count)
+    config = ModelConfig(**said)
+    config = config.filled({"head_dim": shared_size(config), "vocab_size": token_count})
+    settle_implied(ledger, architecture, config, token_count)
     return completed(config, ledger)
 
 
-def _by_layer(ledger: Ledger, key: str, field: str, layers: int | None) -> int | None:
+def _said(ledger: Ledger, architecture: str) -> Iterator[tuple[str, Any]]:
+    for suffix, field in (*_COUNTS.items(), *_DERIVABLE_COUNTS.items()):
+        yield field, ledger.integer(f"{architecture}.{suffix}", f"config.{field}")
+    for suffix, field in _NUMBERS.items():
+        yield field, ledger.number(f"{architecture}.{suffix}", f"config.{field}")
+
+
+def _by_layer(
+    ledger: Ledger, architecture: str, layers: int | None
+) -> dict[str, int | None]:
+    counts = {
+        field: _count(ledger, f"{architecture}.{suffix}", field, layers)
+        for suffix, field in _COUNTS_BY_LAYER.items()
+    }
+    if ledger.kind(f"{architecture}.{_KV_HEADS}") is None:
+        counts["num_kv_heads"] = counts["num_heads"]
+    return counts
+
+
+def _count(ledger: Ledger, key: str, field: str, layers: int | None) -> int | None:
     """Read a count, or a list of counts for all layers if they are equal."""
     if ledger.kind(key) != "array":
         return ledger.integer(key, f"config.{field}")
@@ -103,30 +111,31 @@ def _by_layer(ledger: Ledger, key: str, field: str, layers: int | None) -> int |
     return None
 
 
-def _absent(ledger: Ledger, architecture: str, values: Mapping[str, Any]) -> Any:
-    if ledger.kind(f"{architecture}.attention.head_count_kv"):
-        return None
-    return values["num_heads"]
+def config_entries(
+    architecture: str,
+    config: ModelConfig,
+    token_count: int | None,
+    carried: Mapping[str, Any],
+    defaults: Mapping[str, Any],
+) -> dict[str, Entry]:
+    """Return the entries of the hyper-parameters.
+
+    `carried` are the entries that a GGUF source had besides, `defaults` what the
+    model's family takes for granted.
+    """
+    suffixes = dict(_plain_entries(config))
+    suffixes |= dict(scaling_entries(config.rope_scaling))
+    suffixes |= dict(derived_entries(architecture, config, token_count, carried))
+    entries = {f"{architecture}.{suffix}": each for suffix, each in suffixes.items()}
+    said = read_config(Ledger(Path(architecture), entries), architecture, token_count)
+    residue = residue_entry(config, said, defaults)
+    return {**entries, RESIDUE_KEY: residue} if residue else entries
 
 
-def _with_derivable(
-    ledger: Ledger, architecture: str, config: ModelConfig, token_count: int | None
-) -> ModelConfig:
-    """Return the configuration with what follows from it where no key says more."""
-    said = {
-        "head_dim": ledger.integer(f"{architecture}.{_KEY_LENGTH}", "config.head_dim"),
-        "vocab_size": ledger.integer(f"{architecture}.{_VOCABULARY}", "config.vocab_size"),
-    }
-    derived = {"head_dim": _shared_size(config), "vocab_size": token_count}
-    config = config.filled(said).filled(derived)
-    for suffix, implied in _implied(architecture, config, token_count).items():
-        _settle_implied(ledger, architecture, suffix, implied)
-    return config
-
-
-def _shared_size(config: ModelConfig) -> int | None:
-    """Return the size of a head when all heads share the hidden size."""
-    if not config.hidden_size or not config.num_heads:
-        return None
-    size, rest = divmod(config.hidden_size, config.num_heads)
-    return None if rest else size
+def _plain_entries(config: ModelConfig) -> Iterator[tuple[str, Entry]]:
+    for suffix, field in (*_COUNTS.items(), *_COUNTS_BY_LAYER.items()):
+        if getattr(config, field) is not None:
+            yield suffix, u32_entry(field, getattr(config, field))
+    for suffix, field in _NUMBERS.items():
+        if getattr(config, field) is not None:
+            yield suffix, f32_entry(field, getattr(config, field))

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from attrs import asdict, evolve, fields_dict
 
-from aprhub.api import ModelConfig, RopeScaling
+from aprhub.api import ModelConfig, RopeScaling, UnrepresentableError
 from aprhub_gguf.ledger import Ledger
 from aprhub_gguf.values import Entry, shortest
 
@@ -31,9 +31,17 @@ def residue_entry(
     for name in _FIELDS:
         value = getattr(wanted, name)
         known = (None, getattr(said, name), defaults.get(name))
-        if value not in known and value != {}:
+        if value not in known and value != {} and not _is_tensor(value):
             values[name] = _json_like(value)
-    return Entry("string", json.dumps(values)) if values else None
+    try:
+        return Entry("string", json.dumps(values, allow_nan=False)) if values else None
+    except (TypeError, ValueError, RecursionError) as error:
+        raise UnrepresentableError(RESIDUE_KEY, f"is no JSON: {error}") from error
+
+
+def _is_tensor(value: Any) -> bool:
+    """Return whether a scaling is nothing but the numbers of a tensor."""
+    return isinstance(value, RopeScaling) and value.kind == "factors"
 
 
 def _json_like(value: Any) -> Any:
@@ -54,24 +62,39 @@ def completed(config: ModelConfig, ledger: Ledger) -> ModelConfig:
         raise ledger.wrong(RESIDUE_KEY, "an object of hyper-parameters")
     try:
         added = {name: _value(name, value) for name, value in values.items()}
-        kept = {name: each for name, each in added.items() if _agrees(config, name, each)}
-        return evolve(config, **kept)
+        return evolve(config, **_agreeing(config, added))
     except (TypeError, ValueError) as error:
-        raise ledger.wrong(RESIDUE_KEY, f"hyper-parameters of their types ({error})") from error
+        raise ledger.wrong(RESIDUE_KEY, "hyper-parameters of their types") from error
 
 
 def _value(name: str, value: Any) -> Any:
     if name == "rope_scaling":
-        return RopeScaling(**{key: _tupled(each) for key, each in value.items()})
-    return _tupled(value)
-
-
-def _tupled(value: Any) -> Any:
+        return _scaling(value)
+    if name == "extra":
+        return dict(value)
     return tuple(value) if isinstance(value, list) else value
 
 
-def _agrees(config: ModelConfig, name: str, value: Any) -> bool:
-    said = getattr(config, name)
-    if not isinstance(said, float) or not isinstance(value, int | float):
+def _scaling(values: Any) -> RopeScaling:
+    fields: dict[str, Any] = {
+        key: tuple(map(float, value)) if isinstance(value, list) else value
+        for key, value in dict(values).items()
+    }
+    numbers = [value for key, value in fields.items() if key != "kind"]
+    if not all(isinstance(each, int | float | tuple) for each in numbers):
+        raise TypeError("rope scaling")
+    return RopeScaling(**fields)
+
+
+def _agreeing(config: ModelConfig, added: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        name: value
+        for name, value in added.items()
+        if _same_f32(getattr(config, name), value)
+    }
+
+
+def _same_f32(said: Any, added: Any) -> bool:
+    if not isinstance(said, float) or not isinstance(added, int | float):
         return True
-    return shortest(said) == shortest(value)
+    return shortest(said) == shortest(added)

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from aprhub.api import RopeScaling
 from aprhub_gguf.ledger import Ledger
-from aprhub_gguf.values import Entry
+from aprhub_gguf.values import Entry, f32_entry, u32_entry
 
 _PREFIX: Final = "rope.scaling."
 
@@ -67,5 +67,5 @@ def scaling_entries(scaling: RopeScaling | None) -> Iterator[tuple[str, Entry]]:
     for suffix, field in _FIELDS[scaling.kind].items():
         value = getattr(scaling, field)
         if value is not None:
-            kind = "u32" if suffix == _ORIGINAL_CONTEXT else "f32"
-            yield _PREFIX + suffix, Entry(kind, value)
+            made = u32_entry if suffix == _ORIGINAL_CONTEXT else f32_entry
+            yield _PREFIX + suffix, made(field, value)

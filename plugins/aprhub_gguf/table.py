@@ -11,6 +11,7 @@ from aprhub.api import (
     ENCODINGS,
     CorruptFileError,
     Encoding,
+    Fault,
     Tensor,
     UnsupportedFileError,
     opaque,
@@ -57,6 +58,21 @@ def type_id(encoding: Encoding) -> int | None:
     if number != encoding.name and number.isdecimal():
         return int(number)
     return TENSOR_TYPE_IDS.get(encoding.name)
+
+
+def faults_of_row(name: str, tensor: Tensor) -> Iterator[Fault]:
+    """Yield why a tensor cannot be in the table of a file."""
+    length, encoding = len(name.encode(errors="replace")), tensor.encoding
+    columns = tensor.shape[-1] if tensor.shape else 1
+    if not 0 < length <= NAME_BYTES:
+        yield Fault(name, f"the name has {length} bytes, not 1 to {NAME_BYTES}")
+    if len(tensor.shape) > MAX_DIMENSIONS:
+        yield Fault(name, f"{tensor.shape} has more than {MAX_DIMENSIONS} dimensions")
+    if type_id(encoding) is None:
+        what = f"GGUF has no type for {encoding.name}"
+        yield Fault(name, what, "convert with --dtype f32, f16 or bf16")
+    elif not encoding.flat and columns % encoding.block_elements:
+        yield Fault(name, f"rows of {columns} elements cut blocks of {encoding.name}")
 
 
 def read_rows(cursor: Cursor, count: int) -> list[Row]:

@@ -18,6 +18,7 @@ EAGER_BYTES = 1 << 20
 """Arrays up to this size become plain lists when they are carried."""
 
 _LENGTH = struct.Struct("<Q")
+_LARGEST_F32 = float(np.finfo(np.float32).max)
 _NOT_FINITE = ("nan", "inf", "-inf")
 
 
@@ -31,7 +32,7 @@ class FileArray(Sequence[Any]):
 
     place: FileRange
     kind: str
-    count: int
+    length: int
     where: str = field(repr=False)
 
     def raw(self) -> bytes:
@@ -48,12 +49,12 @@ class FileArray(Sequence[Any]):
         if self.kind == "string":
             return self._strings()
         values = self.numpy()
-        return (values != 0 if self.kind == "bool" else values).tolist()
+        return list((values != 0 if self.kind == "bool" else values).tolist())
 
     def pieces(self) -> Iterator[bytes]:
         """Yield the bytes of each string."""
         data, position = self.raw(), 0
-        for _ in range(self.count):
+        for _ in range(self.length):
             begin = position + _LENGTH.size
             position = begin + _LENGTH.unpack_from(data, position)[0]
             yield data[begin:position]
@@ -80,7 +81,7 @@ class FileArray(Sequence[Any]):
 
     def __len__(self) -> int:
         """Return how many values there are."""
-        return self.count
+        return self.length
 
     @overload
     def __getitem__(self, index: int) -> Any: ...
@@ -101,8 +102,6 @@ class FileArray(Sequence[Any]):
         if isinstance(other, str) or not isinstance(other, Sequence):
             return NotImplemented
         return len(self) == len(other) and self.items == list(other)
-
-    __hash__ = None  # type: ignore[assignment]  # equal to lists, which have none
 
 
 def _dtype(kind: str) -> str:
@@ -130,6 +129,20 @@ class Entry:
 def shortest(value: float) -> float:
     """Return the shortest decimal that is rounded to the same f32."""
     return float(str(np.float32(value)))
+
+
+def u32_entry(key: str, value: int) -> Entry:
+    """Return a size; raise UnrepresentableError when it is too large or negative."""
+    if not _in_range("u32", value):
+        raise UnrepresentableError(key, f"{value} does not fit into a u32")
+    return Entry("u32", value)
+
+
+def f32_entry(key: str, value: float) -> Entry:
+    """Return a number rounded to f32; raise UnrepresentableError if it is infinite."""
+    if not abs(value) <= _LARGEST_F32:
+        raise UnrepresentableError(key, f"{value} does not fit into an f32")
+    return Entry("f32", shortest(value))
 
 
 def to_json(entry: Entry) -> dict[str, Any]:
@@ -164,7 +177,7 @@ def from_json(key: str, data: Any) -> Entry:
     if kind != "array":
         _require(key, kind, [value])
         return Entry(kind, _finite_or_not(kind, value))
-    of = data.get("of")
+    of = str(data.get("of"))
     if of not in VALUE_TYPE_NAMES or of == "array":
         raise UnrepresentableError(key, f"GGUF has no arrays of {of!r:.40}")
     if isinstance(value, FileArray):
@@ -206,5 +219,3 @@ def strings_of(values: Sequence[str]) -> Iterator[bytes]:
     if isinstance(values, FileArray):
         return values.pieces()
     return map(str.encode, values)
-
-

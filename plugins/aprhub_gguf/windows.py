@@ -1,6 +1,5 @@
 """Which layers see only a window of the text: `attention.sliding_window_pattern`."""
 
-from collections.abc import Sequence
 from typing import Final
 
 from aprhub.api import ModelConfig
@@ -34,10 +33,7 @@ def read_layer_kinds(
         return None if default is None else _periodic(default, layers)
     if ledger.kind(key) == "array":
         return _flagged(ledger, key, layers)
-    period = ledger.integer(key, "config.layer_kinds")
-    if period == default:
-        ledger.carry(key, "the habit of the architecture", implied=True)
-    return _periodic(period or 0, layers)
+    return _periodic(ledger.integer(key, "config.layer_kinds") or 0, layers)
 
 
 def _flagged(ledger: Ledger, key: str, layers: int) -> tuple[str, ...]:
@@ -70,11 +66,5 @@ def pattern_entry(architecture: str, config: ModelConfig) -> Entry | None:
     default = _DEFAULT_PATTERNS.get(architecture)
     if default and kinds == _periodic(default, len(kinds)):
         return None
-    return _shortest(kinds)
-
-
-def _shortest(kinds: Sequence[str]) -> Entry:
-    for period in range(1, len(kinds) + 1):
-        if tuple(kinds) == _periodic(period, len(kinds)):
-            return Entry("u32", period)
+    # Every reader of the key takes flags; not every one takes a period.
     return Entry("array", [kind == _SLIDING for kind in kinds], "bool")

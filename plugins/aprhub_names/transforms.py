@@ -78,6 +78,7 @@ NORM_PLUS_ONE: Final = Adjustment(
         lambda tensor, _config: tensor.affine(-1.0),
         lambda tensor, _config: tensor.affine(1.0),
         packed_safe=False,
+        observed=lambda tensor, _config, observe: tensor.affine(1.0, observe),
     ),
     _adds_to_norms,
 )

@@ -12,7 +12,7 @@ from aprhub.api import (
     hookimpl,
 )
 from aprhub_safetensors.recognition import has_structure
-from aprhub_safetensors.tables import encoding_for
+from aprhub_safetensors.tables import COMPANIONS, encoding_for
 
 
 def _open(path: Path) -> StoredModel:
@@ -38,10 +38,12 @@ SAFETENSORS = Format(
     aliases=("hf",),
     title="Hugging Face safetensors",
     extensions=(".safetensors",),
+    naming="hf",
     namings=("hf",),
     stores_tied_head=False,
     tokenizer_form="json",
     writes_folder=True,
+    companions=COMPANIONS,
     has_structure=has_structure,
     open=_open,
     lay_out=_lay_out,

@@ -32,6 +32,7 @@ _GEMMA3: Final = ConfigClass("hidden_activation", window=4096, lacks=("mlp_bias"
 
 CLASSES: Final[Mapping[str, ConfigClass]] = MappingProxyType(
     {
+        "llama": ConfigClass(),
         "mistral": ConfigClass(window=4096, lacks=("attention_bias", "mlp_bias")),
         "qwen2": _QWEN2,
         "qwen2_moe": _QWEN2,

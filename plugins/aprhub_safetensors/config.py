@@ -27,7 +27,7 @@ GROUPS = {
 class ReadConfig:
     """A configuration and what became of every key."""
 
-    config: ModelConfig
+    config: ModelConfig = field(factory=ModelConfig)
     fates: tuple[KeyFate, ...] = field(default=(), repr=False)
     notes: tuple[str, ...] = ()
 
@@ -42,7 +42,9 @@ def read_config(document: Document) -> ReadConfig:
     identity = _identity(document)
     said = {key: key.read(scope) for key in KEYS}
     values = {key.field: value for key, (_, value) in said.items()}
-    layers = scope.whole("num_hidden_layers", MAX_LAYERS)
+    layers = values["num_layers"]
+    if layers is not None and layers > MAX_LAYERS:
+        raise scope.fault("num_hidden_layers", f"at most {MAX_LAYERS}")
     ways = class_of(identity.hf_model_type)
     config = ModelConfig(
         identity=identity,
@@ -56,8 +58,10 @@ def read_config(document: Document) -> ReadConfig:
 
 def scope_of(document: Document) -> Document:
     """Return the object that has the sizes of the text model."""
-    section = document.section(WRAPPED)
-    return evolve(section, values={**document.values, **section.values}) if section else document
+    inner = document.section(WRAPPED)
+    if inner is None:
+        return document
+    return evolve(document, values={**document.values, **inner.values})
 
 
 def _identity(document: Document) -> Identity:
@@ -67,7 +71,7 @@ def _identity(document: Document) -> Identity:
     return Identity(
         hf_class=classes[0] if classes else None,
         hf_model_type=document.text("model_type"),
-        hints=(document.text("_name_or_path") or "",),
+        hints=tuple(filter(None, (document.text("_name_or_path"),))),
     )
 
 
@@ -82,7 +86,7 @@ def _fate(key: str, used: Mapping[str, str]) -> KeyFate:
     if key in used:
         kept = used[key] == key
         return KeyFate(name, "kept" if kept else "renamed", used[key])
-    return KeyFate(name, "carried", "the text of config.json")
+    return KeyFate(name, "carried", "carried.hf.config.json")
 
 
 def _notes(document: Document) -> tuple[str, ...]:

@@ -40,7 +40,7 @@ class Cursor:
     position: int = 0
     mark: int = 0
 
-    def keys(self) -> Iterator[str]:
+    def members(self) -> Iterator[str]:
         """Yield the keys of an object; the caller reads each value before the next."""
         self._take(OPENING, "'{'")
         if CLOSING.match(self.text, self.position):
@@ -92,5 +92,6 @@ class Cursor:
             text = str(json.loads(token))
             text.encode("utf-8")
         except ValueError as error:
-            raise self.fault(f"a string that cannot be decoded: {error}", where) from None
+            what = f"a string that cannot be decoded: {error}"
+            raise self.fault(what, where) from error
         return text

@@ -33,6 +33,8 @@ def decoded(text: str) -> Any:
     Duplicate keys and nesting beyond the interpreter's limit are refused. `NaN` and
     `Infinity` are read as floats, since real configurations have them.
     """
+    if text.startswith("\ufeff"):
+        raise ValueError("it starts with a byte order mark")
     try:
         return _DECODER.decode(text)
     except RecursionError:
@@ -63,17 +65,18 @@ class Document:
     @classmethod
     def parse(cls, path: Path, text: str, prefix: str = "") -> Self:
         """Return the object that a text holds."""
+        where = prefix.rstrip(" :.")
         try:
             values = decoded(text)
         except json.JSONDecodeError as error:
             offset = len(text[: error.pos].encode("utf-8", "replace"))
             what = f"not JSON: {error.msg}"
-            raise CorruptFileError(path, what, where=prefix, offset=offset) from error
+            raise CorruptFileError(path, what, where=where, offset=offset) from error
         except ValueError as error:
-            raise CorruptFileError(path, f"not JSON: {error}", where=prefix) from error
+            raise CorruptFileError(path, f"not JSON: {error}", where=where) from error
         if not isinstance(values, dict):
             what = f"found {shown(values)}, expected a JSON object"
-            raise CorruptFileError(path, what, where=prefix)
+            raise CorruptFileError(path, what, where=where)
         return cls(path, values, prefix)
 
     def __contains__(self, key: str) -> bool:
@@ -95,12 +98,12 @@ class Document:
         return value
 
     def number(self, key: str) -> float | None:
-        """Return a finite number."""
+        """Return a finite number that is not negative."""
         value = self.values.get(key)
         if value is None:
             return None
-        if not _is_finite(value):
-            raise self.fault(key, "a number")
+        if not _is_amount(value):
+            raise self.fault(key, "a number from 0 up")
         return float(value)
 
     def flag(self, key: str) -> bool | None:
@@ -127,12 +130,12 @@ class Document:
         return tuple(value)
 
     def numbers(self, key: str) -> tuple[float, ...] | None:
-        """Return a list of finite numbers."""
+        """Return a list of finite numbers that are not negative."""
         value = self.values.get(key)
         if value is None:
             return None
-        if not isinstance(value, list) or not all(map(_is_finite, value)):
-            raise self.fault(key, "a list of numbers")
+        if not isinstance(value, list) or not all(map(_is_amount, value)):
+            raise self.fault(key, "a list of numbers from 0 up")
         return tuple(map(float, value))
 
     def section(self, key: str) -> "Document | None":
@@ -165,7 +168,7 @@ class Document:
         return dict(section.values)
 
 
-def _is_finite(value: object) -> bool:
+def _is_amount(value: object) -> bool:
     if isinstance(value, bool) or not isinstance(value, int | float):
         return False
-    return abs(value) <= MAX_WHOLE if isinstance(value, int) else math.isfinite(value)
+    return 0 <= value <= MAX_WHOLE if isinstance(value, int) else 0 <= value < math.inf

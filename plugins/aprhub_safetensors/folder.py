@@ -119,9 +119,7 @@ def _no_weights(folder: ModelFolder) -> UnsupportedFileError | MissingFileError:
     return MissingFileError(folder.root, f"no {SUFFIX} file in the folder")
 
 
-def _indexed(
-    folder: ModelFolder, index: Document, found: list[str]
-) -> tuple[str, ...]:
+def _indexed(folder: ModelFolder, index: Document, found: list[str]) -> tuple[str, ...]:
     named = set(index.mapping("weight_map").values())
     if not named:
         raise index.fault("weight_map", "the file of each tensor, by name")

@@ -111,7 +111,7 @@ class _Reading:
         metadata: dict[str, str] = {}
         keys: set[str] = set()
         claimed = 0
-        for key in self.cursor.keys():
+        for key in self.cursor.members():
             if key in keys:
                 raise self.cursor.fault(f"{shown(key)} is there twice", key)
             keys.add(key)
@@ -128,7 +128,7 @@ class _Reading:
 
     def _metadata(self) -> dict[str, str]:
         found: dict[str, str] = {}
-        for key in self.cursor.keys():
+        for key in self.cursor.members():
             if key in found:
                 raise self.cursor.fault(f"{shown(key)} is there twice", METADATA)
             found[key] = self.cursor.string(f"{METADATA}.{key}")
@@ -157,7 +157,8 @@ class _Reading:
     def _fields(self, name: str) -> dict[str, Any]:
         text = self.cursor.entry(name)
         if text.count("[") > len(FIELDS) - 1:
-            raise self.cursor.fault("lists in lists", name)
+            what = f"more than two lists, expected {', '.join(FIELDS)}"
+            raise self.cursor.fault(what, name)
         try:
             fields = decoded(text)
         except ValueError as error:

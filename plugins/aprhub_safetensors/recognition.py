@@ -18,7 +18,7 @@ IMPOSTORS: Final = (
     ),
     (
         re.compile(rb"\s*<(?:!doctype|html|\?xml)", re.IGNORECASE),
-        "a web page, probably the error page of a download; download the file again",
+        "an HTML page, probably the error page of a download; download the file again",
     ),
     (
         re.compile(rb"\x80[\x02-\x05][^\x00]"),

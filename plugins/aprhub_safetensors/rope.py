@@ -11,6 +11,7 @@ from typing import Any, Final
 from attrs import asdict, evolve
 
 from aprhub.api import ModelConfig, RopeScaling, UnsupportedFileError
+from aprhub_safetensors.classes import CLASSES
 from aprhub_safetensors.documents import Document
 
 KEYS: Final = ("rope_theta", "rope_local_base_freq", "rope_scaling", "rope_parameters")
@@ -20,6 +21,18 @@ KINDS: Final[Mapping[str, str]] = {"su": "longrope"}
 """Older names of kinds of scaling."""
 
 UNSCALED: Final = (None, "default", "mrope")
+
+REQUIRED: Final[Mapping[str, tuple[str, ...]]] = {
+    "linear": ("factor",),
+    "dynamic": ("factor",),
+    "llama3": ("factor", "low_freq_factor", "high_freq_factor"),
+    "yarn": ("factor",),
+    "longrope": ("short_factor", "long_factor"),
+}
+"""What each kind of scaling cannot do without."""
+
+LENGTH: Final = "original_max_position_embeddings"
+"""The trained context; kinds that need it take the whole one where it is absent."""
 
 FACTORS: Final = "factors"
 """The kind that is nothing but a list of frequency factors.
@@ -66,9 +79,11 @@ def _scaling(
         what = f"{sliding.prefix}rope_type: scaling of sliding layers is not supported"
         raise UnsupportedFileError(document.path, what)
     section = document.section("rope_scaling") or everywhere
-    if section is None or _kind(section) in UNSCALED:
+    kind = _kind(section) if section else None
+    if section is None or kind in UNSCALED:
         return None
-    return _as_factors(_described(document, section))
+    _refuse_unknown(document, section, kind or "")
+    return _as_factors(_described(document, section, kind or ""))
 
 
 def _kind(section: Document) -> str | None:
@@ -76,13 +91,23 @@ def _kind(section: Document) -> str | None:
     return KINDS.get(kind, kind) if kind else None
 
 
-def _described(document: Document, section: Document) -> RopeScaling:
-    original = "original_max_position_embeddings"
+def _refuse_unknown(document: Document, section: Document, kind: str) -> None:
+    """Refuse a kind that a known class does not have, and one without its numbers."""
+    if kind not in REQUIRED and document.text("model_type") in CLASSES:
+        raise section.fault("rope_type", f"one of {', '.join(REQUIRED)}")
+    for key in REQUIRED.get(kind, ()):
+        if section.values.get(key) is None:
+            raise section.fault(key, f"a value, which {kind} scaling needs")
+
+
+def _described(document: Document, section: Document, kind: str) -> RopeScaling:
     numbers = ("factor", "low_freq_factor", "high_freq_factor", "attention_factor")
+    length = section.whole(LENGTH) or document.whole(LENGTH)
+    if length is None and kind in ("llama3", "yarn", "longrope"):
+        length = document.whole("max_position_embeddings")
     return RopeScaling(
-        _kind(section) or "",
-        original_max_position_embeddings=section.whole(original)
-        or document.whole(original),
+        kind,
+        original_max_position_embeddings=length,
         short_factor=section.numbers("short_factor"),
         long_factor=section.numbers("long_factor"),
         **{name: section.number(name) for name in (*numbers, "beta_fast", "beta_slow")},

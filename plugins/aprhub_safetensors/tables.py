@@ -49,6 +49,14 @@ LIMITS: Final[Mapping[str, int]] = MappingProxyType(
 )
 """The most bytes of every text that is read."""
 
+COMPANIONS: Final = (
+    "*" + SUFFIX,
+    "*" + SUFFIX + ".index.json",
+    *LIMITS,
+    "tokenizer.model",
+)
+"""Which files of a folder belong to the model in it and are replaced with it."""
+
 DTYPES: Final[Mapping[str, Encoding]] = MappingProxyType(
     {
         dtype: ENCODINGS[name]

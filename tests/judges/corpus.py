@@ -1,5 +1,7 @@
 """Strings on which tokenizers like to disagree."""
 
+# ruff: noqa: RUF001, E501 - letters that look alike are the point, wrapping hides them
+
 from typing import Final
 
 _LANGUAGES: Final = (
@@ -70,7 +72,6 @@ _SPACES: Final = (
     "trailing ",
     "trailing twice  ",
     "a b  c   d    e     f",
-    "tab\tbetween\t\twords",
     "line\nline\n\nline\n\n\nline",
     "windows\r\nlines\r\n\r\nhere",
     " \t \t mixed \t \t",
@@ -85,7 +86,6 @@ _SPACES: Final = (
 )
 
 _NUMBERS: Final = (
-    "0",
     "12",
     "123",
     "1234",
@@ -199,8 +199,8 @@ _CODE: Final = (
     "if (a && b || !c) {\n\treturn *ptr->field;\n}",
     "SELECT * FROM users WHERE name LIKE '%O''Brien%' AND id >= 10;",
     '{"key": [1, 2.5, null, true], "nested": {"a": "b\\n"}}',
-    '<div class="x" id=\'y\'>text &amp; more</div>',
-    "fn main() { println!(\"{:?}\", vec![1u8; 4]); }",
+    "<div class=\"x\" id='y'>text &amp; more</div>",
+    'fn main() { println!("{:?}", vec![1u8; 4]); }',
     "#include <stdio.h>\nint main(void) { return 0; }\n",
     "grep -rn 'foo.*bar' . | sort -u > out.txt 2>&1",
     "x = [i for i in range(10) if i % 2 == 0]",
@@ -238,7 +238,7 @@ _SPECIAL: Final = (
     "<| endoftext |>",
     "<|im_start",
     "<think>\nhm\n</think>\n\nanswer",
-    "<tool_call>{\"name\": \"f\"}</tool_call>",
+    '<tool_call>{"name": "f"}</tool_call>',
     "<start_of_image><end_of_image>",
     "<0x0A><0xFF>",
     "<unused0><unused99>",
@@ -268,8 +268,6 @@ _LONG: Final = (
 
 _WORDS: Final = (
     "a",
-    "A",
-    "hello",
     "Hello",
     "HELLO",
     "hello world",
@@ -281,7 +279,6 @@ _WORDS: Final = (
     "naïve café résumé coöperate",
     "iPhone eBay LaTeX GitHub",
     "qwertyuiop asdfghjkl zxcvbnm",
-    "xqzjkvw",
     "ÀÉÎÕÜ àéîõü",
 )
 

@@ -1,11 +1,10 @@
 """transformers and tokenizers as judges: does an HF folder load, and what comes out?"""
 
 import os
-import warnings
 from collections.abc import Sequence
 from functools import cache, lru_cache
+from importlib import import_module
 from pathlib import Path
-from types import ModuleType
 from typing import Any, Final
 
 import numpy as np
@@ -51,17 +50,15 @@ def _tokenizer(path: Path, _modified: int) -> Tokenizer:
     return Tokenizer.from_file(str(path))
 
 
-def _model(folder: Path) -> Any:  # transformers' classes are untyped
-    transformers = _transformers()
-    with warnings.catch_warnings():
-        model, report = transformers.AutoModelForCausalLM.from_pretrained(
-            folder,
-            dtype="float32",
-            attn_implementation="eager",
-            local_files_only=True,
-            trust_remote_code=False,
-            output_loading_info=True,
-        )
+def _model(folder: Path) -> Any:
+    model, report = transformers().AutoModelForCausalLM.from_pretrained(
+        folder,
+        dtype="float32",
+        attn_implementation="eager",
+        local_files_only=True,
+        trust_remote_code=False,
+        output_loading_info=True,
+    )
     faults = {kind: names for kind, names in report.items() if names}
     if faults:
         raise JudgeError(f"transformers loads {folder} with faults: {faults}")
@@ -69,10 +66,10 @@ def _model(folder: Path) -> Any:  # transformers' classes are untyped
 
 
 @cache
-def _transformers() -> ModuleType:
+def transformers() -> Any:
+    """Return the library, silent and offline; its functions have no types."""
     os.environ.update(_OFFLINE)
-    with warnings.catch_warnings():
-        import transformers
-    transformers.utils.logging.set_verbosity_error()
-    transformers.utils.logging.disable_progress_bar()
-    return transformers
+    library: Any = import_module("transformers")
+    library.utils.logging.set_verbosity_error()
+    library.utils.logging.disable_progress_bar()
+    return library

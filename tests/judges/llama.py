@@ -167,6 +167,6 @@ def _batch(token_ids: Sequence[int]) -> Batch:
         token=(c_int32 * n)(*token_ids),
         pos=(c_int32 * n)(*range(n)),
         n_seq_id=(c_int32 * n)(*[1] * n),
-        seq_id=(POINTER(c_int32) * n)(*[sequence] * n),
+        seq_id=(POINTER(c_int32) * n)(*[cast(sequence, POINTER(c_int32))] * n),
         logits=(c_int8 * n)(*[1] * n),
     )

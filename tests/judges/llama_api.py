@@ -16,6 +16,7 @@ from ctypes import (
     c_float,
     c_int8,
     c_int32,
+    c_int64,
     c_size_t,
     c_uint32,
     c_void_p,
@@ -116,6 +117,12 @@ class Batch(Structure):
     ]
 
 
+class GgufParams(Structure):
+    """``struct gguf_init_params``."""
+
+    _fields_: ClassVar = [("no_alloc", c_bool), ("ctx", c_void_p)]
+
+
 _LOG_CALLBACK: Final = ctypes.CFUNCTYPE(None, c_int32, c_char_p, c_void_p)
 
 _SIGNATURES: Final[dict[str, tuple[Any, tuple[Any, ...]]]] = {
@@ -146,6 +153,15 @@ _SIGNATURES: Final[dict[str, tuple[Any, tuple[Any, ...]]]] = {
             c_bool,
         ),
     ),
+    "gguf_init_from_file": (c_void_p, (c_char_p, GgufParams)),
+    "gguf_free": (None, (c_void_p,)),
+    "gguf_get_data_offset": (c_size_t, (c_void_p,)),
+    "gguf_get_n_tensors": (c_int64, (c_void_p,)),
+    "gguf_get_tensor_name": (c_char_p, (c_void_p, c_int64)),
+    "gguf_get_tensor_ne": (POINTER(c_int64), (c_void_p, c_int64)),
+    "gguf_get_tensor_type": (c_int32, (c_void_p, c_int64)),
+    "gguf_get_tensor_offset": (c_size_t, (c_void_p, c_int64)),
+    "gguf_get_tensor_size": (c_size_t, (c_void_p, c_int64)),
 }
 
 

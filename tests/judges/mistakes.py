@@ -10,12 +10,15 @@ from typing import Final
 
 import numpy as np
 from attrs import frozen
-from gguf import GGUFReader
 from numpy.typing import NDArray
 from safetensors.numpy import load_file, save_file
 
+from tests.judges import gguf_c
+
 Array = NDArray[np.float32]
 Tensors = Mapping[str, Array]
+
+_F32: Final = 0
 
 
 @frozen
@@ -169,8 +172,11 @@ IN_HF: Final = _mistakes(
 def made_in_gguf(mistake: Mistake, source: Path, target: Path) -> Path:
     """Copy a GGUF file whose tensor is f32, with the mistake in it."""
     shutil.copy(source, target)
-    reader = GGUFReader(target, "r+")
-    tensors = {tensor.name: tensor.data for tensor in reader.tensors}
+    tensors = {
+        placed.name: np.memmap(target, np.float32, "r+", placed.offset, placed.shape)
+        for placed in gguf_c.tensors(target)
+        if placed.type_id == _F32
+    }
     tensors[mistake.tensor][:] = mistake.change(tensors[mistake.tensor], tensors)
     return target
 

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from functools import cache
 from itertools import chain
 from typing import Any, Final
 
@@ -33,6 +34,7 @@ CONFIG: Final[Mapping[str, Any]] = {
 }
 
 
+@cache
 def trained() -> str:
     """Return a `tokenizer.json` of `SIZE` tokens, the same at every call.
 

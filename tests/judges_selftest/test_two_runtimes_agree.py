@@ -75,7 +75,6 @@ def test_one_transform_left_out_of_a_gguf_file_shows(
     broken = tmp_path / "model.gguf"
     mistakes.made_in_gguf(mistake, converted(folder), broken)
     found = compared(broken, folder, token_ids(mistake.family, PROMPTS[0]))
-    print("XX", mistake, found)
     assert found.difference > 10 * TOLERANCE
     assert found.same_choices < 1
 
@@ -88,6 +87,5 @@ def test_one_transform_left_out_of_an_hf_folder_shows(
     broken = mistakes.made_in_hf(mistake, folder, tmp_path / "model")
     ids = token_ids(mistake.family, PROMPTS[0])
     found = agreement(from_transformers(broken, ids), from_transformers(folder, ids))
-    print("XX", mistake, found)
     assert found.difference > 10 * TOLERANCE
     assert found.same_choices < 1

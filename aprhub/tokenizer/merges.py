@@ -1,0 +1,97 @@
+"""The merge rules of a tokenizer, read, checked and joined to texts.
+
+A rule says that two neighbouring tokens become one; the earlier rule goes first. A
+`tokenizer.json` lists pairs, or texts with a space between; a flat vocabulary lists
+texts.
+"""
+
+from collections.abc import Mapping, Sequence
+from itertools import chain, starmap
+from operator import add
+from typing import Any, Final
+
+from aprhub.tokenizer.document import Document, refuse
+
+Pair = Sequence[str]
+
+SPACE_IN_MERGES: Final = "\u0120"
+"""What stands for a space inside a part of a joined rule, where a space divides."""
+
+
+def pairs_of(document: Document, ids: Mapping[str, int]) -> Sequence[Pair]:
+    """Return the rules of a document as pairs.
+
+    Raises CorruptFileError for what is no rule, and for a rule about a token that is
+    not in the vocabulary.
+    """
+    entries = document.model.get("merges")
+    if not isinstance(entries, list):
+        refuse("model.merges", f"{entries!r:.80} found, a list expected")
+    pairs = _as_pairs(entries)
+    if not set(map(len, pairs)) <= {2}:
+        odd = next(entry for entry, pair in zip(entries, pairs) if len(pair) != 2)
+        refuse("model.merges", f"{odd!r:.80} found, two tokens expected")
+    unknown = unknown_tokens(pairs, ids)
+    if unknown:
+        refuse(
+            "model.merges",
+            f"{unknown[0]!r:.80} is in a rule, but not in the vocabulary"
+            f" ({len(unknown)} such tokens)",
+        )
+    return pairs
+
+
+def stored_pairs(merges: Sequence[str]) -> Sequence[Pair]:
+    """Return the rules of a flat vocabulary as pairs.
+
+    The first space that is not the first character divides; a text without one gives
+    a single part.
+    """
+    pairs = [text.split(" ") for text in merges]
+    if set(map(len, pairs)) <= {2}:
+        return pairs
+    cuts = [text.find(" ", 1) for text in merges]
+    return [
+        [text[:cut], text[cut + 1 :]] if cut > 0 else [text]
+        for text, cut in zip(merges, cuts, strict=True)
+    ]
+
+
+def joined(pairs: Sequence[Pair]) -> list[str]:
+    """Return rules as texts with one space."""
+    texts = [" ".join(pair) for pair in pairs]
+    if "".join(texts).count(" ") == len(texts):
+        return texts
+    return [
+        f"{left.replace(' ', SPACE_IN_MERGES)} {right.replace(' ', SPACE_IN_MERGES)}"
+        for left, right in pairs
+    ]
+
+
+def listed(pairs: Sequence[Pair]) -> Sequence[str] | Sequence[Pair]:
+    """Return rules as a `tokenizer.json` lists them.
+
+    Texts are shorter and known to every reader, so pairs are only listed where a part
+    has a space.
+    """
+    texts = [" ".join(pair) for pair in pairs]
+    return texts if "".join(texts).count(" ") == len(texts) else pairs
+
+
+def unknown_tokens(pairs: Sequence[Pair], ids: Mapping[str, int]) -> list[str]:
+    """Return what rules take or make that is not in the vocabulary, in order."""
+    tokens = chain(chain.from_iterable(pairs), starmap(add, pairs))
+    if all(map(ids.__contains__, tokens)):
+        return []
+    return sorted({*chain.from_iterable(pairs), *starmap(add, pairs)} - ids.keys())
+
+
+def _as_pairs(entries: list[Any]) -> Sequence[Pair]:
+    """Return what are pairs if each has two parts; all parts are texts."""
+    kinds = set(map(type, entries))
+    if kinds == {list} and set(map(type, chain.from_iterable(entries))) <= {str}:
+        return entries
+    if kinds <= {str}:
+        # Only a space divides: other white space is part of a token.
+        return [entry.split(" ") for entry in entries]
+    return refuse("model.merges", "neither pairs of texts nor texts throughout")

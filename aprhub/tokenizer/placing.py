@@ -1,0 +1,122 @@
+"""The vocabulary of a `tokenizer.json` as a list by id, without holes."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final
+
+import numpy as np
+from attrs import frozen
+from numpy.typing import NDArray
+
+from aprhub.tokenizer.document import AddedToken, Document, refuse
+
+_MOST_HOLES: Final = 1 << 16
+"""More ids without a token than this, and than tokens, are a mistake or an attack."""
+
+
+@frozen
+class Placed:
+    """Tokens by id; `ids` are those of the model alone, `fill` the ids that had none."""
+
+    tokens: list[str]
+    ids: Mapping[str, int]
+    fill: NDArray[np.intp]
+
+
+def placed(document: Document) -> Placed:
+    """Put the model's vocabulary and the added tokens in order of their ids.
+
+    Raises CorruptFileError for ids that are not ids, or that two tokens claim.
+    """
+    ids = _model_ids(document)
+    numbers = _checked_numbers(ids)
+    size = _checked_size(numbers, document.added, len(ids))
+    slots = np.full(size, None, object)
+    slots[numbers] = np.array(list(ids), object)
+    if np.count_nonzero(slots != np.array(None)) != len(ids):
+        _refuse_shared_id(ids)
+    for token in document.added:
+        _place(slots, token, ids)
+    empty = np.flatnonzero(slots == np.array(None))
+    tokens: list[Any] = slots.tolist()
+    for number, name in zip(empty.tolist(), fill_names(empty, tokens), strict=True):
+        tokens[number] = name
+    return Placed(tokens, ids, empty)
+
+
+def fill_names(numbers: Iterable[int], taken: Iterable[str | None]) -> list[str]:
+    """Return a name for each id that has no token; none is taken already."""
+    used = set(taken)
+    names = []
+    for number in numbers:
+        name = f"<|pad_{number}|>"
+        while name in used:
+            name = f"{name[:-2]}_|>"
+        used.add(name)
+        names.append(name)
+    return names
+
+
+def is_fill(token: str, number: int) -> bool:
+    """Return whether a token only fills an id that the tokenizer does not use."""
+    return token in (f"<|pad_{number}|>", f"[PAD{number}]")
+
+
+def _model_ids(document: Document) -> Mapping[str, int]:
+    vocabulary = document.model.get("vocab")
+    if isinstance(vocabulary, list):
+        return _ids_of_pieces(vocabulary)
+    if not isinstance(vocabulary, Mapping) or not vocabulary:
+        refuse("model.vocab", f"{vocabulary!r:.80} found, tokens with ids expected")
+    return vocabulary
+
+
+def _ids_of_pieces(pieces: Sequence[Any]) -> Mapping[str, int]:
+    ids: dict[str, int] = {}
+    for number, piece in enumerate(pieces):
+        text = piece[0] if isinstance(piece, list) and len(piece) == 2 else None
+        if not isinstance(text, str) or text in ids:
+            refuse(f"model.vocab[{number}]", f"{piece!r:.80} is no piece of its own")
+        ids[text] = number
+    return ids
+
+
+def _checked_numbers(ids: Mapping[str, int]) -> NDArray[np.int64]:
+    if set(map(type, ids.values())) > {int}:
+        word, number = next(each for each in ids.items() if type(each[1]) is not int)
+        refuse("model.vocab", f"{word!r:.80} has {number!r:.80} for an id")
+    try:
+        numbers = np.fromiter(ids.values(), np.int64, len(ids))
+    except OverflowError:
+        refuse("model.vocab", f"an id is {max(map(abs, ids.values())):.3g}")
+    if numbers.size and numbers.min() < 0:
+        refuse("model.vocab", f"an id is {numbers.min()}")
+    return numbers
+
+
+def _checked_size(
+    numbers: NDArray[np.int64], added: Sequence[AddedToken], count: int
+) -> int:
+    last = max([int(numbers.max()) if numbers.size else -1, *(a.id for a in added)])
+    known = count + len(added)
+    if last - known > max(known, _MOST_HOLES):
+        refuse("model.vocab", f"an id is {last}, but there are {known} tokens")
+    return last + 1
+
+
+def _refuse_shared_id(ids: Mapping[str, int]) -> None:
+    first: dict[int, str] = {}
+    for word, number in ids.items():
+        other = first.setdefault(number, word)
+        if other is not word:
+            refuse("model.vocab", f"{other!r:.80} and {word!r:.80} share id {number}")
+
+
+def _place(slots: NDArray[Any], token: AddedToken, ids: Mapping[str, int]) -> None:
+    known = ids.get(token.content, token.id)
+    if known != token.id or slots[token.id] not in (None, token.content):
+        refuse(
+            "added_tokens",
+            f"{token.content!r:.80} has id {token.id}, but the vocabulary has"
+            f" {slots[token.id]!r:.80} there and {known} for it",
+        )
+    slots[token.id] = token.content

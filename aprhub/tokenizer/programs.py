@@ -1,0 +1,206 @@
+"""The `tokenizer.json` of each kind of flat vocabulary, all but its special tokens."""
+
+import base64
+from collections.abc import Mapping, Sequence
+from itertools import starmap
+from operator import add
+from typing import Any, Final
+
+import numpy as np
+
+from aprhub.errors import ModelCheckError
+from aprhub.ir.tokenizer import BYTE, CONTROL, USER_DEFINED, Tokenizer
+from aprhub.tokenizer.fitting import SUBJECT
+from aprhub.tokenizer.kinds import CONTINUED, SPACE
+from aprhub.tokenizer.lexicon import Lexicon
+from aprhub.tokenizer.merges import Pair, listed, stored_pairs, unknown_tokens
+from aprhub.tokenizer.pretokenizers import pre_tokenizer, split_named
+from aprhub.tokenizer.ranking import ranked_pairs
+from aprhub.tokenizer.templates import post_processor
+
+Parts = Mapping[str, Any]
+
+_BYTES: Final = {
+    "type": "ByteLevel",
+    "add_prefix_space": False,
+    "trim_offsets": False,
+    "use_regex": False,
+}
+_SPACES_OUT: Final = {
+    "type": "Replace",
+    "pattern": {"String": " "},
+    "content": SPACE,
+}
+_SPACES_BACK: Final = {
+    "type": "Replace",
+    "pattern": {"String": SPACE},
+    "content": " ",
+}
+_WORDPIECE_LONGEST: Final = 100
+
+
+def byte_level(tokenizer: Tokenizer, lexicon: Lexicon) -> Parts:
+    """Return byte-level BPE, split as the vocabulary's `pre` says."""
+    split = split_named(lexicon.flat.pre)
+    first = tokenizer.add_bos if tokenizer.add_bos is not None else split.add_bos
+    frame = post_processor(
+        lexicon.named("bos") if first else None,
+        lexicon.named("eos") if tokenizer.add_eos else None,
+    )
+    pairs = _stored_pairs(lexicon)
+    steps = [_BYTES, *([frame] if frame else [])]
+    return {
+        "normalizer": {"type": "NFC"} if split.nfc else None,
+        "pre_tokenizer": pre_tokenizer(split),
+        "post_processor": _sequence("processors", steps),
+        "decoder": _BYTES,
+        "model": {
+            **_bpe(lexicon.ids(_model_size(lexicon, pairs)), pairs),
+            "ignore_merges": split.ignore_merges,
+        },
+    }
+
+
+def sentencepiece(tokenizer: Tokenizer, lexicon: Lexicon) -> Parts:
+    """Return BPE in the manner of SentencePiece, its merges from the scores."""
+    pairs = ranked_pairs(lexicon.words, lexicon.scores, lexicon.types)
+    return _with_spaces(tokenizer, lexicon, pairs, prefixed=True)
+
+
+def sentencepiece_merges(tokenizer: Tokenizer, lexicon: Lexicon) -> Parts:
+    """Return the same for a vocabulary that has its merges and no scores."""
+    return _with_spaces(tokenizer, lexicon, _stored_pairs(lexicon), prefixed=False)
+
+
+def unigram(tokenizer: Tokenizer, lexicon: Lexicon) -> Parts:
+    """Return a Unigram model with the normaliser that SentencePiece compiled."""
+    flat = lexicon.flat
+    steps: list[Parts] = []
+    if flat.charsmap:
+        text = base64.b64encode(flat.charsmap).decode()
+        steps.append({"type": "Precompiled", "precompiled_charsmap": text})
+    if flat.remove_extra_spaces is not False:
+        runs = {"Regex": " {2,}"}
+        steps.append({"type": "Strip", "strip_left": False, "strip_right": True})
+        steps.append({"type": "Replace", "pattern": runs, "content": SPACE})
+    scheme = "never" if tokenizer.add_space_prefix is False else "always"
+    spaces = {"type": "Metaspace", "replacement": SPACE, "prepend_scheme": scheme}
+    unknown = lexicon.named("unk")
+    return {
+        "normalizer": _sequence("normalizers", steps),
+        "pre_tokenizer": spaces,
+        "post_processor": post_processor(
+            lexicon.named("bos") if tokenizer.add_bos else None,
+            lexicon.named("eos") if tokenizer.add_eos is not False else None,
+        ),
+        "decoder": spaces,
+        "model": {
+            "type": "Unigram",
+            "unk_id": unknown and unknown[1],
+            "vocab": list(zip(lexicon.words, lexicon.scores.tolist(), strict=True)),
+            "byte_fallback": bool((lexicon.types == BYTE).any()),
+        },
+    }
+
+
+def wordpiece(tokenizer: Tokenizer, lexicon: Lexicon) -> Parts:
+    """Return WordPiece as BERT has it."""
+    flat = lexicon.flat
+    first = lexicon.named("cls", "bos") if tokenizer.add_bos is not False else None
+    last = lexicon.named("sep", "eos") if tokenizer.add_eos is not False else None
+    unknown = lexicon.named("unk")
+    if unknown is None:
+        raise ModelCheckError(
+            SUBJECT, "a WordPiece vocabulary without an unknown token"
+        )
+    return {
+        "normalizer": {
+            "type": "BertNormalizer",
+            "clean_text": True,
+            "handle_chinese_chars": True,
+            "strip_accents": flat.strip_accents,
+            "lowercase": flat.lowercase is not False,
+        },
+        "pre_tokenizer": {"type": "BertPreTokenizer"},
+        "post_processor": post_processor(first, last, begins_twice=False),
+        "decoder": {"type": "WordPiece", "prefix": CONTINUED, "cleanup": True},
+        "model": {
+            "type": "WordPiece",
+            "unk_token": unknown[0],
+            "continuing_subword_prefix": CONTINUED,
+            "max_input_chars_per_word": _WORDPIECE_LONGEST,
+            "vocab": lexicon.ids(),
+        },
+    }
+
+
+def _with_spaces(
+    tokenizer: Tokenizer, lexicon: Lexicon, pairs: Sequence[Pair], *, prefixed: bool
+) -> Parts:
+    asked = tokenizer.add_space_prefix
+    prefix = prefixed if asked is None else asked
+    front = [{"type": "Prepend", "prepend": SPACE}] if prefix else []
+    back = [{"type": "Strip", "content": " ", "start": 1, "stop": 0}] if prefix else []
+    decoders = [_SPACES_BACK, {"type": "ByteFallback"}, {"type": "Fuse"}, *back]
+    unknown = lexicon.named("unk")
+    return {
+        "normalizer": _sequence("normalizers", [*front, _SPACES_OUT]),
+        "pre_tokenizer": None,
+        "post_processor": post_processor(
+            lexicon.named("bos") if tokenizer.add_bos is not False else None,
+            lexicon.named("eos") if tokenizer.add_eos else None,
+        ),
+        "decoder": _sequence("decoders", decoders),
+        "model": {
+            **_bpe(lexicon.ids(), pairs),
+            "unk_token": unknown and unknown[0],
+            "fuse_unk": True,
+            "byte_fallback": bool((lexicon.types == BYTE).any()),
+        },
+    }
+
+
+def _sequence(key: str, steps: Sequence[Parts]) -> Parts | None:
+    if len(steps) > 1:
+        return {"type": "Sequence", key: list(steps)}
+    return steps[0] if steps else None
+
+
+def _bpe(vocabulary: Mapping[str, int], pairs: Sequence[Pair]) -> Parts:
+    return {
+        "type": "BPE",
+        "dropout": None,
+        "unk_token": None,
+        "continuing_subword_prefix": None,
+        "end_of_word_suffix": None,
+        "fuse_unk": False,
+        "byte_fallback": False,
+        "ignore_merges": False,
+        "vocab": vocabulary,
+        "merges": listed(pairs),
+    }
+
+
+def _stored_pairs(lexicon: Lexicon) -> Sequence[Pair]:
+    if lexicon.flat.merges is None:
+        raise ModelCheckError(
+            SUBJECT, f"a {lexicon.flat.model} vocabulary without merge rules"
+        )
+    pairs = stored_pairs(lexicon.flat.merges)
+    odd = next((pair for pair in pairs if len(pair) != 2), None)
+    if odd:
+        raise ModelCheckError(SUBJECT, f"{odd[0]!r:.80} is no merge rule")
+    unknown = unknown_tokens(pairs, lexicon.ids())
+    if unknown:
+        raise ModelCheckError(
+            SUBJECT, f"{unknown[0]!r:.80} is in a merge rule, but is no token"
+        )
+    return pairs
+
+
+def _model_size(lexicon: Lexicon, pairs: Sequence[Pair]) -> int:
+    """Return how many words the model has to know; those after them are only added."""
+    ids = lexicon.ids()
+    merged = max(map(ids.__getitem__, starmap(add, pairs)), default=-1)
+    known = np.flatnonzero(~np.isin(lexicon.types, (CONTROL, USER_DEFINED)))
+    return max([merged, *known[-1:].tolist()]) + 1

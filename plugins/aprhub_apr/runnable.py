@@ -1,0 +1,222 @@
+"""What programs that run APR files ask of one, and refuse or misread otherwise.
+
+Sections 6 and 7 of the APR v2 specification; the ids are the ones under which those
+programs report the same faults.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Final
+
+from aprhub.api import Fault, ModelConfig, StoredModel, Tensor
+from aprhub_apr.configuration import config_keys, rope_type
+from aprhub_apr.tables import RUNNABLE_TYPES
+
+_NEEDED: Final = ("hidden_size", "num_layers", "num_heads", "intermediate_size")
+
+_LARGEST: Final[Mapping[str, int]] = {
+    "hidden_size": 65_536,
+    "num_layers": 256,
+    "num_heads": 256,
+    "num_kv_heads": 256,
+    "vocab_size": 1_000_000,
+    "intermediate_size": 262_144,
+    "max_position_embeddings": 2_097_152,
+}
+
+_RANGES: Final[Mapping[str, tuple[float, float]]] = {
+    "rope_theta": (1, 1e8),
+    "norm_eps": (1e-10, 0.01),
+}
+"""Ranges of numbers, beside 0."""
+
+_EMBEDDINGS: Final = ("embed_tokens", "tok_embeddings", "token_embd")
+_HEADS: Final = ("lm_head.weight", "output.weight")
+
+_ONCE: Final[Mapping[str, str]] = {
+    "model.norm.weight": "output_norm.weight",
+    "lm_head.weight": "output.weight",
+}
+
+_LAYER: Final[Mapping[str, str]] = {
+    "input_layernorm.weight": "attn_norm.weight",
+    "self_attn.q_proj.weight": "attn_q.weight",
+    "self_attn.k_proj.weight": "attn_k.weight",
+    "self_attn.v_proj.weight": "attn_v.weight",
+    "self_attn.o_proj.weight": "attn_output.weight",
+    "post_attention_layernorm.weight": "ffn_norm.weight",
+    "mlp.gate_proj.weight": "ffn_gate.weight",
+    "mlp.up_proj.weight": "ffn_up.weight",
+    "mlp.down_proj.weight": "ffn_down.weight",
+}
+
+_BIASES: Final[Mapping[str, str]] = {
+    "self_attn.q_proj.bias": "attn_q.bias",
+    "self_attn.k_proj.bias": "attn_k.bias",
+    "self_attn.v_proj.bias": "attn_v.bias",
+}
+
+_NORMS: Final[Mapping[str, str]] = {
+    "self_attn.q_norm.weight": "attn_q_norm.weight",
+    "self_attn.k_norm.weight": "attn_k_norm.weight",
+}
+
+_FAMILY_LAYER: Final[Mapping[str, Mapping[str, str]]] = {
+    "qwen2": _BIASES,
+    "phi": _BIASES,
+    "qwen3": _NORMS,
+}
+"""What every layer of some families has besides, by slug; Hugging Face's name and
+ggml's, of which either will do."""
+
+
+def runnable(stored: StoredModel) -> Sequence[Fault]:
+    """Return what keeps a model from being run, and what it would be misread for.
+
+    A model that is not written yet is judged by what would be written.
+    """
+    return (
+        *_architecture_faults(stored),
+        *_dimension_faults(stored.config),
+        *_division_faults(stored.config),
+        *_bound_faults(stored.config),
+        *_rope_faults(stored),
+        *_vocabulary_faults(stored),
+        *_missing_faults(stored),
+        *_type_faults(stored.tensors),
+        *_tokenizer_faults(stored),
+    )
+
+
+def _said(stored: StoredModel, key: str) -> Any:
+    """Return what the file says, or would say; only what was read has fates."""
+    if not stored.fates:
+        return config_keys(stored).get(key)
+    carried = stored.carried.get("apr", {})
+    return {"architecture": stored.config.identity.architecture, **carried}.get(key)
+
+
+def _architecture_faults(stored: StoredModel) -> Iterator[Fault]:
+    name, family = _said(stored, "architecture"), stored.family
+    if not name:
+        yield Fault("C-01", "missing 'architecture'")
+    elif family and name != family.slug:
+        yield Fault(
+            "C-01",
+            f"architecture is {name!r}, by which programs do not know {family.name}"
+            " models: they would run it as something else",
+            f"write {family.slug!r}",
+        )
+
+
+def _dimension_faults(config: ModelConfig) -> Iterator[Fault]:
+    for name in _NEEDED:
+        value = getattr(config, name)
+        if value is None:
+            yield Fault("C-03", f"missing {name!r}")
+        elif value < 1:
+            yield Fault("C-03", f"{name} is {value}, expected a positive integer")
+
+
+def _division_faults(config: ModelConfig) -> Iterator[Fault]:
+    heads, kv_heads = config.num_heads, config.num_kv_heads
+    if config.hidden_size and heads and config.hidden_size % heads:
+        yield Fault(
+            "C-03",
+            f"hidden_size {config.hidden_size} is not a multiple of num_heads {heads}",
+        )
+    if heads and kv_heads is not None and (kv_heads < 1 or heads % kv_heads):
+        yield Fault(
+            "C-03", f"num_heads {heads} is not a multiple of num_kv_heads {kv_heads}"
+        )
+
+
+def _bound_faults(config: ModelConfig) -> Iterator[Fault]:
+    for name, largest in _LARGEST.items():
+        value = getattr(config, name)
+        if value is not None and value > largest:
+            yield Fault(name, f"{value} is over {largest}, which is the limit")
+    for name, (low, high) in _RANGES.items():
+        value = getattr(config, name)
+        if value and not low <= value <= high:
+            yield Fault(name, f"{value} is outside {low} to {high}")
+
+
+def _rope_faults(stored: StoredModel) -> Iterator[Fault]:
+    said, expected = _said(stored, "rope_type"), rope_type(stored)
+    if stored.naming and expected is not None and said != expected:
+        found = "missing" if said is None else f"is {said}"
+        yield Fault(
+            "rope_type", f"{found}, but the rows are in the order of {expected}"
+        )
+
+
+def _vocabulary_faults(stored: StoredModel) -> Iterator[Fault]:
+    vocabulary, hidden = stored.config.vocab_size, stored.config.hidden_size
+    if vocabulary is None or hidden is None:
+        return
+    for name, tensor in stored.tensors.items():
+        if not _is_embedding(name) and name not in _HEADS:
+            continue
+        if tensor.shape != (vocabulary, hidden):
+            yield Fault(
+                "OBLIG-APR-VOCAB-EMBED-CONSISTENT",
+                f"{name} has shape {list(tensor.shape)}, expected vocab_size and"
+                f" hidden_size {[vocabulary, hidden]}",
+            )
+
+
+def _is_embedding(name: str) -> bool:
+    return any(part in name for part in _EMBEDDINGS)
+
+
+def _missing_faults(stored: StoredModel) -> Iterator[Fault]:
+    names = stored.tensors.keys()
+    if not any(map(_is_embedding, names)):
+        yield Fault("model.embed_tokens.weight", "missing")
+    for ours, theirs in _ONCE.items():
+        if ours not in names and theirs not in names:
+            yield Fault(ours, "missing")
+    slug = stored.family.slug if stored.family else ""
+    for ours, theirs in {**_LAYER, **_FAMILY_LAYER.get(slug, {})}.items():
+        lacking = [
+            layer
+            for layer in _layers(stored.config)
+            if f"model.layers.{layer}.{ours}" not in names
+            and f"blk.{layer}.{theirs}" not in names
+        ]
+        if lacking:
+            listed = ", ".join(map(str, lacking))
+            yield Fault(f"model.layers.N.{ours}", f"missing in layers {listed}")
+
+
+def _layers(config: ModelConfig) -> range:
+    return range(min(config.num_layers or 0, _LARGEST["num_layers"]))
+
+
+def _type_faults(tensors: Mapping[str, Tensor]) -> Iterator[Fault]:
+    for name, tensor in tensors.items():
+        encoding = tensor.encoding.name
+        if encoding not in RUNNABLE_TYPES:
+            yield Fault(name, f"{encoding}, which would be read as another type")
+        elif len(tensor.shape) < 2 and encoding != "f32":
+            yield Fault(name, f"a vector of {encoding}, which would be read as f32")
+
+
+def _tokenizer_faults(stored: StoredModel) -> Iterator[Fault]:
+    flat = stored.tokenizer.flat if stored.tokenizer else None
+    if flat is None:
+        yield Fault(
+            "PMAT-172",
+            "missing embedded tokenizer (tokenizer.vocabulary is missing or empty)",
+            "APR files have to be self-contained",
+        )
+    elif not flat.merges and flat.scores is None:
+        yield Fault(
+            "PMAT-172",
+            "the tokenizer is not loadable: tokenizer.vocabulary needs"
+            " tokenizer.merges or tokenizer.scores beside it",
+        )
+    elif flat.scores is not None and not flat.merges and "<unk>" not in flat.tokens:
+        yield Fault(
+            "PMAT-172", "the vocabulary has scores and no '<unk>', so it is not loaded"
+        )

@@ -1,0 +1,144 @@
+"""The texts beside the weights: read with them, and written with them."""
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from attrs import field, frozen
+
+from aprhub.api import HF_WORLD, StoredModel, Tokenizer
+from aprhub_safetensors.documents import Document, decoded
+from aprhub_safetensors.record import record_text
+from aprhub_safetensors.revision import revised
+from aprhub_safetensors.spelling import as_text, config_text
+from aprhub_safetensors.tables import (
+    CONFIG,
+    EMBEDDED,
+    GENERATION,
+    RECORD,
+    TEXTS,
+    TOKENIZER,
+    TOKENIZER_CONFIG,
+)
+
+
+@frozen
+class Companions:
+    """Texts by file name.
+
+    `home` is the folder they lie in, or with `embedded` the file whose metadata has
+    them.
+    """
+
+    home: Path
+    texts: Mapping[str, str] = field(factory=dict, repr=False)
+    embedded: bool = False
+
+    def document(self, name: str) -> Document | None:
+        """Return the JSON object of a text, or None when there is no such text."""
+        text = self.texts.get(name)
+        if text is None:
+            return None
+        if self.embedded:
+            return Document.parse(self.home, text, f"{EMBEDDED}{name}: ")
+        return Document.parse(self.home / name, text)
+
+    def carried(self) -> dict[str, str]:
+        """Return the texts that travel with the model as they are."""
+        return {name: text for name, text in self.texts.items() if name in TEXTS}
+
+
+def written_texts(stored: StoredModel) -> dict[str, str]:
+    """Return the text of each file to be written beside a model's weights.
+
+    The texts that the model came with are kept as a whole; without them, those that
+    transformers needs are made.
+    """
+    world = stored.carried.get(HF_WORLD, {})
+    kept = {name: text for name, text in world.items() if _is_text(name, text)}
+    if CONFIG in kept:
+        kept[CONFIG] = revised(kept[CONFIG], stored)
+    else:
+        kept = {**dict(_made_texts(stored)), **kept}
+    others = {TOKENIZER: stored.tokenizer.json if stored.tokenizer else None}
+    others[RECORD] = record_text(stored)
+    return {**kept, **{name: text for name, text in others.items() if text}}
+
+
+def _is_text(name: str, text: object) -> bool:
+    """Return whether a carried value is a file; names from other files are claims."""
+    return name in TEXTS and isinstance(text, str)
+
+
+def _made_texts(stored: StoredModel) -> Iterator[tuple[str, str]]:
+    yield CONFIG, config_text(stored)
+    if stored.tokenizer is not None:
+        yield GENERATION, as_text(_generation(stored.tokenizer))
+        yield TOKENIZER_CONFIG, as_text(_tokenizer_config(stored, stored.tokenizer))
+
+
+def _generation(tokenizer: Tokenizer) -> dict[str, Any]:
+    ids = tokenizer.special_ids
+    ends = [ids[name] for name in ("eos", "eot", "eom") if name in ids]
+    ends = list(dict.fromkeys(ends))
+    values = {
+        "bos_token_id": ids.get("bos"),
+        "eos_token_id": ends if len(ends) > 1 else next(iter(ends), None),
+        "pad_token_id": ids.get("pad"),
+    }
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def _tokenizer_config(stored: StoredModel, tokenizer: Tokenizer) -> dict[str, Any]:
+    values = {
+        "add_bos_token": tokenizer.add_bos,
+        "add_eos_token": tokenizer.add_eos,
+        **dict(_special_tokens(tokenizer)),
+        "chat_template": _templates(tokenizer),
+        "clean_up_tokenization_spaces": bool(tokenizer.clean_up_spaces),
+        "model_max_length": stored.config.max_position_embeddings,
+        "tokenizer_class": "PreTrainedTokenizerFast",
+    }
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def _special_tokens(tokenizer: Tokenizer) -> Iterator[tuple[str, str]]:
+    names = ("bos", "eos", "unk", "sep", "pad", "cls", "mask")
+    wanted = {name: tokenizer.special_ids.get(name) for name in names}
+    tokens = _tokens(tokenizer, {at for at in wanted.values() if at is not None})
+    for name, at in wanted.items():
+        if at in tokens:
+            yield f"{name}_token", tokens[at]
+
+
+def _tokens(tokenizer: Tokenizer, ids: set[int]) -> dict[int | None, str]:
+    """Return the texts of some token ids."""
+    if tokenizer.flat is not None:
+        tokens = tokenizer.flat.tokens
+        return {at: tokens[at] for at in ids if at < len(tokens)}
+    program = decoded(tokenizer.json or "{}")
+    added = {each["id"]: each["content"] for each in program.get("added_tokens", ())}
+    vocabulary = program.get("model", {}).get("vocab", {})
+    listed = {at: text for text, at in vocabulary.items()} if ids - added.keys() else {}
+    return {at: text for at, text in {**listed, **added}.items() if at in ids}
+
+
+def _templates(tokenizer: Tokenizer) -> Any:
+    """Return the chat template, or a list of them where there are named ones."""
+    if not tokenizer.chat_templates:
+        return tokenizer.chat_template
+    named = dict(tokenizer.chat_templates)
+    if tokenizer.chat_template is not None:
+        named["default"] = tokenizer.chat_template
+    return [{"name": name, "template": text} for name, text in sorted(named.items())]
+
+
+def embedded(texts: Mapping[str, str]) -> dict[str, str]:
+    """Return texts as metadata of a single file."""
+    return {EMBEDDED + name: text for name, text in texts.items()}
+
+
+def compact(values: Mapping[str, Any]) -> bytes:
+    """Return a JSON object in as few bytes as it takes."""
+    return json.dumps(values, ensure_ascii=False, separators=(",", ":")).encode("utf-8")

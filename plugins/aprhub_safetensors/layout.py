@@ -1,0 +1,167 @@
+"""Where every byte of a safetensors model goes: a folder, or one file.
+
+    model.safetensors                      or model-00001-of-0000N.safetensors …
+    tokenizer.json, generation_config.json, tokenizer_config.json, …, aprhub.json
+    model.safetensors.index.json           (with several files)
+    config.json                            (last: a reader looks for it first)
+
+A single file has the texts in its metadata instead, under `aprhub.` and their name.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from aprhub.api import (
+    Layout,
+    LayoutFile,
+    LayoutOptions,
+    Literal,
+    StoredModel,
+    Tensor,
+    TensorData,
+    UnrepresentableError,
+    sharded,
+)
+from aprhub_safetensors.companions import compact, embedded, written_texts
+from aprhub_safetensors.folder import SINGLE
+from aprhub_safetensors.record import OWN_WORLD
+from aprhub_safetensors.spelling import as_text
+from aprhub_safetensors.tables import (
+    CONFIG,
+    INDEX,
+    MAX_HEADER,
+    METADATA,
+    NAMES,
+    SUFFIX,
+)
+
+ALIGNMENT: Final = 64
+"""Where tensors start in a file; the format asks for nothing, readers map the file."""
+
+LARGEST_FILE: Final = 50_000_000_000
+"""How many bytes of tensors a file has when nobody asks for less: a hub's limit."""
+
+Shard = Sequence[tuple[str, Tensor]]
+
+
+def lay_out(stored: StoredModel, target: Path, options: LayoutOptions) -> Layout:
+    """Return the files of a model: one file where the target's suffix asks for one.
+
+    Raises UnrepresentableError for tensors without a dtype of the format, for a header
+    over the format's limit, and for a single file that would need several.
+    """
+    tensors = list(stored.tensors.items())
+    _refuse_unknown(tensors, target)
+    if target.suffix.lower() == SUFFIX:
+        return _single_file(stored, target, options)
+    shards = sharded(tensors, options.shard_size or LARGEST_FILE)
+    names = _shard_names(len(shards))
+    metadata = _metadata(stored)
+    files = [
+        _weight_file(target, name, shard, metadata)
+        for name, shard in zip(names, shards, strict=True)
+    ]
+    texts = written_texts(stored)
+    if len(shards) > 1:
+        texts[INDEX] = _index(shards, names)
+    texts[CONFIG] = texts.pop(CONFIG)
+    return Layout((*files, *_text_files(texts, target)), folder=True)
+
+
+def _single_file(stored: StoredModel, target: Path, options: LayoutOptions) -> Layout:
+    tensors = list(stored.tensors.items())
+    if len(sharded(tensors, options.shard_size)) > 1:
+        what = f"one file cannot be split; give a folder, without {SUFFIX}"
+        raise UnrepresentableError(target, what)
+    metadata = {**_metadata(stored), **embedded(written_texts(stored))}
+    return Layout((_weight_file(target, target.name, tensors, metadata),))
+
+
+def _refuse_unknown(tensors: Shard, target: Path) -> None:
+    for name, tensor in tensors:
+        if tensor.encoding.name not in NAMES:
+            what = f"{name}: safetensors has no type for {tensor.encoding.name}"
+            raise UnrepresentableError(target, what)
+        if name == METADATA:
+            raise UnrepresentableError(target, f"no tensor can be called {name}")
+
+
+def _shard_names(count: int) -> list[str]:
+    if count == 1:
+        return [SINGLE]
+    return [f"model-{i:05d}-of-{count:05d}{SUFFIX}" for i in range(1, count + 1)]
+
+
+def _metadata(stored: StoredModel) -> dict[str, str]:
+    carried = stored.carried.get(OWN_WORLD, {}).get("metadata")
+    texts = carried.items() if isinstance(carried, Mapping) else ()
+    kept = {key: text for key, text in texts if isinstance(text, str)}
+    return {**kept, "format": "pt"}
+
+
+def _weight_file(
+    target: Path, name: str, tensors: Shard, metadata: Mapping[str, str]
+) -> LayoutFile:
+    header = _header(tensors, metadata, target)
+    data = (TensorData(each, tensor) for each, tensor in tensors)
+    return LayoutFile.of(name, (Literal(header), *data))
+
+
+def _header(tensors: Shard, metadata: Mapping[str, str], target: Path) -> bytes:
+    table: dict[str, Any] = {METADATA: dict(sorted(metadata.items()))}
+    table.update(_entries(tensors))
+    text = _encoded(table, target)
+    text += b" " * (-(8 + len(text)) % ALIGNMENT)
+    if len(text) > MAX_HEADER:
+        what = (
+            f"a header of {len(text)} bytes, but at most {MAX_HEADER} are read; write"
+            " a folder, whose texts are files of their own, or more files"
+        )
+        raise UnrepresentableError(target, what)
+    return len(text).to_bytes(8, "little") + text
+
+
+def _encoded(table: Mapping[str, Any], target: Path) -> bytes:
+    try:
+        return compact(table)
+    except UnicodeEncodeError as error:
+        what = f"a name or text that is not valid Unicode: {error.reason}"
+        raise UnrepresentableError(target, what) from error
+
+
+def _entries(tensors: Shard) -> Iterator[tuple[str, Any]]:
+    position = 0
+    for name, tensor in tensors:
+        end = position + tensor.nbytes
+        yield (
+            name,
+            {
+                "dtype": NAMES[tensor.encoding.name],
+                "shape": tensor.shape,
+                "data_offsets": (position, end),
+            },
+        )
+        position = end
+
+
+def _index(shards: Sequence[Shard], names: Sequence[str]) -> str:
+    pairs = zip(names, shards, strict=True)
+    weight_map = {each: name for name, shard in pairs for each, _ in shard}
+    total = sum(tensor.nbytes for shard in shards for _, tensor in shard)
+    return as_text(
+        {
+            "metadata": {"total_size": total},
+            "weight_map": dict(sorted(weight_map.items())),
+        }
+    )
+
+
+def _text_files(texts: Mapping[str, str], target: Path) -> Iterator[LayoutFile]:
+    for name, text in texts.items():
+        try:
+            data = text.encode("utf-8")
+        except UnicodeEncodeError as error:
+            what = f"{name} would not be valid Unicode: {error.reason}"
+            raise UnrepresentableError(target, what) from error
+        yield LayoutFile(name, (Literal(data),))

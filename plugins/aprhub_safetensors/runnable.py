@@ -1,0 +1,70 @@
+"""What transformers needs to load and run a model."""
+
+from collections.abc import Iterator
+from typing import Final
+
+from aprhub.api import Fault, ModelConfig, StoredModel
+from aprhub_safetensors.spelling import identity_names
+
+EMBEDDING: Final = "model.embed_tokens.weight"
+HEAD: Final = "lm_head.weight"
+
+SIZES: Final = (
+    "hidden_size",
+    "num_layers",
+    "num_heads",
+    "vocab_size",
+    "intermediate_size",
+)
+
+
+def faults(stored: StoredModel) -> Iterator[Fault]:
+    """Yield everything that would keep transformers from running a model."""
+    yield from _identity(stored)
+    yield from _sizes(stored.config)
+    yield from _weights(stored)
+    yield from _tokenizer(stored)
+
+
+def _identity(stored: StoredModel) -> Iterator[Fault]:
+    _, model_type = identity_names(stored)
+    if not model_type:
+        repair = "say the family with --family"
+        yield Fault("config.json", "no model_type, by which it is loaded", repair)
+
+
+def _sizes(config: ModelConfig) -> Iterator[Fault]:
+    for name in SIZES:
+        value = getattr(config, name)
+        if not value or value < 0:
+            yield Fault(name, f"is {value}, must be positive")
+    heads, shared = config.num_heads, config.num_kv_heads
+    if heads and shared is not None and (shared <= 0 or heads % shared):
+        yield Fault("num_kv_heads", f"{shared} does not divide {heads} heads")
+    if heads and config.hidden_size and config.hidden_size % heads:
+        problem = f"{config.hidden_size} is not a multiple of {heads} heads"
+        yield Fault("hidden_size", problem)
+    if config.head_dim is not None and (config.head_dim <= 0 or config.head_dim % 2):
+        problem = f"is {config.head_dim}, must be even for rotary embeddings"
+        yield Fault("head_dim", problem)
+
+
+def _weights(stored: StoredModel) -> Iterator[Fault]:
+    embedding = stored.tensors.get(EMBEDDING)
+    rows = embedding.shape[0] if embedding and embedding.shape else None
+    if rows != stored.config.vocab_size:
+        problem = f"has {rows} rows, vocab_size is {stored.config.vocab_size}"
+        yield Fault(EMBEDDING, problem)
+    if HEAD not in stored.tensors and stored.config.tie_embeddings is False:
+        yield Fault(HEAD, "missing, and the embedding is not tied to it")
+
+
+def _tokenizer(stored: StoredModel) -> Iterator[Fault]:
+    """Look at the ends of the text only: parsing 150,000 tokens takes too long."""
+    text = stored.tokenizer.json if stored.tokenizer else None
+    if text is None:
+        yield Fault("tokenizer.json", "missing", "text cannot be turned into tokens")
+        return
+    is_object = text.lstrip()[:1] == "{" and text.rstrip()[-1:] == "}"
+    if not is_object or '"model"' not in text:
+        yield Fault("tokenizer.json", "not an object with a model")

@@ -1,0 +1,1 @@
+"""Whole conversions, judged by other programs."""

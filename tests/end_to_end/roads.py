@@ -1,0 +1,42 @@
+"""Conversions through the public API, and how their outputs are compared."""
+
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+from gguf import GGUFReader
+from tokenizers import Tokenizer
+
+import aprhub
+from aprhub.tokenizer import assembled
+
+TOLERANCE = 1e-3
+"""Largest difference of two runtimes' logits, relative to their spread."""
+
+
+def convert(source: Path, target: Path, **options: object) -> aprhub.Report:
+    """Convert with options by name, verified by value."""
+    chosen = {"verify": "values", **options}
+    return aprhub.convert(source, target, aprhub.ConvertOptions(**chosen))  # type: ignore[arg-type]  # names are checked by attrs
+
+
+def stored_hashes(gguf: Path) -> Mapping[str, str]:
+    """Return type and SHA-256 of each tensor's bytes, as the gguf package reads them."""
+    return {
+        tensor.name: f"{tensor.tensor_type.name}:{_sha256(tensor.data)}"
+        for tensor in GGUFReader(gguf).tensors
+    }
+
+
+def _sha256(data: np.ndarray) -> str:
+    return hashlib.sha256(np.ascontiguousarray(data).view(np.uint8).data).hexdigest()
+
+
+def tokenizer_of(path: Path) -> Tokenizer:
+    """Return the tokenizer that aprhub reads from a file, in the library that judges."""
+    model = aprhub.open_model(path)
+    assert model.tokenizer is not None
+    document = assembled(model.tokenizer).json
+    assert document is not None
+    return Tokenizer.from_str(document)

@@ -1,0 +1,146 @@
+"""Every family, both ways, judged by the logits of llama.cpp and transformers."""
+
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from tests.end_to_end.roads import TOLERANCE, convert, stored_hashes, tokenizer_of
+from tests.judges import hf
+from tests.judges.compare import agreement
+from tests.judges.converter import converted
+from tests.judges.corpus import STRINGS
+from tests.judges.llama import Llama
+from tests.judges.mistakes import IN_GGUF, IN_HF, Mistake, made_in_gguf, made_in_hf
+from tests.judges.pico import FAMILIES, PROMPTS, pico
+
+pytestmark = pytest.mark.xdist_group("pico")
+
+
+@cache
+def expected(family: str) -> list[tuple[list[int], NDArray[np.float32]]]:
+    folder = pico(family)
+    prompts = [hf.tokenize(folder, text, add_special=True) for text in PROMPTS]
+    return [(ids, hf.logits(folder, ids)) for ids in prompts]
+
+
+def assert_llama_agrees(gguf: Path, family: str) -> None:
+    with Llama.load(gguf) as judge:
+        for ids, logits in expected(family):
+            found = agreement(judge.logits(ids), logits)
+            assert found.within(TOLERANCE), found
+
+
+def assert_transformers_agrees(folder: Path, family: str) -> None:
+    for ids, logits in expected(family):
+        found = agreement(hf.logits(folder, ids), logits)
+        assert found.within(TOLERANCE), found
+
+
+@pytest.fixture(scope="module")
+def ggufs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """The GGUF file of each family, converted from its folder once."""
+    folder = tmp_path_factory.mktemp("pico")
+    made = {family: folder / f"{family}.gguf" for family in FAMILIES}
+    for family, path in made.items():
+        convert(pico(family), path)
+    return made
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_gguf_made_from_a_folder_runs_with_its_logits(
+    ggufs: dict[str, Path], family: str
+) -> None:
+    assert_llama_agrees(ggufs[family], family)
+
+
+@pytest.mark.parametrize("mistake", IN_GGUF, ids=str)
+def test_a_transform_left_out_of_a_gguf_is_seen(
+    ggufs: dict[str, Path], mistake: Mistake, tmp_path: Path
+) -> None:
+    wrong = made_in_gguf(mistake, ggufs[mistake.family], tmp_path / "wrong.gguf")
+    with pytest.raises(AssertionError):
+        assert_llama_agrees(wrong, mistake.family)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_folder_made_from_our_gguf_is_the_first_folder(
+    ggufs: dict[str, Path], family: str, tmp_path: Path
+) -> None:
+    back = tmp_path / "back"
+    convert(ggufs[family], back)
+    first = pico(family)
+    for name in ("config.json", "tokenizer.json", "generation_config.json"):
+        assert (back / name).read_bytes() == (first / name).read_bytes()
+    assert_transformers_agrees(back, family)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_folder_made_from_a_foreign_gguf_runs_with_its_logits(
+    family: str, tmp_path: Path
+) -> None:
+    back = tmp_path / "back"
+    convert(converted(pico(family)), back)
+    assert_transformers_agrees(back, family)
+    ours, first = (hf.tokenize(folder, "\n".join(STRINGS)) for folder in (back, pico(family)))
+    assert ours == first
+
+
+@pytest.mark.parametrize("mistake", IN_HF, ids=str)
+def test_a_transform_left_out_of_a_folder_is_seen(
+    ggufs: dict[str, Path], mistake: Mistake, tmp_path: Path
+) -> None:
+    convert(ggufs[mistake.family], tmp_path / "back")
+    wrong = made_in_hf(mistake, tmp_path / "back", tmp_path / "wrong")
+    with pytest.raises(AssertionError):
+        assert_transformers_agrees(wrong, mistake.family)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_the_way_through_apr_changes_no_byte(
+    ggufs: dict[str, Path], family: str, tmp_path: Path
+) -> None:
+    convert(ggufs[family], tmp_path / "m.apr")
+    convert(tmp_path / "m.apr", tmp_path / "back.gguf")
+    assert stored_hashes(tmp_path / "back.gguf") == stored_hashes(ggufs[family])
+    assert_llama_agrees(tmp_path / "back.gguf", family)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_folder_made_from_apr_is_the_first_folder(
+    family: str, tmp_path: Path
+) -> None:
+    convert(pico(family, "bfloat16"), tmp_path / "m.apr")
+    convert(tmp_path / "m.apr", tmp_path / "back")
+    first = pico(family, "bfloat16")
+    weights = [(each / "model.safetensors").stat().st_size for each in (first, tmp_path / "back")]
+    assert (tmp_path / "back" / "config.json").read_bytes() == (
+        first / "config.json"
+    ).read_bytes()
+    assert abs(weights[0] - weights[1]) < 4096
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_our_gguf_holds_the_tensors_of_llama_cpps_converter(
+    ggufs: dict[str, Path], family: str
+) -> None:
+    theirs = dict(stored_hashes(converted(pico(family))))
+    ours = dict(stored_hashes(ggufs[family]))
+    rounded = {"rope_freqs.weight"} & theirs.keys()
+    assert [ours.pop(name) and theirs.pop(name) for name in rounded] or not rounded
+    assert ours == theirs
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_token_ids_survive_every_format(
+    ggufs: dict[str, Path], family: str, tmp_path: Path
+) -> None:
+    convert(ggufs[family], tmp_path / "m.apr")
+    from_apr = tokenizer_of(tmp_path / "m.apr")
+    with Llama.load(ggufs[family], vocab_only=True) as judge:
+        for text in STRINGS:
+            ids = hf.tokenize(pico(family), text)
+            assert judge.tokenize(text) == ids, text
+            assert from_apr.encode(text, add_special_tokens=False).ids == ids, text

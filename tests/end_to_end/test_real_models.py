@@ -1,0 +1,110 @@
+"""Real models there and back: bytes where nothing is computed, logits where it is."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from safetensors import safe_open
+
+import aprhub
+from tests.end_to_end.roads import convert, stored_hashes, tokenizer_of
+from tests.judges import assets, hf
+from tests.judges.compare import divergences
+from tests.judges.corpus import STRINGS
+from tests.judges.llama import Llama
+from tests.judges.pico import PROMPTS
+
+pytestmark = pytest.mark.xdist_group("real")
+
+MODELS: dict[str, Callable[[], Path]] = {
+    "smollm2": assets.smollm2,
+    "gemma3": assets.gemma3,
+}
+STORABLE_IN_APR = ("F32", "F16", "BF16", "Q4_K", "Q6_K")
+
+
+class Journey:
+    """One model and everything that it was converted to, each once."""
+
+    def __init__(self, source: Path, folder: Path) -> None:
+        self.gguf = source
+        self.apr = folder / "m.apr"
+        self.gguf_from_apr = folder / "from-apr.gguf"
+        self.hf = folder / "hf"
+        self.gguf_from_hf = folder / "from-hf.gguf"
+        self.apr_from_hf = folder / "from-hf.apr"
+        self.hf_from_apr = folder / "hf-from-apr"
+        convert(self.gguf, self.apr)
+        convert(self.apr, self.gguf_from_apr)
+        convert(self.gguf_from_apr, self.hf, dtype="bf16")
+        convert(self.hf, self.gguf_from_hf)
+        convert(self.hf, self.apr_from_hf)
+        convert(self.apr_from_hf, self.hf_from_apr)
+
+
+@pytest.fixture(scope="module", params=MODELS)
+def journey(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Journey:
+    return Journey(MODELS[request.param](), tmp_path_factory.mktemp(request.param))
+
+
+def logits(gguf: Path) -> list[NDArray[np.float32]]:
+    with Llama.load(gguf) as judge:
+        return [judge.logits(judge.tokenize(text, add_special=True)) for text in PROMPTS]
+
+
+def test_a_copy_is_the_same_model_to_the_bit(journey: Journey, tmp_path: Path) -> None:
+    convert(journey.gguf, tmp_path / "copy.gguf", verify="bytes")
+    assert stored_hashes(tmp_path / "copy.gguf") == stored_hashes(journey.gguf)
+    for ours, theirs in zip(
+        logits(tmp_path / "copy.gguf"), logits(journey.gguf), strict=True
+    ):
+        assert np.array_equal(ours, theirs)
+
+
+def test_quantised_bytes_survive_apr_where_it_can_hold_them(journey: Journey) -> None:
+    before, after = stored_hashes(journey.gguf), stored_hashes(journey.gguf_from_apr)
+    kept = {
+        name: digest
+        for name, digest in before.items()
+        if digest.split(":")[0] in STORABLE_IN_APR
+    }
+    assert before.keys() == after.keys()
+    assert kept
+    assert {name: after[name] for name in kept} == kept
+
+
+def test_decoded_tensors_keep_every_value(journey: Journey) -> None:
+    assert aprhub.diff(journey.gguf, journey.gguf_from_apr).is_empty
+
+
+def test_the_folder_runs_and_agrees_with_llama_cpp(journey: Journey) -> None:
+    with Llama.load(journey.gguf_from_hf) as judge:
+        for text in PROMPTS:
+            ids = judge.tokenize(text, add_special=True)
+            found = divergences(judge.logits(ids), hf.logits(journey.hf, ids))
+            assert found.mean() < 0.001
+
+
+def test_the_folder_is_the_same_again_after_apr(journey: Journey) -> None:
+    first, again = (
+        safe_open(folder / "model.safetensors", "np")
+        for folder in (journey.hf, journey.hf_from_apr)
+    )
+    assert sorted(first.keys()) == sorted(again.keys())
+    assert aprhub.diff(journey.hf, journey.hf_from_apr).is_empty
+    for name in ("config.json", "tokenizer.json"):
+        texts = [(each / name).read_bytes() for each in (journey.hf, journey.hf_from_apr)]
+        assert texts[0] == texts[1]
+
+
+def test_token_ids_are_equal_everywhere(journey: Journey) -> None:
+    from_apr = tokenizer_of(journey.apr)
+    with Llama.load(journey.gguf, vocab_only=True) as judge:
+        for text in STRINGS:
+            ids = judge.tokenize(text)
+            assert hf.tokenize(journey.hf, text) == ids, text
+            assert from_apr.encode(text, add_special_tokens=False).ids == ids, text

@@ -1,0 +1,47 @@
+"""The files that the reference implementation wrote, and its verdicts on them."""
+
+import json
+import os
+from collections.abc import Callable, Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+from _pytest.mark import ParameterSet
+
+ROOT = Path(__file__).parents[3]
+FOLDER = Path(os.environ.get("APRHUB_GOLDEN", ROOT.parent / "shared/golden/apr"))
+WHY = f"no golden files in {FOLDER} (set APRHUB_GOLDEN)"
+
+Verdict = Mapping[str, Any]
+
+
+@cache
+def verdicts() -> tuple[Verdict, ...]:
+    """Return the manifest's entry of each file."""
+    manifest = FOLDER / "manifest.json"
+    if not manifest.is_file():
+        return ()
+    return tuple(json.loads(manifest.read_text())["files"])
+
+
+def verdict(name: str) -> Verdict:
+    """Return the entry of one file, or skip the test."""
+    for each in verdicts():
+        if each["file"] == name:
+            return each
+    return pytest.skip(WHY)
+
+
+def path(name: str) -> Path:
+    """Return where a golden file is, or skip the test."""
+    if not verdicts():
+        pytest.skip(WHY)
+    return FOLDER / name
+
+
+def cases(wanted: Callable[[Verdict], bool]) -> list[ParameterSet]:
+    """Return the entries that are wanted as parameters, or one that is skipped."""
+    found = [pytest.param(each, id=each["file"]) for each in verdicts() if wanted(each)]
+    return found or [pytest.param({}, marks=pytest.mark.skip(WHY), id="absent")]

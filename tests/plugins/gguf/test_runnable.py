@@ -1,0 +1,127 @@
+"""What llama.cpp would refuse is found before anybody runs it."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+from attrs import evolve
+
+from aprhub.api import (
+    Family,
+    Identity,
+    ModelConfig,
+    RopeScaling,
+    StoredModel,
+    Tokenizer,
+)
+from aprhub_gguf import GGUF
+from tests.plugins.gguf.models import CONFIG, VOCABULARY, model, packed, tensors
+
+LLAMA = Family("llama", "llama", "llama", ("LlamaForCausalLM",), ("llama",), ())
+SOUND = evolve(model(), family=LLAMA)
+
+
+def configured(**values: Any) -> StoredModel:
+    return evolve(SOUND, config=evolve(CONFIG, **values))
+
+
+def spoken(**values: Any) -> StoredModel:
+    return evolve(SOUND, tokenizer=Tokenizer(flat=evolve(VOCABULARY, **values)))
+
+
+def holding(**values: Any) -> StoredModel:
+    """Return the sound model with tensors added, or taken out where None."""
+    names = {name.replace("__", "."): each for name, each in values.items()}
+    merged = {**tensors(), **names}
+    kept = {name: each for name, each in merged.items() if each is not None}
+    return evolve(SOUND, tensors=kept)
+
+
+def as_architecture(name: str, **values: Any) -> StoredModel:
+    config: ModelConfig = evolve(CONFIG, identity=Identity(name), **values)
+    return evolve(SOUND, config=config, family=None)
+
+
+def test_a_sound_model_has_no_fault() -> None:
+    assert GGUF.runnable(SOUND) == []
+    assert GGUF.runnable(as_architecture("qwen3")) == []
+    assert GGUF.runnable(evolve(SOUND, tokenizer=None)) == []
+
+
+FAULTY = {
+    "architecture of hugging face": (as_architecture("LlamaForCausalLM"), "general."),
+    "architecture missing": (configured(identity=Identity()), "general.architecture"),
+    "context length": (configured(max_position_embeddings=None), "max_position"),
+    "hidden size": (configured(hidden_size=None), "hidden_size"),
+    "no layers": (configured(num_layers=0), "num_layers"),
+    "too many layers": (configured(num_layers=513), "num_layers: 513"),
+    "norm epsilon": (configured(norm_eps=None), "norm_eps"),
+    "experts used": (configured(num_experts=2, num_experts_per_tok=3), "3 of 2"),
+    "experts unused": (configured(num_experts=2), "0 of 2"),
+    "shared heads": (configured(num_kv_heads=3), "3 do not divide 4"),
+    "uneven heads": (configured(num_heads=5, head_dim=None), "not 5 equal heads"),
+    "qwen2 heads": (as_architecture("qwen2", head_dim=32), "not 64 wide"),
+    "scaling": (configured(rope_scaling=RopeScaling("dynamic", 2.0)), "dynamic"),
+    "llama3 scaling without factors": (
+        configured(rope_scaling=RopeScaling("llama3", 8.0)),
+        "rope_freqs.weight",
+    ),
+    "partly rotary llama": (
+        evolve(
+            SOUND,
+            carried={
+                "gguf": {"llama.rope.dimension_count": {"type": "u32", "value": 8}}
+            },
+        ),
+        "8 of 16",
+    ),
+    "norm in bf16": (
+        holding(output_norm__weight=packed("bf16", 64)),
+        "output_norm.weight: bf16",
+    ),
+    "bias in f16": (holding(blk__0__attn_q__bias=packed("f16", 64)), "f16"),
+    "weights in f64": (holding(blk__0__attn_q__weight=packed("f64", 64, 64)), "f64"),
+    "weights in i8": (holding(blk__0__attn_q__weight=packed("i8", 64, 64)), "i8"),
+    "weights in q8_1": (holding(blk__0__attn_q__weight=packed("q8_1", 64, 64)), "q8_1"),
+    "no embedding": (holding(token_embd__weight=None), "token_embd.weight: missing"),
+    "no final norm": (holding(output_norm__weight=None), "output_norm.weight: missing"),
+    "layer beyond the count": (
+        holding(blk__1__attn_norm__weight=packed("f32", 64)),
+        "blk.1: the model has 1 layers",
+    ),
+    "layer without a weight": (configured(num_layers=2), "blk.1.ffn_up.weight"),
+    "short embedding": (
+        holding(token_embd__weight=packed("f32", 5, 64)),
+        "(5, 64); tokens and hidden size give (6, 64)",
+    ),
+    "short head": (holding(output__weight=packed("f32", 5, 64)), "output.weight: (5"),
+    "repeated tokens": (spoken(tokens=("a",) * 6), "tokens: 1"),
+    "no merges": (spoken(model="gpt2"), "merges: missing"),
+    "no scores": (spoken(scores=None), "scores: missing"),
+    "short scores": (spoken(scores=np.zeros(2, np.float32)), "scores: 2 for 6"),
+    "short types": (spoken(types=np.zeros(2, np.int32)), "types: 2 for 6"),
+    "unknown pre-tokenizer": (
+        spoken(model="gpt2", merges=(), pre="novel"),
+        "tokenizer.ggml.pre: llama.cpp does not know 'novel'",
+    ),
+    "head where none may be": (
+        evolve(
+            as_architecture("gemma2"),
+            tensors=holding(output__weight=packed("f32", 6, 64)).tensors,
+        ),
+        "output.weight: gemma2",
+    ),
+    "no head where one must be": (
+        as_architecture("qwen2moe"),
+        "output.weight: missing",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", FAULTY)
+def test_a_fault_is_named(name: str) -> None:
+    stored, expected = FAULTY[name]
+
+    faults = [str(fault) for fault in GGUF.runnable(stored)]
+
+    assert any(expected in fault for fault in faults), faults

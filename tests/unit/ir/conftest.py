@@ -1,0 +1,13 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.unit.ir.blocks import SIZE
+
+
+@pytest.fixture(scope="session")
+def noise(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("noise") / "noise.bin"
+    path.write_bytes(np.random.default_rng(7).bytes(SIZE))
+    return path

@@ -1,0 +1,82 @@
+import ml_dtypes
+import numpy as np
+import pytest
+
+from aprhub.errors import UnrepresentableError
+from aprhub.ir.casting import Loss, refuse_rounding, widens
+from aprhub.ir.encoding import ENCODINGS, FLOATS
+from aprhub.ir.tensor import Tensor
+
+
+def _losses(values: list[float], target: str) -> Loss:
+    found: list[Loss] = []
+    tensor = Tensor.of(np.array(values, np.float32))
+    tensor.cast(ENCODINGS[target], found.append).numpy()
+    return sum(found, Loss())
+
+
+def test_exact_values_lose_nothing() -> None:
+    assert _losses([0.0, -0.0, 1.5, -2.0, np.inf, np.nan], "f16") == Loss()
+
+
+def test_overflow_flushing_and_rounding_are_counted() -> None:
+    found = _losses([1e6, -1e6, 1e-30, 0.1, 1.0], "f16")
+
+    assert found == Loss(overflowed=2, flushed=1, rounded=4)
+
+
+def test_an_infinity_that_was_there_is_no_overflow() -> None:
+    assert _losses([np.inf], "bf16").overflowed == 0
+
+
+def test_a_nan_is_no_loss() -> None:
+    assert _losses([np.nan], "f8_e5m2") == Loss()
+
+
+def test_rounding_is_refused_where_the_way_back_must_be_exact() -> None:
+    observe = refuse_rounding("norm.weight", ENCODINGS["bf16"])
+    exact = Tensor.of(np.array([1.5], np.float32))
+    inexact = Tensor.of(np.array([0.1], np.float32))
+
+    assert exact.cast(ENCODINGS["bf16"], observe).numpy()[0] == 1.5
+    with pytest.raises(UnrepresentableError, match=r"norm\.weight: 1 values"):
+        inexact.cast(ENCODINGS["bf16"], observe).numpy()
+
+
+@pytest.mark.parametrize("target", ["f8_e5m2", "f8_e8m0", "f16", "bf16"])
+def test_types_of_one_byte_are_cast_to_each_other(target: str) -> None:
+    values = np.array([1.0, 2.0, 0.5], ml_dtypes.float8_e4m3fn)
+
+    found = Tensor.of(values).cast(ENCODINGS[target])
+
+    assert found.numpy().astype(np.float32).tolist() == [1.0, 2.0, 0.5]
+
+
+def test_quantised_types_are_no_target_of_a_cast() -> None:
+    with pytest.raises(UnrepresentableError, match="q8_0"):
+        Tensor.of(np.zeros(32, np.float32)).cast(ENCODINGS["q8_0"])
+
+
+@pytest.mark.parametrize("narrow", FLOATS)
+@pytest.mark.parametrize("wide", FLOATS)
+def test_a_widening_keeps_every_value_of_the_narrow_type(
+    narrow: str, wide: str
+) -> None:
+    before, after = ENCODINGS[narrow].dtype, ENCODINGS[wide].dtype
+    assert before is not None
+    assert after is not None
+    with np.errstate(all="ignore"):
+        values = _sample(before).astype(np.float64)
+        back = values.astype(after).astype(np.float64)
+        kept = bool(np.all((back == values) | np.isnan(values)))
+
+    assert widens(ENCODINGS[narrow], ENCODINGS[wide]) <= kept
+
+
+def _sample(dtype: "np.dtype[np.generic]") -> "np.ndarray[tuple[int], np.dtype]":
+    """Return every value of a type of one or two bytes, else the telling ones."""
+    if dtype.itemsize <= 2:
+        return np.arange(1 << (8 * dtype.itemsize), dtype=f"u{dtype.itemsize}").view(
+            dtype
+        )
+    return np.array([0, 1, 1 + 2**-23, 3e38, -3e38, 1e-38, 1.5e-40], dtype)
