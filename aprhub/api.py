@@ -42,7 +42,15 @@ from aprhub.spec.layout import (
     sharded,
 )
 from aprhub.spec.naming import Adjustment, Naming, Rule, Spelling, Transform
-from aprhub.tokenizer import assembled, described, flattened
+from aprhub.tokenizer import (
+    assembled,
+    described,
+    flattened,
+    restored,
+    same_ids,
+    skeleton,
+    token_ids,
+)
 
 __all__ = [
     "ENCODINGS",
@@ -100,6 +108,10 @@ __all__ = [
     "hookimpl",
     "opaque",
     "padding",
+    "restored",
+    "same_ids",
     "sharded",
+    "skeleton",
     "stacked",
+    "token_ids",
 ]

@@ -95,6 +95,8 @@ def convert(
     found = checked(lifted(stored, registry, options.lift), stored)
     step = lineage.step("convert", stored, asdict(options))
     provenance = found.model.provenance.extended(step)
+    original = provenance.original_format or stored.format
+    provenance = evolve(provenance, original_format=original)
     found = evolve(found, model=evolve(found.model, provenance=provenance))
     ready = lowered(found, target, writer, registry, options.lower)
     saving = _Saving(writer, options, registry, announce)
@@ -191,6 +193,7 @@ class _Saving:
                 progress = self.announce(layout.nbytes) if self.announce else None
                 writing.fill(progress, self.options.workers)
                 self._verify(first, found, ready)
+                writing.settle()
                 names = [file.name for file in layout.files]
                 staging.publish(names, self.format.companions)
         return faults

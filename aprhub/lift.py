@@ -161,7 +161,7 @@ class _Lifting:
         family = self.fit.family
         config = evolve(self.stored.config, family=family.name)
         config = config.filled(_evidence(self.stored, spellings))
-        if "config.json" in self.stored.carried.get(HF_WORLD, {}):
+        if self.stored.naming is None and self.stored.namings == (HF_WORLD,):
             config = _defaulted(config, family.hf_defaults)
         config = _defaulted(config, family.defaults)
         flags = {weight.when for weight in family.weights if weight.when}

@@ -4,11 +4,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from threading import Lock
 
-from attrs import Factory, define, field, frozen
+from attrs import Factory, define, evolve, field, frozen
 
 from aprhub import rope
 from aprhub.errors import UnrepresentableError
 from aprhub.ir.casting import Loss, Observer, widens
+from aprhub.ir.config import ModelConfig
 from aprhub.ir.encoding import ENCODINGS, Encoding
 from aprhub.ir.model import ModelIR
 from aprhub.ir.tensor import Tensor
@@ -108,7 +109,7 @@ class _Lowering:
             self.format.name,
             self.target,
             tensors,
-            model.config,
+            _identified(model.config, family),
             self._tokenizer(model),
             model.provenance,
             model.carried,
@@ -222,6 +223,22 @@ class _Lowering:
             TensorFate(source, "", "", (), "", "", 0, (why,))
             for source, why in self.lifted.gone.items()
         ]
+
+
+def _identified(config: ModelConfig, family: Family | None) -> ModelConfig:
+    """Return the configuration with an identity that tells the family from others.
+
+    Several families may share a ggml architecture; a source that said no more than
+    that is not made to say more.
+    """
+    identity = config.identity
+    said = family and identity.architecture == family.ggml_architecture
+    if family is None or said or identity.hf_class:
+        return config
+    hf_class = next(iter(family.hf_classes), None)
+    model_type = identity.hf_model_type or next(iter(family.hf_model_types), None)
+    told = evolve(identity, hf_class=hf_class, hf_model_type=model_type)
+    return evolve(config, identity=told)
 
 
 def _net(lifted: Steps, lowered: Steps) -> Steps:

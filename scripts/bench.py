@@ -234,7 +234,7 @@ def conversions(work: Path, source: Path, label: str, runs: int) -> Iterator[Row
 def peer(work: Path, source: Path, runs: int) -> Row:
     """Return llama.cpp's own converter, on the same model."""
     target = work / "peer.gguf"
-    script = assets.convert_hf_to_gguf()
+    script = assets.llama_cpp() / "convert_hf_to_gguf.py"
     command = [sys.executable, script, source, "--outtype", "bf16", "--outfile", target]
     return paired("1 GB: convert_hf_to_gguf.py", command, target, min(runs, 3))
 
@@ -281,7 +281,7 @@ def main() -> None:
             for what, seconds, memory in start_up(work, chosen.runs)
         ]
         for label in chosen.sizes:
-            tokenizer = assets.tokenizer_folder("qwen3")
+            tokenizer = assets.tokenizer("qwen3")
             source = make_model(work / "source", SHAPES[label], tokenizer)
             found = list(conversions(work, source, label, chosen.runs))
             if label == "1 GB" and not chosen.no_peer:

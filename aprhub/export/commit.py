@@ -10,6 +10,7 @@ import os
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
+from functools import partial
 from pathlib import Path
 from threading import Event, Lock
 from typing import Self
@@ -79,13 +80,12 @@ class _Output:
             self.checksums.note(offset, data)
 
     def finish(self) -> None:
-        """Write the checksums, each after those before it; make the file durable."""
+        """Write the checksums, each after those before it."""
         for place in self.places:
             crc = self.checksums.over(place.start, place.stop)
             digest = crc.to_bytes(4, "little")
             write_all(self.descriptor, digest, place.offset)
             self.checksums.note(place.offset, digest)
-        os.fsync(self.descriptor)
 
 
 @define
@@ -127,20 +127,23 @@ class Writing:
 
     `outline` makes each file at its full size with everything but tensors and
     checksums, which is all that a reader looks at when it opens them; `fill` adds the
-    rest and makes the files durable. Both raise EnvironmentFailureError when the disk
-    is full or a write fails.
+    rest. Making the files durable goes on in the background until `settle`. All raise
+    EnvironmentFailureError when the disk is full or a write fails.
     """
 
     layout: Layout
     staging: Staging
     _outputs: list[_Output] = field(factory=list)
+    _syncing: list[Future[None]] = field(factory=list)
+    _pool: ThreadPoolExecutor = Factory(partial(ThreadPoolExecutor, 2))
 
     def __enter__(self) -> Self:
         """Give the writing itself."""
         return self
 
     def __exit__(self, *_error: object) -> None:
-        """Close the files."""
+        """Close the files, when nobody works on them any more."""
+        self._pool.shutdown()
         for output in self._outputs:
             os.close(output.descriptor)
 
@@ -163,8 +166,15 @@ class Writing:
                 _preallocate(output)
             _write_pieces(self._outputs, progress or _ignore, workers or WORKERS)
             (progress or _ignore)(sum(map(_bytes_besides_tensors, self.layout.files)))
-            with ThreadPoolExecutor(WORKERS) as pool:
-                list(pool.map(_Output.finish, self._outputs))
+            for output in self._outputs:
+                output.finish()
+                self._syncing.append(self._pool.submit(os.fsync, output.descriptor))
+
+    def settle(self) -> None:
+        """Wait until all files are durable."""
+        with _failing(self.staging):
+            for syncing in self._syncing:
+                syncing.result()
 
 
 @contextlib.contextmanager
@@ -187,6 +197,7 @@ def write(
     with Writing(layout, staging) as writing:
         writing.outline()
         writing.fill(progress, workers)
+        writing.settle()
 
 
 def _require_space(layout: Layout, staging: Staging) -> None:

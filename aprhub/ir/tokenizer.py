@@ -56,10 +56,12 @@ class FlatVocabulary:
 class Tokenizer:
     """A tokenizer in one or both forms, with what the source knew besides.
 
-    `json` is the text of a `tokenizer.json`. `special_ids` maps `bos eos unk sep pad
-    cls mask eot eom fim_pre fim_suf fim_mid fim_pad fim_rep fim_sep` to ids. The flags
-    say whether encoding adds a BOS, EOS or separator, or a space in front, and whether
-    decoding tidies spaces; None where no source says. Templates are never rendered.
+    `json` is the text of a `tokenizer.json`; `skeleton` is what `flat` needs besides
+    to become that text again, for a source that does not store it twice. `special_ids`
+    maps `bos eos unk sep pad cls mask eot eom fim_pre fim_suf fim_mid fim_pad fim_rep
+    fim_sep` to ids. The flags say whether encoding adds a BOS, EOS or separator, or a
+    space in front, and whether decoding tidies spaces; None where no source says.
+    Templates are never rendered.
     """
 
     flat: FlatVocabulary | None = None
@@ -74,3 +76,4 @@ class Tokenizer:
     chat_templates: Mapping[str, str] = field(
         factory=dict, converter=_frozen_mapping, repr=False
     )
+    skeleton: str | None = field(default=None, repr=False)

@@ -1,12 +1,7 @@
-"""Files and folders of models: their contents, copies, and where they are cut."""
+"""Files and folders of models: their contents, and copies."""
 
 import shutil
 from pathlib import Path
-from typing import ClassVar
-
-from attrs import frozen
-
-from aprhub.api import Bytes, FileRange, StoredModel
 
 
 def contents(path: Path) -> dict[str, bytes]:
@@ -25,35 +20,3 @@ def copied(source: Path, target: Path) -> Path:
     else:
         shutil.copy(source, target)
     return target
-
-
-def extents(stored: StoredModel) -> dict[Path, int]:
-    """Return the files that hold tensors, each with the end of its last tensor."""
-    ends: dict[Path, int] = {}
-    for tensor in stored.tensors.values():
-        for extent in tensor.segments() or ():
-            end = extent.offset + extent.nbytes
-            ends[extent.path] = max(end, ends.get(extent.path, 0))
-    return ends
-
-
-def cuts(end: int) -> list[int]:
-    """Return sizes below `end`: all small ones, some between, those just below."""
-    some = range(0, end, max(end // 97, 1))
-    return sorted({*range(min(end, 48)), *some, *range(max(end - 3, 0), end)})
-
-
-@frozen
-class Interrupting:
-    """The bytes of a tensor whose reading is interrupted, as by a user."""
-
-    nbytes: int
-    granule: ClassVar[int] = 1
-
-    def read_into(self, start: int, out: Bytes) -> None:
-        """Raise KeyboardInterrupt."""
-        raise KeyboardInterrupt
-
-    def segments(self) -> tuple[FileRange, ...] | None:
-        """Return None: these bytes are in no file."""
-        return None

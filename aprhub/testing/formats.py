@@ -4,20 +4,25 @@ import tracemalloc
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import ClassVar
 
 import pytest
 from attrs import evolve
 
-from aprhub.api import AprhubError, Confidence, FileEvidence, Format, InputError
-from aprhub.conversion import ConvertOptions
-from aprhub.front import open_model, save_model
-from aprhub.ir.model import ModelIR
+from aprhub.api import (
+    AprhubError,
+    Confidence,
+    FileEvidence,
+    Format,
+    UnrepresentableError,
+)
+from aprhub.front import open_model
 from aprhub.registry import Provided, Registry
-from aprhub.report import Report
 from aprhub.testing.comparison import differences
-from aprhub.testing.files import Interrupting, contents, copied, cuts, extents
-from aprhub.testing.models import PICOS, Pico
+from aprhub.testing.damage import cut, damaged, extents, is_refused
+from aprhub.testing.files import contents, copied
+from aprhub.testing.models import PICOS
+from aprhub.testing.saving import Saver, interrupting, suffix_of
 
 NOISE = bytes((index * 167 + 13) % 256 for index in range(4096))
 OTHERS: Mapping[str, bytes] = {
@@ -40,8 +45,10 @@ class FormatConformance:
     """Subclass it, give `format` and `sample`, and inherit the checks.
 
     What a format cannot do by its own declaration (`open` or `lay_out` is None) is
-    skipped.
+    skipped. `splits` is False in the suite of a format that is always one file.
     """
+
+    splits: ClassVar[bool] = True
 
     @pytest.fixture
     def format(self) -> Format:
@@ -62,14 +69,14 @@ class FormatConformance:
         return evolve(found, formats=(*others, mine))
 
     @pytest.fixture
-    def saver(self, format: Format, registry: Registry) -> "Saver":
+    def saver(self, format: Format, registry: Registry) -> Saver:
         """Return what writes a model in the format."""
         if format.lay_out is None:
             pytest.skip(f"{format.name} is only read")
         return Saver(format, registry)
 
     @pytest.fixture
-    def both_ways(self, format: Format, saver: "Saver") -> "Saver":
+    def both_ways(self, format: Format, saver: Saver) -> Saver:
         """Return what writes a model in the format, which reads it, too."""
         if format.open is None:
             pytest.skip(f"{format.name} is only written")
@@ -103,7 +110,7 @@ class FormatConformance:
         """Whatever its name: an extension alone is a weak sign."""
         path = tmp_path / "model.bin"
         path.write_bytes(OTHERS[what])
-        named = evolve(FileEvidence.of(path), path=path.with_suffix(_suffix(format)))
+        named = evolve(FileEvidence.of(path), path=path.with_suffix(suffix_of(format)))
 
         assert format.confidence(FileEvidence.of(path)) is Confidence.NONE
         assert format.confidence(named) <= Confidence.EXTENSION
@@ -115,7 +122,7 @@ class FormatConformance:
         """With a typed error, since a user may insist with `--from`."""
         if format.open is None:
             pytest.skip(f"{format.name} is only written")
-        path = tmp_path / f"model{_suffix(format)}"
+        path = tmp_path / f"model{suffix_of(format)}"
         path.write_bytes(OTHERS[what])
 
         with pytest.raises(AprhubError):
@@ -123,7 +130,7 @@ class FormatConformance:
 
     @pytest.mark.parametrize("pico", sorted(PICOS))
     def test_what_is_written_reads_back_the_same(
-        self, both_ways: "Saver", tmp_path: Path, pico: str
+        self, both_ways: Saver, tmp_path: Path, pico: str
     ) -> None:
         """Names, values, configuration, tokenizer, provenance, carried keys."""
         model = both_ways.pico(pico)
@@ -132,8 +139,25 @@ class FormatConformance:
 
         assert differences(model, open_model(path, registry=both_ways.registry)) == []
 
+    def test_a_size_of_shards_is_honoured_or_refused(
+        self, both_ways: Saver, tmp_path: Path
+    ) -> None:
+        """Shards are opened by their folder, or by the file that is placed last."""
+        model = both_ways.pico("llama-tied")
+        if not self.splits:
+            with pytest.raises(UnrepresentableError):
+                both_ways.report(model, tmp_path, shard_size=40_000)
+            return
+
+        report = both_ways.report(model, tmp_path, shard_size=40_000)
+
+        assert len(report.files) > 1
+        target = both_ways.target(tmp_path)
+        path = target if target.is_dir() else Path(report.files[-1].path)
+        assert differences(model, open_model(path, registry=both_ways.registry)) == []
+
     def test_writing_leaves_the_model_unchanged(
-        self, saver: "Saver", tmp_path: Path
+        self, saver: Saver, tmp_path: Path
     ) -> None:
         """A model is a value."""
         model, same = saver.pico("llama"), saver.pico("llama")
@@ -144,7 +168,7 @@ class FormatConformance:
         assert list(model.tensors) == list(same.tensors)
 
     def test_writing_twice_gives_the_same_bytes(
-        self, saver: "Saver", tmp_path: Path
+        self, saver: Saver, tmp_path: Path
     ) -> None:
         """No dates, no random order."""
         one = saver.save(saver.pico("llama"), tmp_path / "one")
@@ -153,7 +177,7 @@ class FormatConformance:
         assert contents(one) == contents(other)
 
     def test_a_dry_run_tells_the_exact_sizes(
-        self, saver: "Saver", tmp_path: Path
+        self, saver: Saver, tmp_path: Path
     ) -> None:
         """And writes nothing."""
         model = saver.pico("llama-tied")
@@ -166,23 +190,34 @@ class FormatConformance:
         assert {each.path: each.nbytes for each in told.files} == sizes
 
     def test_a_file_cut_anywhere_is_refused_with_a_typed_error(
-        self, format: Format, both_ways: "Saver", tmp_path: Path
+        self, format: Format, both_ways: Saver, tmp_path: Path
     ) -> None:
         """An InputError: never a struct.error, a KeyError or a shorter model."""
         path = both_ways.save(both_ways.pico("llama-tied"), tmp_path)
-        accepted = []
 
-        for file, end in extents(format.opened(path)).items():
-            whole = file.read_bytes()
-            for size in cuts(end):
-                file.write_bytes(whole[:size])
-                accepted += _refused(format, path, size)
-            file.write_bytes(whole)
+        sizes = [
+            f"{file.name} cut to {size} bytes"
+            for file, extent in extents(format.opened(path)).items()
+            for size, data in cut(file.read_bytes(), extent.stop)
+            if not is_refused(format, path, file, data)
+        ]
 
-        assert accepted == []
+        assert sizes == []
+
+    def test_a_damaged_file_raises_nothing_but_typed_errors(
+        self, format: Format, both_ways: Saver, tmp_path: Path
+    ) -> None:
+        """Where the damage is none to the format, a model is opened."""
+        path = both_ways.save(both_ways.pico("llama-tied"), tmp_path)
+
+        for file, extent in extents(format.opened(path)).items():
+            for data in damaged(file.read_bytes(), extent):
+                is_refused(format, path, file, data)
+
+        assert format.opened(path).tensors
 
     def test_an_interrupted_write_leaves_what_was_there(
-        self, saver: "Saver", tmp_path: Path
+        self, saver: Saver, tmp_path: Path
     ) -> None:
         """Neither a new file nor a changed old one."""
         model = saver.pico("llama")
@@ -190,12 +225,12 @@ class FormatConformance:
         before = contents(tmp_path)
 
         with pytest.raises(KeyboardInterrupt):
-            saver.save(_interrupting(model), tmp_path, force=True)
+            saver.save(interrupting(model), tmp_path, force=True)
 
         assert contents(tmp_path) == before
 
     def test_opening_reads_no_tensor(
-        self, format: Format, both_ways: "Saver", tmp_path: Path
+        self, format: Format, both_ways: Saver, tmp_path: Path
     ) -> None:
         """The memory that opening takes does not grow with the weights."""
         model = both_ways.pico("llama-tied", intermediate_size=1 << 14)
@@ -208,54 +243,3 @@ class FormatConformance:
 
         assert len(stored.tensors) >= len(model.tensors)
         assert peak < model.nbytes // 4
-
-
-class Saver:
-    """Writes models in one format, by the hub's own road."""
-
-    def __init__(self, format: Format, registry: Registry) -> None:
-        self.format = format
-        self.registry = registry
-
-    def pico(self, name: str, **chosen: Any) -> ModelIR:
-        """Return a pico model, whose quantised tensors can be decoded."""
-        from aprhub.lift import decodable
-
-        model = PICOS[name].model(self.registry, **chosen)
-        return evolve(model, tensors=decodable(model.tensors, self.registry))
-
-    def target(self, folder: Path) -> Path:
-        """Return where a model is written in a folder."""
-        suffix = "" if self.format.writes_folder else _suffix(self.format)
-        return folder / f"model{suffix}"
-
-    def report(self, model: ModelIR, folder: Path, **options: Any) -> Report:
-        """Write a model into a folder and return the report."""
-        folder.mkdir(exist_ok=True)
-        chosen = ConvertOptions(target_format=self.format.name, **options)
-        target = self.target(folder)
-        return save_model(model, target, chosen, registry=self.registry)
-
-    def save(self, model: ModelIR, folder: Path, **options: Any) -> Path:
-        """Write a model into a folder and return its path."""
-        self.report(model, folder, **options)
-        return self.target(folder)
-
-
-def _suffix(format: Format) -> str:
-    return format.extensions[0] if format.extensions else ""
-
-
-def _refused(format: Format, path: Path, size: int) -> list[int]:
-    """Return nothing when opening raises an InputError, else the size accepted."""
-    try:
-        format.opened(path)
-    except InputError:
-        return []
-    return [size]
-
-
-def _interrupting(model: ModelIR) -> ModelIR:
-    name, tensor = list(model.tensors.items())[-2]
-    broken = evolve(tensor, source=Interrupting(tensor.nbytes))
-    return evolve(model, tensors={**model.tensors, name: broken})

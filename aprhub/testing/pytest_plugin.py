@@ -1,13 +1,18 @@
-"""Declares the markers of the conformance suites.
+"""Declares the marker of the conformance suites, and has their asserts explained.
 
-Imported in every pytest run of an environment that has aprhub, so it imports nothing.
+Imported in every pytest run of an environment that has aprhub, so it imports nothing
+of aprhub.
 """
 
-from typing import Any
+import pytest
+
+SUITES = ("codecs", "families", "formats", "namings")
+
+pytest.register_assert_rewrite(*(f"aprhub.testing.{name}" for name in SUITES))
 
 
-def pytest_configure(config: Any) -> None:
-    """Declare the markers, so that suites run under `--strict-markers`."""
+def pytest_configure(config: pytest.Config) -> None:
+    """Declare the marker, so that suites run under `--strict-markers`."""
     config.addinivalue_line(
         "markers", "conformance: a check that aprhub.testing holds a plugin to"
     )

@@ -19,6 +19,7 @@ from aprhub.tokenizer.programs import (
     unigram,
     wordpiece,
 )
+from aprhub.tokenizer.skeletons import restored
 
 _PROGRAMS: Final[Mapping[str, Callable[[Tokenizer, Lexicon], Parts]]] = {
     BYTE_LEVEL: byte_level,
@@ -32,6 +33,8 @@ _PROGRAMS: Final[Mapping[str, Callable[[Tokenizer, Lexicon], Parts]]] = {
 def assembled(tokenizer: Tokenizer) -> Tokenizer:
     """Return the tokenizer with a `tokenizer.json`; one that is there is kept.
 
+    A skeleton is put back together with the vocabulary; without one:
+
     Control tokens become special added tokens, user-defined ones other added tokens.
     Unused tokens that only fill rows are left out at the end; in the middle they keep
     the ids behind them right. Where the vocabulary does not say whether a BOS or an
@@ -40,11 +43,18 @@ def assembled(tokenizer: Tokenizer) -> Tokenizer:
     Raises UnrepresentableError for a kind or a pre-tokenizer that is not known, and
     ModelCheckError where the vocabulary lacks something that its kind needs.
     """
+    return evolve(tokenizer, json=program_text(tokenizer))
+
+
+def program_text(tokenizer: Tokenizer) -> str:
+    """Return the `tokenizer.json` of a tokenizer; raises as `assembled` does."""
     if tokenizer.json is not None:
-        return tokenizer
+        return tokenizer.json
     flat = tokenizer.flat
     if flat is None:
         raise ModelCheckError(SUBJECT, "it has neither a vocabulary nor a program")
+    if tokenizer.skeleton is not None:
+        return restored(tokenizer.skeleton, flat)
     if flat.model not in _PROGRAMS:
         known = ", ".join(sorted(_PROGRAMS))
         raise UnrepresentableError(
@@ -60,4 +70,4 @@ def assembled(tokenizer: Tokenizer) -> Tokenizer:
         "added_tokens": lexicon.added_tokens(),
         **_PROGRAMS[flat.model](tokenizer, lexicon),
     }
-    return evolve(tokenizer, json=json.dumps(program, ensure_ascii=False))
+    return json.dumps(program, ensure_ascii=False)

@@ -54,7 +54,7 @@ def flattened(tokenizer: Tokenizer, rows: int | None) -> Tokenizer:
     flat = tokenizer.flat
     if tokenizer.json is not None and not _is_whole(flat):
         document = parsed(tokenizer.json)
-        flat = _flat(document, tokenizer.clean_up_spaces)
+        flat = flat_vocabulary(document, tokenizer.clean_up_spaces)
         if tokenizer.add_space_prefix is None:
             tokenizer = evolve(tokenizer, add_space_prefix=prefixes_space(document))
     if flat is None:
@@ -63,14 +63,19 @@ def flattened(tokenizer: Tokenizer, rows: int | None) -> Tokenizer:
     return evolve(tokenizer, flat=flat)
 
 
-def _is_whole(flat: FlatVocabulary | None) -> bool:
-    if flat is None:
-        return False
-    return all(getattr(flat, each) is not None for each in _NEEDED.get(flat.model, ()))
+def flat_vocabulary(document: Document, clean_up: bool | None) -> FlatVocabulary:
+    """Return a document as flat lists; raises as `flattened` does.
 
-
-def _flat(document: Document, clean_up: bool | None) -> FlatVocabulary:
+    `clean_up` says whether decoding tidies spaces, which some names of pre-tokenizers
+    imply.
+    """
     kind = kind_of(document)
     check_representable(document)
     split = split_of(document, clean_up).names[0] if kind == BYTE_LEVEL else _UNNAMED
     return evolve(_KINDS[kind](document), pre=split)
+
+
+def _is_whole(flat: FlatVocabulary | None) -> bool:
+    if flat is None:
+        return False
+    return all(getattr(flat, each) is not None for each in _NEEDED.get(flat.model, ()))

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import numpy as np
-from attrs import evolve, field, frozen
+from attrs import field, frozen
 from numpy.typing import NDArray
 
 from aprhub.errors import ModelCheckError
@@ -106,9 +106,7 @@ def spelled(flat: FlatVocabulary, types: NDArray[np.int32]) -> Sequence[str]:
     return [spell(*each) for each in zip(flat.tokens, types.tolist(), strict=True)]
 
 
-def types_of(
-    flat: FlatVocabulary, special_ids: Mapping[str, int]
-) -> NDArray[np.int32]:
+def types_of(flat: FlatVocabulary, special_ids: Mapping[str, int]) -> NDArray[np.int32]:
     """Return the types of the tokens; without a list, by their roles and looks.
 
     Raises ModelCheckError for a list that is not as long as the tokens.

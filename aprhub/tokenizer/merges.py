@@ -29,7 +29,7 @@ def pairs_of(document: Document, ids: Mapping[str, int]) -> Sequence[Pair]:
         refuse("model.merges", f"{entries!r:.80} found, a list expected")
     pairs = _as_pairs(entries)
     if not set(map(len, pairs)) <= {2}:
-        odd = next(entry for entry, pair in zip(entries, pairs) if len(pair) != 2)
+        odd = next(pair for pair in pairs if len(pair) != 2)
         refuse("model.merges", f"{odd!r:.80} found, two tokens expected")
     unknown = unknown_tokens(pairs, ids)
     if unknown:

@@ -49,12 +49,12 @@ def removes_spaces(step: Step) -> bool:
     """Return whether a step of a Unigram normaliser removes superfluous spaces."""
     if step["type"] == "Strip":
         return step.get("strip_right") is True
-    runs = step["type"] == "Replace" and step.get("pattern") == {"Regex": " {2,}"}
-    return runs and step.get("content") in (" ", SPACE)
+    runs = step.get("pattern") == {"Regex": " {2,}"}
+    return step["type"] == "Replace" and runs and step.get("content") in (" ", SPACE)
 
 
 def _composes(step: Step) -> bool:
-    return step["type"] == "NFC"
+    return step.get("type") == "NFC"
 
 
 def _spells_spaces(step: Step) -> bool:
@@ -76,8 +76,8 @@ def _maps_characters(step: Step) -> bool:
 
 def _splits_at_spaces(step: Step) -> bool:
     if step["type"] == "Metaspace":
-        return step.get("replacement") == SPACE
-    return step["type"] == "WhitespaceSplit"
+        return bool(step.get("replacement") == SPACE)
+    return bool(step["type"] == "WhitespaceSplit")
 
 
 def _is_bert(step: Step) -> bool:

@@ -15,7 +15,7 @@ _MOST_HOLES: Final = 1 << 16
 
 @frozen
 class Placed:
-    """Tokens by id; `ids` are those of the model alone, `fill` the ids that had none."""
+    """Tokens by id; `ids` has those of the model alone, `fill` lists what was empty."""
 
     tokens: list[str]
     ids: Mapping[str, int]

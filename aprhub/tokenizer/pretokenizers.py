@@ -39,7 +39,7 @@ def split_of(document: Document, clean_up: bool | None) -> Split:
         names = ", ".join(split.names[0] for split in alike)
         raise _unknown(
             "model.ignore_merges",
-            f"it is {ignored}, but {names}, which split text alike, have it the other way",
+            f"it is {ignored}, but not for {names}, which split text alike",
         )
     nfc = any(step["type"] == "NFC" for step in document.steps("normalizer"))
     return max(fitting, key=lambda each: (each.clean_up is clean_up, each.nfc is nfc))

@@ -15,27 +15,29 @@ from aprhub.tokenizer.kinds import CONTINUED, SPACE
 from aprhub.tokenizer.lexicon import Lexicon
 from aprhub.tokenizer.merges import Pair, listed, stored_pairs, unknown_tokens
 from aprhub.tokenizer.pretokenizers import pre_tokenizer, split_named
-from aprhub.tokenizer.ranking import ranked_pairs
+from aprhub.tokenizer.ranking import in_order_of_ids, ranked_ways
 from aprhub.tokenizer.templates import post_processor
 
 Parts = Mapping[str, Any]
 
-_BYTES: Final = {
+_BYTES: Final[Parts] = {
     "type": "ByteLevel",
     "add_prefix_space": False,
     "trim_offsets": False,
     "use_regex": False,
 }
-_SPACES_OUT: Final = {
+_SPACES_OUT: Final[Parts] = {
     "type": "Replace",
     "pattern": {"String": " "},
     "content": SPACE,
 }
-_SPACES_BACK: Final = {
+_SPACES_BACK: Final[Parts] = {
     "type": "Replace",
     "pattern": {"String": SPACE},
     "content": " ",
 }
+_PREFIX: Final[Parts] = {"type": "Prepend", "prepend": SPACE}
+_PREFIX_OFF: Final[Parts] = {"type": "Strip", "content": " ", "start": 1, "stop": 0}
 _WORDPIECE_LONGEST: Final = 100
 
 
@@ -63,7 +65,8 @@ def byte_level(tokenizer: Tokenizer, lexicon: Lexicon) -> Parts:
 
 def sentencepiece(tokenizer: Tokenizer, lexicon: Lexicon) -> Parts:
     """Return BPE in the manner of SentencePiece, its merges from the scores."""
-    pairs = ranked_pairs(lexicon.words, lexicon.scores, lexicon.types)
+    ways = ranked_ways(lexicon.words, lexicon.scores, lexicon.types)
+    pairs = in_order_of_ids(ways, lexicon.words)
     return _with_spaces(tokenizer, lexicon, pairs, prefixed=True)
 
 
@@ -139,8 +142,8 @@ def _with_spaces(
 ) -> Parts:
     asked = tokenizer.add_space_prefix
     prefix = prefixed if asked is None else asked
-    front = [{"type": "Prepend", "prepend": SPACE}] if prefix else []
-    back = [{"type": "Strip", "content": " ", "start": 1, "stop": 0}] if prefix else []
+    front = [_PREFIX] if prefix else []
+    back = [_PREFIX_OFF] if prefix else []
     decoders = [_SPACES_BACK, {"type": "ByteFallback"}, {"type": "Fuse"}, *back]
     unknown = lexicon.named("unk")
     return {
@@ -203,4 +206,4 @@ def _model_size(lexicon: Lexicon, pairs: Sequence[Pair]) -> int:
     ids = lexicon.ids()
     merged = max(map(ids.__getitem__, starmap(add, pairs)), default=-1)
     known = np.flatnonzero(~np.isin(lexicon.types, (CONTROL, USER_DEFINED)))
-    return max([merged, *known[-1:].tolist()]) + 1
+    return 1 + max(merged, int(known[-1]) if known.size else -1)

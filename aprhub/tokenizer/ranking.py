@@ -5,8 +5,8 @@ make the token of the highest score. A flat vocabulary keeps these scores, a
 `tokenizer.json` keeps rules.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
-from itertools import starmap
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import chain, starmap
 from operator import add
 from typing import Final
 
@@ -35,24 +35,37 @@ def rank_scores(
     return scores
 
 
-def ranked_pairs(
+def ranked_ways(
     words: Sequence[str], scores: NDArray[np.float32], types: NDArray[np.int32]
-) -> list[Pair]:
-    """Return the rules that the scores of words stand for.
+) -> list[list[Pair]]:
+    """Return the rules that the scores of words stand for, word by word.
 
-    Every way to make a word from two others is a rule: that of the highest score
-    first, and the ways to make one in order of the ids of their parts. Words that are
-    matched whole in the text come before all others, since no other rule may cut them
-    up; many files give them one score, then the longest goes first.
+    Every way to make a word from two others is a rule: those of the word of the
+    highest score first, the longest left part first. Words that are matched whole in
+    the text come before all others, since no other rule may cut them up; many files
+    give them one score, then the longest goes first.
+    """
+    known = set(words)
+    ranked = (_ways(words[number], known) for number in _by_rank(words, scores, types))
+    return list(filter(None, ranked))
+
+
+def in_order_of_ids(ways: Iterable[list[Pair]], words: Sequence[str]) -> list[Pair]:
+    """Return rules with the ways to make one word in order of the ids of the parts.
+
+    Most files have this order, others that of `ranked_ways`; ids of text do not depend
+    on it.
     """
     ids = {word: number for number, word in enumerate(words)}
-    pairs: list[Pair] = []
-    for number in _by_rank(words, scores, types):
-        halves = _halves(words[number], ids)
-        if len(halves) > 1:
-            halves.sort(key=lambda pair: (ids[pair[0]], ids[pair[1]]))
-        pairs += halves
-    return pairs
+
+    def place(pair: Pair) -> tuple[int, int]:
+        return ids[pair[0]], ids[pair[1]]
+
+    return list(
+        chain.from_iterable(
+            sorted(each, key=place) if len(each) > 1 else each for each in ways
+        )
+    )
 
 
 def _by_rank(
@@ -64,9 +77,9 @@ def _by_rank(
     yield from merged[np.argsort(-scores[merged], kind="stable")].tolist()
 
 
-def _halves(word: str, ids: Mapping[str, int]) -> list[Pair]:
+def _ways(word: str, known: set[str]) -> list[Pair]:
     return [
-        (word[:cut], word[cut:])
-        for cut in range(1, len(word))
-        if word[:cut] in ids and word[cut:] in ids
+        (left, right)
+        for cut in range(len(word) - 1, 0, -1)
+        if (left := word[:cut]) in known and (right := word[cut:]) in known
     ]

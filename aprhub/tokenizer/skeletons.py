@@ -1,36 +1,97 @@
 """A `tokenizer.json` without what a flat vocabulary beside it says already.
 
-A skeleton is a JSON object: `tokenizer` is the program with an empty vocabulary and
-no merges; `vocab` says which ids the model knows, which of their words and scores the
-flat lists have otherwise, and has a checksum of all; `merges` has the rules that come
-first, and says where the others are.
+A skeleton is a JSON object: `tokenizer` is the program without vocabulary and merge
+rules, `vocab` and `merges` are the recipes that put them back, and `checksum` is that
+of what was left out.
 """
 
 import json
-from collections.abc import Mapping, Sequence
-from typing import Any, Final
-
-from attrs import frozen
+import zlib
+from collections.abc import Mapping
+from typing import Final
 
 from aprhub.errors import CorruptFileError
-from aprhub.ir.tokenizer import FlatVocabulary, Tokenizer
+from aprhub.ir.tokenizer import FlatVocabulary
 from aprhub.tokenizer.document import Document, parsed
-from aprhub.tokenizer.flattening import flattened
-from aprhub.tokenizer.lexicon import spelled, types_of
-from aprhub.tokenizer.merges import Pair, stored_pairs
-from aprhub.tokenizer.ranking import ranked_pairs
-from aprhub.tokenizer.word_recipes import stored_words, words_of
+from aprhub.tokenizer.flattening import flat_vocabulary
+from aprhub.tokenizer.merges import pairs_of
+from aprhub.tokenizer.placing import placed
+from aprhub.tokenizer.recipes import (
+    Rules,
+    Vocabulary,
+    merges_recipe,
+    recalled_merges,
+    recalled_vocabulary,
+    vocabulary_recipe,
+)
 
-_SKELETON: Final = "tokenizer skeleton"
-_NOWHERE, _FLAT, _SCORES = "nowhere", "merges", "scores"
+_NAME: Final = "tokenizer skeleton"
+_BROKEN: Final = (LookupError, TypeError, ValueError, AttributeError, RecursionError)
+"""What comes of data that is not made like a skeleton."""
 
 
 def skeleton(json_text: str, flat: FlatVocabulary | None = None) -> str:
     """Return a tokenizer's text without what `flat` says; `restored` is the inverse.
 
-    `flat` is the vocabulary that will stand beside it; None stands for the one that
-    `flattened` makes of the text, and raises what `flattened` raises.
+    `flat` is the vocabulary that will stand beside it. With None it is the one that
+    `flattened` makes of the text, and what `flattened` raises is raised. Raises
+    CorruptFileError where the text contradicts itself.
     """
     document = parsed(json_text)
-    if flat is None:
-        flat = flattened(Tokenizer(json=json_text), None).flat
+    rules = _checked_rules(document)
+    vocabulary: Vocabulary = document.model["vocab"]
+    flat = flat or flat_vocabulary(document, None)
+    left_out = {key: None for key in ("vocab", "merges") if key in document.model}
+    recipes = {
+        "vocab": vocabulary_recipe(vocabulary, flat),
+        "merges": merges_recipe(rules, flat),
+        "checksum": _checksum(vocabulary, rules),
+    }
+    program = {**document.root, "model": {**document.model, **left_out}}
+    return json.dumps({"tokenizer": program, **recipes}, ensure_ascii=False)
+
+
+def restored(skeleton_text: str, flat: FlatVocabulary) -> str:
+    """Return the text of a `tokenizer.json` from its skeleton.
+
+    The text is equal to the original as JSON. Raises CorruptFileError where the
+    skeleton is none, or was not made for this vocabulary.
+    """
+    try:
+        data = json.loads(skeleton_text)
+        model = data["tokenizer"]["model"]
+        vocabulary = recalled_vocabulary(data["vocab"], flat)
+        rules = recalled_merges(data["merges"], flat)
+        checksum = data["checksum"]
+        found = _checksum(vocabulary, rules)
+        model["vocab"] = vocabulary
+        model |= {"merges": rules} if "merges" in model else {}
+    except _BROKEN as error:
+        what = f"it does not fit the vocabulary beside it: {error!r:.80}"
+        raise CorruptFileError(_NAME, what) from error
+    if found != checksum:
+        raise CorruptFileError(
+            _NAME, "the vocabulary beside it is not the one that it was made for"
+        )
+    return json.dumps(data["tokenizer"], ensure_ascii=False)
+
+
+def _checked_rules(document: Document) -> Rules:
+    ids = placed(document).ids
+    if document.model.get("merges") is None:
+        return None
+    pairs_of(document, ids)
+    rules: Rules = document.model["merges"]
+    return rules
+
+
+def _checksum(vocabulary: Vocabulary, rules: Rules) -> int:
+    if isinstance(vocabulary, Mapping):
+        words = sorted(vocabulary, key=vocabulary.__getitem__)
+        numbers = sorted(vocabulary.values())
+    else:
+        words = [piece[0] for piece in vocabulary]
+        numbers = [piece[1] for piece in vocabulary]
+    texts = (rule if isinstance(rule, str) else " ".join(rule) for rule in rules or ())
+    text = "\0".join((*words, repr(numbers), *texts))
+    return zlib.crc32(text.encode("utf-8", "surrogatepass"))

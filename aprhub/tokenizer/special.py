@@ -58,7 +58,8 @@ def special_ids(
         for role in ROLES:
             numbers = list(_numbers(config.get(f"{role}_token_id"), role, file))
             ends += numbers if role == "eos" else []
-            ids |= {role: ids.get(role, number) for number in numbers[:1]}
+            if numbers:
+                ids.setdefault(role, numbers[0])
     _add_ends(ids, ends, contents.get(_END_OF_MESSAGE))
     return ids
 

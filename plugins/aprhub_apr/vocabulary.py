@@ -13,7 +13,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from aprhub.api import FlatVocabulary, Tokenizer, restored, skeleton
+from aprhub.api import FlatVocabulary, Tokenizer, skeleton
 from aprhub_apr.claims import COUNT, FLAG, TEXT, TEXTS, Claims, Kind, listed, mapped
 from aprhub_apr.document import brief
 
@@ -98,10 +98,10 @@ def tokenizer(claims: Claims) -> Tokenizer | None:
     }
     found = Tokenizer(
         flat,
-        _program(claims, flat),
-        _special_ids(claims, flat),
+        special_ids=_special_ids(claims, flat),
         chat_template=template,
         chat_templates=templates or {},
+        skeleton=claims.take(SKELETON, TEXT, "tokenizer.skeleton"),
         **flags,
     )
     return None if found == Tokenizer() else found
@@ -218,16 +218,11 @@ def _special_ids(claims: Claims, flat: FlatVocabulary | None) -> dict[str, int]:
     return {name: value for name, value in ids.items() if value is not None}
 
 
-def _program(claims: Claims, flat: FlatVocabulary | None) -> str | None:
-    text = claims.take(SKELETON, TEXT, "tokenizer.json")
-    return None if text is None or flat is None else restored(text, flat)
-
-
 def tokenizer_keys(tokenizer: Tokenizer | None) -> dict[str, Any]:
     """Return the tokenizer as metadata keys, None where there is nothing to say."""
     if tokenizer is None:
         return {}
-    ids, flat, program = tokenizer.special_ids, tokenizer.flat, tokenizer.json
+    ids, flat = tokenizer.special_ids, tokenizer.flat
     return {
         "chat_template": tokenizer.chat_template,
         PREFIX + "chat_template": tokenizer.chat_template,
@@ -235,8 +230,14 @@ def tokenizer_keys(tokenizer: Tokenizer | None) -> dict[str, Any]:
         **{PREFIX + key: ids.get(name) for name, key in _SPECIAL.items()},
         **{PREFIX + key: getattr(tokenizer, name) for name, key in _FLAGS.items()},
         **(_flat_keys(flat) if flat else {}),
-        SKELETON: skeleton(program) if program and flat else None,
+        SKELETON: _skeleton(tokenizer),
     }
+
+
+def _skeleton(tokenizer: Tokenizer) -> str | None:
+    if tokenizer.json is None or tokenizer.flat is None:
+        return tokenizer.skeleton
+    return skeleton(tokenizer.json, tokenizer.flat)
 
 
 def _flat_keys(flat: FlatVocabulary) -> dict[str, Any]:

@@ -46,6 +46,24 @@ _PRE_TOKENIZERS: Final = """
 PRE_TOKENIZERS: Final = frozenset(_PRE_TOKENIZERS.split())
 """Every value of `tokenizer.ggml.pre` that a byte-pair vocabulary may have."""
 
+TOKENIZER_MODELS: Final = frozenset(
+    (
+        "bert",
+        "gemma4",
+        "gpt2",
+        "hybriddna",
+        "llama",
+        "no_vocab",
+        "none",
+        "plamo2",
+        "rwkv",
+        "t5",
+        "test",
+        "whitespace",
+    )
+)
+"""Every value of `tokenizer.ggml.model` that is loaded."""
+
 HEADLESS: Final = frozenset(("gemma", "gemma2", "command-r", "cohere2"))
 """Architectures whose files must not have an `output.weight`."""
 

@@ -25,7 +25,12 @@ from aprhub.api import (
 from aprhub_gguf.cursor import Cursor
 from aprhub_gguf.entries import read_entries
 from aprhub_gguf.table import Row, placed, read_rows
-from aprhub_gguf.tables import DEFAULT_ALIGNMENT, MAGIC, READ_VERSIONS
+from aprhub_gguf.tables import (
+    DEFAULT_ALIGNMENT,
+    MAGIC,
+    MAX_ALIGNMENT,
+    READ_VERSIONS,
+)
 from aprhub_gguf.values import Entry
 
 _U32 = struct.Struct("<I")
@@ -69,7 +74,8 @@ def _read(cursor: Cursor) -> Container:
     rows = read_rows(cursor, tensor_count)
     data = cursor.position + padding(cursor.position, alignment).nbytes
     tensors = dict(placed(cursor, rows, data, alignment))
-    notes = (*_opaque_notes(rows), *_trailing_notes(cursor, tensors, alignment))
+    _refuse_surplus(cursor, tensors, alignment)
+    notes = tuple(_opaque_notes(rows))
     return Container(
         cursor.path,
         version,
@@ -103,10 +109,11 @@ def _read_version(cursor: Cursor) -> int:
 def _alignment(cursor: Cursor, entries: Mapping[str, Entry]) -> int:
     entry = entries.get(ALIGNMENT_KEY, Entry("u32", DEFAULT_ALIGNMENT))
     value = entry.value
-    if entry.kind != "u32" or value < 1 or value & (value - 1):
+    if entry.kind != "u32" or value & (value - 1) or not 0 < value <= MAX_ALIGNMENT:
         raise CorruptFileError(
             cursor.path,
-            f"{entry.described} {value!r:.40} is not a power of two as u32",
+            f"{entry.described} {value!r:.40} is not a power of two, as u32, up to"
+            f" {MAX_ALIGNMENT}",
             where=ALIGNMENT_KEY,
         )
     return int(value)
@@ -120,13 +127,21 @@ def _opaque_notes(rows: list[Row]) -> list[str]:
     ]
 
 
-def _trailing_notes(
+def _refuse_surplus(
     cursor: Cursor, tensors: Mapping[str, Tensor], alignment: int
-) -> list[str]:
+) -> None:
+    """Raise CorruptFileError for bytes after the last tensor.
+
+    A wrong count of tensors shows in them, and so does a second file hidden in one.
+    """
     end = cursor.position
     for tensor in tensors.values():
         end = max(end, *(part.offset + part.nbytes for part in tensor.segments() or ()))
     surplus = cursor.size - end - padding(end, alignment).nbytes
-    if surplus <= 0:
-        return []
-    return [f"{cursor.path}: {surplus} bytes after the last tensor belong to nothing"]
+    if surplus > 0:
+        raise CorruptFileError(
+            cursor.path,
+            f"{surplus} bytes follow the last tensor and belong to nothing",
+            where="end of the data",
+            offset=cursor.size - surplus,
+        )

@@ -6,9 +6,11 @@ from typing import Any, BinaryIO
 
 from aprhub.api import CorruptFileError, FileRange, UnsupportedFileError
 from aprhub_gguf.tables import STRING_BYTES, STRING_COUNT
+from aprhub_gguf.texts import LENGTH_BYTES, decoded, require_texts
 
 _WINDOW = 1 << 20
 _LENGTH = struct.Struct("<Q")
+_LARGEST_ASCII = 127
 
 
 class Cursor:
@@ -62,36 +64,50 @@ class Cursor:
         return skipped
 
     def skip_strings(self, count: int, where: str) -> FileRange:
-        """Pass over strings with their lengths; return where they are."""
-        self._require(count * _LENGTH.size, where)
+        """Pass over strings with their lengths; return where they are.
+
+        They are checked to be text, but not kept.
+        """
+        self._require(count * LENGTH_BYTES, where)
         if count > STRING_COUNT:
             raise UnsupportedFileError(
                 self.path,
                 f"{where} has {count} texts; at most {STRING_COUNT} are read",
             )
         begin = self.position
+        long_lengths: list[int] = []
         while count:
-            count -= self._step_over(count, where)
+            count -= self._step_over(count, where, long_lengths)
         nbytes = self.position - begin
         if nbytes > STRING_BYTES:
             raise UnsupportedFileError(
                 self.path,
                 f"{where} has {nbytes} bytes; {STRING_BYTES} are read at most",
             )
-        return FileRange(self.path, begin, nbytes)
+        self.position = begin
+        place = FileRange(self.path, begin, nbytes)
+        breaks = [each - begin for each in long_lengths]
+        require_texts(self.take(nbytes, where), breaks, place, where)
+        return place
 
-    def _step_over(self, count: int, where: str) -> int:
-        """Pass over the strings that start in the window; return how many."""
-        self._require(_LENGTH.size, where)
-        offset = self._offset_of(_LENGTH.size, where)
+    def _step_over(self, count: int, where: str, long_lengths: list[int]) -> int:
+        """Pass over the strings that start in the window; return how many.
+
+        The places of lengths that are not ASCII are added to `long_lengths`.
+        """
+        self._require(LENGTH_BYTES, where)
+        offset = self._offset_of(LENGTH_BYTES, where)
         window, length_at = self._window, _LENGTH.unpack_from
-        last = len(window) - _LENGTH.size
+        last = len(window) - LENGTH_BYTES
         done = before = 0
         while done < count and offset <= last:
             before = offset
-            offset += _LENGTH.size + length_at(window, offset)[0]
+            length = length_at(window, offset)[0]
+            if length > _LARGEST_ASCII:
+                long_lengths.append(self._start + offset)
+            offset += LENGTH_BYTES + length
             done += 1
-        self.position = self._start + before + _LENGTH.size
+        self.position = self._start + before + LENGTH_BYTES
         self.skip(self._start + offset - self.position, where)
         return done
 
@@ -120,19 +136,3 @@ class Cursor:
                     offset=self.position,
                 )
         return begin
-
-
-def decoded(data: bytes, place: FileRange, where: str) -> str:
-    """Return the text of UTF-8 bytes that were found at a place.
-
-    Raises CorruptFileError when they are something else.
-    """
-    try:
-        return data.decode()
-    except UnicodeDecodeError as error:
-        raise CorruptFileError(
-            place.path,
-            f"byte {data[error.start]:#04x} is not part of UTF-8 text",
-            where=where,
-            offset=place.offset + error.start,
-        ) from error

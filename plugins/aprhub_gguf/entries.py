@@ -1,7 +1,7 @@
 """Reads and writes the metadata section: a key, a type and a value at a time."""
 
 import struct
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
 from typing import Any, Final
 
 import numpy as np
@@ -10,6 +10,7 @@ from aprhub.api import CorruptFileError, UnrepresentableError
 from aprhub_gguf.cursor import Cursor
 from aprhub_gguf.tables import (
     ARRAY_COUNT,
+    CONTROL_CHARACTERS,
     KEY_BYTES,
     STRING_BYTES,
     VALUE_TYPE_NAMES,
@@ -40,12 +41,20 @@ def read_entries(cursor: Cursor, count: int) -> dict[str, Entry]:
     for index in range(count):
         offset = cursor.position
         key = cursor.string(f"metadata key {index}", KEY_BYTES)
-        if not key or key in entries:
-            what = f"{key!r:.80} is there twice" if key else "the key is empty"
+        problem = _key_problem(key, entries)
+        if problem:
             where = f"metadata key {index}"
-            raise CorruptFileError(cursor.path, what, where=where, offset=offset)
+            raise CorruptFileError(cursor.path, problem, where=where, offset=offset)
         entries[key] = _read_value(cursor, key)
     return entries
+
+
+def _key_problem(key: str, before: Container[str]) -> str:
+    if not key:
+        return "the key is empty"
+    if CONTROL_CHARACTERS.search(key):
+        return f"{key!r:.80} has control characters"
+    return f"{key!r:.80} is there twice" if key in before else ""
 
 
 def _read_value(cursor: Cursor, key: str) -> Entry:
@@ -106,6 +115,9 @@ def encoded_entries(entries: Mapping[str, Entry]) -> bytes:
     """
     parts: list[bytes] = []
     for key, entry in entries.items():
+        problem = _key_problem(key, ())
+        if problem:
+            raise UnrepresentableError("metadata", problem)
         name = _encoded_string(key, key, KEY_BYTES)
         try:
             value = _ENCODERS.get(entry.kind, _encoded_scalar)(key, entry)

@@ -22,16 +22,16 @@ _ARCHITECTURE = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _ANEW: Final = "computed anew when written"
 
 
-def read_architecture(ledger: Ledger) -> str | None:
+def read_architecture(ledger: Ledger) -> str:
     """Read the name under which the hyper-parameters are stored.
 
-    Raises CorruptFileError when it cannot be a part of their keys.
+    Raises CorruptFileError when it is missing, or cannot be a part of their keys.
     """
     name = ledger.text(ARCHITECTURE_KEY, "config.identity.architecture")
-    if name is not None and not _ARCHITECTURE.fullmatch(name):
-        raise ledger.wrong(ARCHITECTURE_KEY, "letters, digits, '.', '_' and '-'")
     if name is None:
-        ledger.notes.append(f"{ARCHITECTURE_KEY} is missing")
+        raise ledger.missing(ARCHITECTURE_KEY, "every model")
+    if not _ARCHITECTURE.fullmatch(name):
+        raise ledger.wrong(ARCHITECTURE_KEY, "letters, digits, '.', '_' and '-'")
     return name
 
 

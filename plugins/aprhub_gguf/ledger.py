@@ -47,12 +47,13 @@ class Ledger:
         return int(entry.value)
 
     def number(self, key: str, into: str) -> float | None:
-        """Consume a finite number."""
+        """Consume a finite number that is not negative."""
         entry = self.entries.get(key)
         if entry is None:
             return None
-        if entry.kind not in (*FLOATS, *INTEGERS) or not math.isfinite(entry.value):
-            raise self.wrong(key, "a finite number")
+        known = entry.kind in (*FLOATS, *INTEGERS)
+        if not known or not 0 <= entry.value < math.inf:
+            raise self.wrong(key, "a finite number from 0 on")
         self._note_width(key, entry, "f32")
         self.settle(key, "renamed", into)
         return float(entry.value)

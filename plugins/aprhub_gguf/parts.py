@@ -51,8 +51,10 @@ def read_parts(path: Path) -> list[Container]:
     """
     opened = read_container(path)
     count = _integer(opened, COUNT_KEY)
-    if count is None or count < 2:
+    if count is None:
         return [opened]
+    if count == 1:
+        return _checked([opened])
     name = PartName.of(path.name)
     if name is None or name.count != count or not 1 <= name.number <= count:
         raise CorruptFileError(
@@ -61,12 +63,12 @@ def read_parts(path: Path) -> list[Container]:
             f" PREFIX-NNNNN-of-{count:05d}.gguf; without that its other parts cannot"
             " be found",
         )
-    parts = [
-        opened if each == name else _read_sibling(path, each)
-        for each in name.siblings()
-    ]
-    _check(parts)
-    return parts
+    return _checked(
+        [
+            opened if each == name else _read_sibling(path, each)
+            for each in name.siblings()
+        ]
+    )
 
 
 def _read_sibling(path: Path, name: PartName) -> Container:
@@ -76,7 +78,8 @@ def _read_sibling(path: Path, name: PartName) -> Container:
     return read_container(sibling)
 
 
-def _check(parts: Sequence[Container]) -> None:
+def _checked(parts: list[Container]) -> list[Container]:
+    """Return the parts if each says that it is in its place, and once."""
     total = sum(len(part.tensors) for part in parts)
     seen: dict[str, Path] = {}
     for number, part in enumerate(parts):
@@ -89,6 +92,7 @@ def _check(parts: Sequence[Container]) -> None:
                 what = f"tensor {name!r} is in {seen[name].name} too"
                 raise CorruptFileError(part.path, what)
             seen[name] = part.path
+    return parts
 
 
 def _require(part: Container, key: str, expected: int) -> None:

@@ -58,10 +58,7 @@ def _read_config(ledger: Ledger, names: Iterable[str]) -> ModelConfig:
     architecture = read_architecture(ledger)
     identity = read_identity(ledger, architecture)
     tie = _HEAD not in names if _is_ggml(names) else None
-    count = token_count(ledger)
-    if architecture is None:
-        return ModelConfig(identity=identity, tie_embeddings=tie, vocab_size=count)
-    config = read_config(ledger, architecture, count)
+    config = read_config(ledger, architecture, token_count(ledger))
     return evolve(config, identity=identity, tie_embeddings=tie)
 
 

@@ -16,6 +16,7 @@ from aprhub_gguf.architectures import (
     HEADLESS,
     PRE_TOKENIZERS,
     RMS_NORM,
+    TOKENIZER_MODELS,
     UNSPLIT,
 )
 from aprhub_gguf.encodings import is_kept_in_f32
@@ -67,8 +68,10 @@ def _size_faults(config: ModelConfig) -> Iterator[Fault]:
             yield Fault(field, f"{getattr(config, field)} where llama.cpp needs a size")
     if (config.num_layers or 0) > _MAX_LAYERS:
         yield Fault("num_layers", f"{config.num_layers}; the most is {_MAX_LAYERS}")
-    if config.identity.architecture in RMS_NORM and config.norm_eps is None:
-        yield Fault("norm_eps", "missing")
+    if config.identity.architecture in RMS_NORM and not config.norm_eps:
+        yield Fault("norm_eps", f"{config.norm_eps} where llama.cpp needs a number")
+    if config.rope_theta is not None and config.rope_theta <= 0:
+        yield Fault("rope_theta", f"{config.rope_theta} is no base of frequencies")
     experts, used = config.num_experts or 0, config.num_experts_per_tok or 0
     if used > experts or bool(used) != bool(experts):
         yield Fault("num_experts_per_tok", f"{used} of {experts} experts")
@@ -160,6 +163,8 @@ def _vocabulary_faults(flat: FlatVocabulary) -> Iterator[Fault]:
     repeated = repeated_tokens(flat.tokens)
     if repeated:
         yield Fault("tokens", f"{len(repeated)} are there more than once")
+    if flat.model not in TOKENIZER_MODELS:
+        yield Fault("tokenizer.ggml.model", f"llama.cpp does not know {flat.model!r}")
     if flat.model in _BYTE_PAIR_MODELS and flat.merges is None:
         yield Fault("merges", f"missing; {flat.model} needs them")
     if flat.model == "gpt2" and flat.pre not in (None, *PRE_TOKENIZERS):

@@ -18,6 +18,7 @@ from aprhub.api import (
 )
 from aprhub_gguf.cursor import Cursor
 from aprhub_gguf.tables import (
+    CONTROL_CHARACTERS,
     KEY_BYTES,
     MAX_DIMENSIONS,
     MAX_ELEMENTS,
@@ -66,6 +67,10 @@ def faults_of_row(name: str, tensor: Tensor) -> Iterator[Fault]:
     columns = tensor.shape[-1] if tensor.shape else 1
     if not 0 < length <= NAME_BYTES:
         yield Fault(name, f"the name has {length} bytes, not 1 to {NAME_BYTES}")
+    if CONTROL_CHARACTERS.search(name):
+        yield Fault(repr(name), "there are control characters in the name")
+    if not all(tensor.shape):
+        yield Fault(name, f"{tensor.shape} has no elements")
     if len(tensor.shape) > MAX_DIMENSIONS:
         yield Fault(name, f"{tensor.shape} has more than {MAX_DIMENSIONS} dimensions")
     if type_id(encoding) is None:
@@ -110,7 +115,8 @@ def _read_row(cursor: Cursor, where: str) -> Row:
     row = Row(name, shape, number, offset, place)
     problem = _problem(row)
     if problem:
-        raise CorruptFileError(cursor.path, problem, where=name, offset=place)
+        where = f"{where} {name!r}"
+        raise CorruptFileError(cursor.path, problem, where=where, offset=place)
     if number in REMOVED_TENSOR_TYPES:
         raise UnsupportedFileError(
             cursor.path,
@@ -150,9 +156,12 @@ def _read_shape(cursor: Cursor, name: str) -> tuple[int, ...]:
 
 
 def _problem(row: Row) -> str:
-    """Return what is wrong with the shape of a row, or nothing."""
-    # A dimension of 0 must not hide one that overflows.
-    if math.prod(size for size in row.shape if size) > MAX_ELEMENTS:
+    """Return what is wrong with the name or the shape of a row, or nothing."""
+    if CONTROL_CHARACTERS.search(row.name):
+        return "there are control characters in the name"
+    if not all(row.shape):
+        return f"{row.shape} has no elements"
+    if math.prod(row.shape) > MAX_ELEMENTS:
         return f"{row.shape} has more elements than fit in 63 bits"
     encoding = row.encoding
     columns = row.shape[-1] if row.shape else 1

@@ -4,6 +4,7 @@ Sources: `docs/gguf.md` of ggml-org/ggml and the enumerations of `ggml.h`, `gguf
 `llama.h` of llama.cpp.
 """
 
+import re
 import struct
 from types import MappingProxyType
 from typing import Final
@@ -16,9 +17,13 @@ READ_VERSIONS: Final = (2, 3)
 DEFAULT_ALIGNMENT: Final = 32
 QUANTIZATION_VERSION: Final = 2
 
+CONTROL_CHARACTERS: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+"""What no key and no name of a tensor may have; it would end up on terminals."""
+
 NAME_BYTES: Final = 63
 """The longest tensor name: ggml keeps 64 bytes with the closing NUL."""
 
+MAX_ALIGNMENT: Final = 1 << 24
 MAX_DIMENSIONS: Final = 4
 MAX_ELEMENTS: Final = (1 << 63) - 1
 MAX_PARTS: Final = 65535

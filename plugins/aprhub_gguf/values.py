@@ -10,9 +10,9 @@ import numpy as np
 from attrs import field, frozen
 from numpy.typing import NDArray
 
-from aprhub.api import FileRange, UnrepresentableError
-from aprhub_gguf.cursor import decoded
+from aprhub.api import CorruptFileError, FileRange, UnrepresentableError
 from aprhub_gguf.tables import FLOATS, VALUE_TYPE_NAMES
+from aprhub_gguf.texts import LENGTH_BYTES
 
 EAGER_BYTES = 1 << 20
 """Arrays up to this size become plain lists when they are carried."""
@@ -26,8 +26,7 @@ _NOT_FINITE = ("nan", "inf", "-inf")
 class FileArray(Sequence[Any]):
     """The values of an array in a file, read when the first of them is asked for.
 
-    `kind` names the type of one value. Equal to any sequence of equal values. Reading
-    raises CorruptFileError when text is not UTF-8.
+    `kind` names the type of one value. Equal to any sequence of equal values.
     """
 
     place: FileRange
@@ -55,7 +54,7 @@ class FileArray(Sequence[Any]):
         """Yield the bytes of each string."""
         data, position = self.raw(), 0
         for _ in range(self.length):
-            begin = position + _LENGTH.size
+            begin = position + LENGTH_BYTES
             position = begin + _LENGTH.unpack_from(data, position)[0]
             yield data[begin:position]
 
@@ -67,17 +66,9 @@ class FileArray(Sequence[Any]):
     def _strings(self) -> list[str]:
         try:
             return [str(piece, "utf-8") for piece in self.pieces()]
-        except UnicodeDecodeError:
-            return self._failing()
-
-    def _failing(self) -> list[str]:
-        """Decode again, slowly, to name the entry that is not text."""
-        offset, texts = self.place.offset, []
-        for index, piece in enumerate(self.pieces()):
-            place = FileRange(self.place.path, offset + _LENGTH.size, len(piece))
-            texts.append(decoded(piece, place, f"{self.where}[{index}]"))
-            offset = place.offset + place.nbytes
-        return texts
+        except (UnicodeDecodeError, struct.error) as error:
+            what = "the file was changed after it had been opened"
+            raise CorruptFileError(self.place.path, what, where=self.where) from error
 
     def __len__(self) -> int:
         """Return how many values there are."""

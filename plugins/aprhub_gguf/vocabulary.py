@@ -24,9 +24,11 @@ _TYPES: Final = f"{_GGML}token_type"
 _MERGES: Final = f"{_GGML}merges"
 _CHARSMAP: Final = f"{_GGML}precompiled_charsmap"
 _JSON: Final = "tokenizer.huggingface.json"
+_SKELETON: Final = "aprhub.tokenizer.skeleton"
 _TEMPLATE: Final = "tokenizer.chat_template"
 _TEMPLATES: Final = "tokenizer.chat_templates"
 
+_KNOWN_TYPES: Final = range(7)
 _NO_TOKENIZER: Final = ("none", "no_vocab")
 
 # llama.cpp knows the separator under this spelling only.
@@ -100,6 +102,7 @@ def read_tokenizer(ledger: Ledger) -> Tokenizer | None:
         special_ids=_read_special_ids(ledger, token_count(ledger)),
         chat_template=ledger.text(_TEMPLATE, "tokenizer.chat_template"),
         chat_templates=_read_templates(ledger),
+        skeleton=ledger.text(_SKELETON, "tokenizer.skeleton"),
         **_read_flags(ledger, _FLAGS),
     )
 
@@ -124,7 +127,7 @@ def _read_flat(ledger: Ledger) -> FlatVocabulary | None:
         tokens.value,
         ledger.text(_PRE, "tokenizer.flat.pre"),
         _numbers(ledger, _SCORES, np.dtype(np.float32), "f32", "i32"),
-        _numbers(ledger, _TYPES, np.dtype(np.int32), "i32"),
+        _types(ledger),
         merges.value if merges else None,
         _bytes(ledger, _CHARSMAP),
         **_read_flags(ledger, _FLAT_FLAGS),
@@ -149,6 +152,13 @@ def _numbers(
     return numbers.astype(dtype, copy=False)
 
 
+def _types(ledger: Ledger) -> NDArray[np.int32] | None:
+    types = _numbers(ledger, _TYPES, np.dtype(np.int32), "i32")
+    if types is not None and not np.isin(types, _KNOWN_TYPES).all():
+        raise ledger.wrong(_TYPES, "the types 0 to 6")
+    return types
+
+
 def _read_special_ids(ledger: Ledger, count: int | None) -> dict[str, int]:
     ids: dict[str, int] = {}
     for key, name in (*_SPECIAL_IDS.items(), *_OTHER_SPELLINGS.items()):
@@ -156,8 +166,8 @@ def _read_special_ids(ledger: Ledger, count: int | None) -> dict[str, int]:
         if number is None:
             continue
         if count is not None and number >= count:
-            ledger.carry_noted(key, f"{number} is none of the {count} tokens")
-        elif ids.setdefault(name, number) != number:
+            raise ledger.wrong(key, f"one of the {count} tokens")
+        if ids.setdefault(name, number) != number:
             ledger.carry_noted(key, f"the other spelling says {ids[name]}")
     return ids
 
@@ -192,8 +202,9 @@ def tokenizer_entries(tokenizer: Tokenizer | None) -> Iterator[tuple[str, Entry]
             yield key, Entry("u32", tokenizer.special_ids[name])
     yield from _flag_entries(tokenizer, _FLAGS)
     yield from _template_entries(tokenizer)
-    if tokenizer.json is not None:
-        yield _JSON, Entry("string", tokenizer.json)
+    for key, text in ((_JSON, tokenizer.json), (_SKELETON, tokenizer.skeleton)):
+        if text is not None:
+            yield key, Entry("string", text)
 
 
 def _flat_entries(flat: FlatVocabulary) -> Iterator[tuple[str, Entry]]:

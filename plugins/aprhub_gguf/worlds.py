@@ -62,7 +62,7 @@ _FILE_NAME = re.compile(r"([A-Za-z0-9_]+)\.(json|jinja|txt|md)")
 _FILE_KEY = re.compile(r"aprhub\.hf\.([A-Za-z0-9_]+)_(json|jinja|txt|md)")
 
 
-def read_identity(ledger: Ledger, architecture: str | None) -> Identity:
+def read_identity(ledger: Ledger, architecture: str) -> Identity:
     """Read what the file says it is; names of the model are hints."""
     texts = (ledger.entries.get(key) for key in _HINTS)
     return Identity(

@@ -35,10 +35,10 @@ class ModelFolder:
             raise EnvironmentFailureError(f"{root}: {error.strerror}") from error
 
     def file(self, name: str) -> Path:
-        """Return the path of a regular file of the folder.
+        """Return the path of a file of the folder.
 
         Raises CorruptFileError for a name that is a path, MissingFileError when there
-        is no such regular file, and UnsupportedFileError for a link out of the folder.
+        is no such file, and UnsupportedFileError for a link out of the folder.
         """
         if name in ("", ".", "..") or not name.isprintable() or set(name) & set("/\\"):
             what = f"{shown(name)} is not the name of a file in the folder"
@@ -51,8 +51,6 @@ class ModelFolder:
         if not any(map(target.is_relative_to, _homes(self.root.resolve()))):
             what = f"a link that leads out of the folder, to {target}; copy the file"
             raise UnsupportedFileError(path, what)
-        if not target.is_file():
-            raise MissingFileError(path, "not a regular file")
         return path
 
     def texts(self, names: Mapping[str, object]) -> dict[str, str]:

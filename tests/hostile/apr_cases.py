@@ -47,8 +47,6 @@ def _headers() -> Iterator[Case]:
 
 def _flags() -> Iterator[Case]:
     refused = {
-        "LZ4_COMPRESSED": 0x0001,
-        "ZSTD_COMPRESSED": 0x0002,
         "ENCRYPTED": 0x0004,
         "LAYOUT_COLUMN_MAJOR": 0x0800,
     }
@@ -57,6 +55,10 @@ def _flags() -> Iterator[Case]:
         for rest in (ROW_MAJOR, 0):
             file = BASE.with_lies(flags=bit | rest)
             yield broken(f"flag {name}, others {rest:#06x}", file, word)
+    for bit in (0x0001, 0x0002):
+        file = BASE.with_lies(flags=bit | ROW_MAJOR)
+        why = "no writer compresses: the flag may stand over plain bytes"
+        yield odd(f"flag {bit:#06x} over plain bytes", file, why)
     for bit in (0x0008, 0x1000, 0x2000, 0x4000, 0x8000):
         file = BASE.with_lies(flags=bit | ROW_MAJOR)
         yield legal(f"flag {bit:#06x}", file, "signed and undefined bits are ignored")

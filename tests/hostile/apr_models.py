@@ -75,7 +75,9 @@ def _typed_keys() -> Iterator[Case]:
             yield unsound(f"{key} is {name}", BASE.with_metadata(**{key: value}))
     texts = {"": "empty", "quux": "unknown", "LlamaForCausalLM": "a class name"}
     for text, name in texts.items():
-        file = BASE.with_metadata(architecture=text, hf_architecture="", model_type="")
+        file = BASE.with_metadata(
+            architecture=text, hf_architecture="", hf_model_type="", model_type=""
+        )
         kind = odd if name == "a class name" else unsound
         yield kind(f"architecture {name}", file, "")
     for key in ("rope_theta", "rms_norm_eps"):
@@ -130,19 +132,21 @@ def _tokenizers() -> Iterator[Case]:
         "one too short": tokens[:-1],
         "one too long": [*tokens, "more"],
         "empty": [],
-        "with a duplicate": [*tokens[:-1], tokens[5]],
     }
     for name, value in vocabularies.items():
         file = BASE.with_metadata(tokenizer__vocabulary=value)
         yield unsound(f"a vocabulary {name}", file)
+    twice = BASE.with_metadata(tokenizer__vocabulary=[*tokens[:-1], tokens[5]])
+    yield odd("a vocabulary with a duplicate", twice, "runtimes run such files")
     merges: list[Any] = [f"{left} {right}" for left, right in tiny.MERGES]
     for name, extra in {
-        "naming unknown tokens": "qq zz",
         "without a space": "ab",
         "as numbers": 7,
     }.items():
         file = BASE.with_metadata(tokenizer__merges=[*merges, extra])
         yield unsound(f"merges {name}", file)
+    unused = BASE.with_metadata(tokenizer__merges=[*merges, "qq zz"])
+    yield odd("merges naming unknown tokens", unused, "they are never used")
     parallel: Mapping[str, list[Any]] = {
         "tokenizer.token_type": [1] * (tiny.VOCAB - 1),
         "tokenizer.scores": [0.0] * (tiny.VOCAB + 1),

@@ -81,6 +81,11 @@ def unsound(name: str, file: Writable, where: str = "") -> Case:
     return Case(name, file.write, Expected.EITHER, Expected.REFUSED, where)
 
 
+def questionable(name: str, file: Writable, where: str) -> Case:
+    """Return a case that may be converted if the output says what is wrong."""
+    return Case(name, file.write, Expected.EITHER, Expected.REPORTED, where)
+
+
 def odd(name: str, file: Writable, why: str) -> Case:
     """Return a case on which reasonable readers differ, or that nobody looks at."""
     return Case(name, file.write, Expected.EITHER, Expected.EITHER, why=why)

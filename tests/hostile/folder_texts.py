@@ -62,7 +62,7 @@ def _texts() -> Iterator[Case]:
         for what, data in texts.items():
             bare = BASE.without_file(name)
             folder = bare if data is None else bare.with_file(name, data)
-            yield unsound(f"{name} is {what}", folder, "json")
+            yield unsound(f"{name} is {what}", folder)
         for size in (300 * 2**20, GIB):
             folder = BASE.then(partial(_grown, name=name, size=size))
             yield unsound(f"{name} is of {size} bytes", folder, name)
@@ -131,7 +131,7 @@ def _ties() -> Iterator[Case]:
     name = "tied, with two different heads"
     yield Case(name, tied.write, either, reported, "tie")
     headless = BASE.with_file(WEIGHTS, _without_head())
-    yield unsound("not tied, and no head", headless, HEAD)
+    yield unsound("not tied, and no head", headless, "head")
     flags: tuple[Any, ...] = ("true", 1, [], "maybe")
     for value in flags:
         folder = BASE.with_keys(CONFIG, tie_word_embeddings=value)

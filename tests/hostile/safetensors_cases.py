@@ -135,13 +135,12 @@ def _metadata() -> Iterator[Case]:
         "an object in it": {"format": {"a": "b"}},
         "null in it": {"format": None},
         "true in it": {"format": True},
-        "a list": ["pt"],
-        "a string": "pt",
-        "a number": 7,
     }
     for name, value in values.items():
-        file = BASE.with_metadata(value)
-        yield _broken(f"__metadata__ is or has {name}", file, METADATA)
+        yield _broken(f"__metadata__ with {name}", BASE.with_metadata(value), METADATA)
+    whole: tuple[Any, ...] = (["pt"], "pt", 7)
+    for value in whole:
+        yield _broken(f"__metadata__ is {value!r}", BASE.with_metadata(value))
     tensor = {"dtype": "F32", "shape": [1], "data_offsets": [END, END + 4]}
     file = evolve(BASE.with_metadata(tensor), data=BASE.data + bytes(4))
     yield _broken("a tensor named __metadata__", file, METADATA)

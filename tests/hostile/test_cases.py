@@ -5,10 +5,17 @@ from pathlib import Path
 import pytest
 
 from tests.hostile import apr_file, gguf_file, model_folder, safetensors_cases
-from tests.hostile.case import Case, Writable
+from tests.hostile.case import Case, Expected, Writable
 from tests.hostile.folder_cases import MARKER
 from tests.hostile.program import run
-from tests.hostile.trial import TRIALS, Trial, converted, looked_at
+from tests.hostile.trial import (
+    TRIALS,
+    Trial,
+    complaints,
+    converted,
+    looked_at,
+    unpacked,
+)
 
 VALID: dict[str, Writable] = {
     "gguf": gguf_file.valid(),
@@ -44,6 +51,48 @@ def test_a_hostile_input_meets_its_answer(workplace: Path, trial: Trial) -> None
 
     assert found == []
     assert list(workplace.rglob(MARKER)) == []
+
+
+UNSOUND = [
+    trial
+    for trial in TRIALS
+    if trial.case.inspects is Expected.EITHER
+    and trial.case.converts in (Expected.REFUSED, Expected.REPORTED)
+]
+
+
+@pytest.mark.usefixtures("bounded_memory")
+@pytest.mark.parametrize("trial", UNSOUND, ids=str)
+def test_an_unsound_model_does_not_become_a_folder_unsaid(
+    workplace: Path, trial: Trial
+) -> None:
+    source, target = workplace / "source", workplace / "target"
+    source.mkdir()
+    target.mkdir()
+
+    found = unpacked(trial.case.build(source), trial, target)
+
+    assert found == []
+
+
+@pytest.mark.usefixtures("bounded_memory")
+@pytest.mark.parametrize("name", sorted({trial.format for trial in TRIALS}))
+def test_a_broken_container_is_not_compared(workplace: Path, name: str) -> None:
+    valid = gguf_file.valid().write(workplace)
+    trials = [each for each in TRIALS if each.format == name]
+    broken = [each for each in trials if each.case.inspects is Expected.REFUSED]
+
+    outcomes = {}
+    for number, trial in enumerate(broken):
+        folder = workplace / str(number)
+        folder.mkdir()
+        outcomes[str(trial)] = run("diff", trial.case.build(folder), valid)
+
+    assert {
+        trial: outcome
+        for trial, outcome in outcomes.items()
+        if outcome.code != 3 or complaints(outcome, trials[0].case, Expected.EITHER)
+    } == {}
 
 
 @pytest.mark.usefixtures("bounded_memory")

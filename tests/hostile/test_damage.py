@@ -15,6 +15,7 @@ from tests.hostile.fields import boundaries
 from tests.hostile.program import deadline
 
 ROUNDS: Final = 300
+TEXT_ROUNDS: Final = 100
 SPECIAL: Final = (0, 1, 2**31 - 1, 2**31, 2**32 - 1, 2**60, 2**63 - 1, 2**63, 2**64 - 1)
 
 Damage = Callable[[random.Random, bytearray, int], None]
@@ -128,7 +129,7 @@ def test_only_typed_errors_come_out_of_a_damaged_folder(
     head = len(safetensors_file.valid().text()) + 8
 
     escaped = {}
-    for number in range(ROUNDS):
+    for number in range(TEXT_ROUNDS):
         data, damage = bytearray(base.files[name]), chance.choice(DAMAGES)
         damage(chance, data, head)
         (folder / name).write_bytes(data)

@@ -29,7 +29,7 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def reference(source: Path) -> Path:
     """What an undisturbed conversion writes."""
     target = source.with_name("reference.apr")
-    assert run("convert", source, target).code == 0
+    assert run("convert", source, target, "--force").code == 0
     return target
 
 
@@ -112,9 +112,10 @@ def test_two_runs_at_once_make_one_whole_file(
 
 
 def test_of_two_runs_without_force_one_may_find_the_file_there(
-    workplace: Path, source: Path, reference: Path
+    workplace: Path, source: Path
 ) -> None:
-    target = workplace / "out.apr"
+    reference, target = source.with_name("other.apr"), workplace / "out.apr"
+    assert run("convert", source, reference).code == 0
 
     both = [start("convert", source, target) for _ in range(2)]
     codes = sorted(each.wait(SECONDS) for each in both)

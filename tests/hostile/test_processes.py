@@ -25,29 +25,41 @@ def _named(cases: list[Case], *names: str) -> Iterator[Case]:
 CHOSEN: Final = [
     *_named(
         gguf_cases.CASES,
-        *("n_kv 1152921504606846976", "n_tensors 1152921504606846976"),
-        *("array count 2^60 of u8", "array count 2^60 of strings"),
-        *("arrays nested 100,000 deep", "a tensor larger than the file"),
+        *("n_tensors 1152921504606846976", "array count 2^60 of strings"),
         "llama.block_count 4294967295",
     ),
     *_named(
         apr_cases.CASES,
-        *("tensor_count 4294967295", "metadata of 1 GB", "an index of 1 GB"),
-        *("a compressed bomb", "metadata deep objects", "num_layers is 2147483648"),
+        *("tensor_count 4294967295", "metadata of 1 GB", "a compressed bomb"),
     ),
     *_named(
         safetensors.CASES,
-        *("header length 2^63-1", "nested lists, 100,000 deep"),
-        *("ten thousand tensors on one range", "an HTML page as weights"),
+        *("header length 2^63-1", "header nested lists, 100,000 deep"),
     ),
     *_named(
         folder_cases.CASES,
-        *("a shard is a FIFO", "the weights are a link to a device"),
-        *("weight_map climbs to a valid file", "config.json is of 1073741824 bytes"),
-        *("tokenizer.json is of 1073741824 bytes", "num_hidden_layers is 1000000000"),
-        *("added tokens with an id of 10^9", "a vocabulary with an id of 2^40"),
+        *("a shard is a FIFO", "config.json is of 1073741824 bytes"),
+        *("num_hidden_layers is 1000000000", "a vocabulary with an id of 2^40"),
     ),
 ]
+MORE: Final = [
+    *_named(
+        gguf_cases.CASES,
+        *("n_kv 1152921504606846976", "array count 2^60 of u8"),
+        *("arrays nested 100,000 deep", "a tensor larger than the file"),
+    ),
+    *_named(
+        apr_cases.CASES,
+        *("an index of 1 GB", "metadata deep objects", "num_layers is 2147483648"),
+    ),
+    *_named(safetensors.CASES, "ten thousand tensors on one range"),
+    *_named(
+        folder_cases.CASES,
+        *("the weights are a link to a device", "weight_map climbs to a valid file"),
+        *("tokenizer.json is of 1073741824 bytes", "added tokens with an id of 10^9"),
+    ),
+]
+ALL: Final = [*CHOSEN, *(pytest.param(each, marks=pytest.mark.slow) for each in MORE)]
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +70,7 @@ def usual(tmp_path_factory: pytest.TempPathFactory) -> Measured:
     return measure("convert", path, folder / "out.apr")
 
 
-@pytest.mark.parametrize("case", CHOSEN, ids=str)
+@pytest.mark.parametrize("case", ALL, ids=str)
 def test_a_refusal_is_one_paragraph_in_little_memory(
     workplace: Path, usual: Measured, case: Case
 ) -> None:
@@ -70,7 +82,7 @@ def test_a_refusal_is_one_paragraph_in_little_memory(
 
     assert usual.outcome.code == 0, usual.outcome.stderr
     assert complaints(done.outcome, case, Expected.REFUSED) == []
-    assert path.name in done.outcome.stderr
+    assert str(path) in done.outcome.stderr
     assert list(target.iterdir()) == []
     assert done.peak < min(MOST, usual.peak + MORE_THAN_USUAL)
 
@@ -86,7 +98,7 @@ def test_a_header_of_100_mb_costs_a_constant(workplace: Path, case: Case) -> Non
     assert done.peak < MOST
 
 
-@pytest.mark.parametrize("name", ["/dev/null", "/dev/zero", "/dev/full", "/", "/proc"])
+@pytest.mark.parametrize("name", ["/dev/null", "/dev/zero", "/proc"])
 def test_what_is_no_model_is_refused_at_once(workplace: Path, name: str) -> None:
     done = measure("inspect", name)
 

@@ -85,9 +85,15 @@ def _looks(outcome: Outcome, path: Path, case: Case) -> list[str]:
     found = complaints(outcome, case, case.inspects)
     if outcome.code == 1 and case.inspects is Expected.REFUSED:
         found.append("ended with 1 for a broken container")
-    if outcome.code != 0 and path.name not in outcome.stderr:
+    if outcome.code != 0 and not _is_named(path, outcome.stderr):
         found.append(f"does not name the file: {outcome.stderr}")
     return found
+
+
+def _is_named(path: Path, message: str) -> bool:
+    """Return whether a message names a path, or one of the files in a folder."""
+    inside = [each.name for each in path.iterdir()] if path.is_dir() else []
+    return any(name in message for name in (str(path), *inside))
 
 
 def converted(path: Path, trial: Trial, folder: Path) -> list[str]:
@@ -96,13 +102,36 @@ def converted(path: Path, trial: Trial, folder: Path) -> list[str]:
     target.write_bytes(OLD)
     outcome = run("convert", path, target, "--force")
     found = complaints(outcome, trial.case, trial.case.converts)
-    if outcome.code != 0 and path.name not in outcome.stderr:
-        found.append(f"does not name the file: {outcome.stderr}")
+    found += _blames(outcome, path, target)
     if outcome.code != 0 and target.read_bytes() != OLD:
         found.append("touched the file that stood there")
     if outcome.code == 0 and run("inspect", target).code != 0:
         found.append("wrote a file that it cannot read")
-    left = sorted(each.name for each in folder.iterdir())
-    if left != [trial.target]:
-        found.append(f"left {left}")
+    found += _leavings(folder, {trial.target})
     return [f"convert {each}" for each in found]
+
+
+def unpacked(path: Path, trial: Trial, folder: Path) -> list[str]:
+    """Return what is wrong with `convert` of a path to a Hugging Face folder."""
+    target = folder / "out"
+    outcome = run("convert", path, target)
+    found = complaints(outcome, trial.case, trial.case.converts)
+    found += _blames(outcome, path, target)
+    found += _leavings(folder, {"out"} if outcome.code == 0 else set())
+    return [f"convert to a folder {each}" for each in found]
+
+
+def _blames(outcome: Outcome, path: Path, target: Path) -> list[str]:
+    """Return what is wrong with the files that a refusal names."""
+    if outcome.code == 0:
+        return []
+    named = set(re.findall(rf"{re.escape(str(target.parent))}/[^\s:]+", outcome.stderr))
+    found = [f"blames {name}" for name in named - {str(target)}]
+    if not _is_named(path, outcome.stderr) and str(target) not in named:
+        found.append(f"does not name the file: {outcome.stderr}")
+    return found
+
+
+def _leavings(folder: Path, allowed: set[str]) -> list[str]:
+    left = {each.name for each in folder.iterdir()}
+    return [f"left {sorted(left)}"] if left != allowed else []

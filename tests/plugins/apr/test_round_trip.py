@@ -82,6 +82,7 @@ def tokenizers(draw: st.DrawFn) -> Tokenizer:
         add_bos=draw(FLAGS),
         chat_template=draw(st.none() | TEXT),
         chat_templates=draw(st.dictionaries(TEXT, TEXT, max_size=2)),
+        skeleton=draw(st.none() | TEXT),
     )
 
 

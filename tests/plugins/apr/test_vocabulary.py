@@ -7,7 +7,13 @@ import numpy as np
 import pytest
 from attrs import fields
 
-from aprhub.api import CorruptFileError, FlatVocabulary, StoredModel, Tokenizer
+from aprhub.api import (
+    CorruptFileError,
+    FlatVocabulary,
+    StoredModel,
+    Tokenizer,
+    assembled,
+)
 from tests.hostile.apr_file import AprFile
 from tests.plugins.apr import disk
 
@@ -120,8 +126,16 @@ def test_a_program_comes_back(tmp_path: Path) -> None:
     found = _there_and_back(tokenizer, tmp_path)
 
     assert found is not None
-    assert found.json is not None
-    assert json.loads(found.json) == program
+    assert found.json is None
+    text = assembled(found).json
+    assert text is not None
+    assert json.loads(text) == program
+
+
+def test_a_program_that_nobody_asked_for_is_passed_on(tmp_path: Path) -> None:
+    tokenizer = Tokenizer(BYTE_LEVEL, skeleton="kept as it is")
+
+    assert _there_and_back(tokenizer, tmp_path) == tokenizer
 
 
 def test_a_file_without_tokenizer_keys_has_none(tmp_path: Path) -> None:

@@ -11,11 +11,18 @@ from gguf.quants import _type_traits as decoded_by_gguf
 
 import aprhub_ggml
 from aprhub.api import ENCODINGS, Codec, Memory, Tensor, UnrepresentableError
+from aprhub.testing.codecs import CodecConformance
 from aprhub_ggml.decoding import decode_by_gguf
 
 CODECS = {codec.name: codec for codec in aprhub_ggml.provide_codecs()}
 NO_HEADER = np.empty(0, np.uint8)
 PLAIN = {"bf16"}
+
+
+class TestEveryCodec(CodecConformance):
+    @pytest.fixture(params=sorted(CODECS))
+    def codec(self, request: pytest.FixtureRequest) -> Codec:
+        return CODECS[request.param]
 
 
 def random_blocks(

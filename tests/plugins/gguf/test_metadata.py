@@ -156,14 +156,6 @@ def test_no_output_means_tied(tmp_path: Path) -> None:
     assert read(tmp_path).config.tie_embeddings is None
 
 
-def test_a_file_without_architecture_is_carried_whole(tmp_path: Path) -> None:
-    found = read(tmp_path, without=("general.architecture",))
-
-    assert found.config.identity.architecture is None
-    assert "llama.block_count" in found.carried["gguf"]
-    assert any("general.architecture" in note for note in found.notes)
-
-
 @pytest.mark.parametrize(
     "scaling",
     [

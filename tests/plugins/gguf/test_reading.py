@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from aprhub.api import CorruptFileError
 from tests.plugins.gguf.disk import opened
-from tests.plugins.gguf.raw import LLAMA, SMALL, STRING, U32, File, Row, array, entry
+from tests.plugins.gguf.raw import LLAMA, SMALL, U32, File, Row, entry
 
 SCALARS = [
     (GGUFValueType.UINT8, 200, "u8"),
@@ -192,30 +192,27 @@ def test_the_last_tensor_needs_no_padding_behind_it(tmp_path: Path) -> None:
     assert opened(tmp_path / "a.gguf").notes == ()
 
 
-def test_bytes_after_the_last_tensor_are_noted(tmp_path: Path) -> None:
-    (tmp_path / "a.gguf").write_bytes(SMALL.bytes() + b"PK")
-
-    (note,) = opened(tmp_path / "a.gguf").notes
-
-    assert "2 bytes" in note
-
-
-def test_opening_reads_no_tensor_and_no_token(tmp_path: Path) -> None:
-    tokens = array("tokenizer.ggml.tokens", STRING, ["a", "b"])
-    broken = (*tokens[:2], tokens[2].replace(b"b", b"\xff"))
-    entries = (
-        entry("general.architecture", STRING, "llama"),
-        entry("tokenizer.ggml.model", STRING, "gpt2"),
-        broken,
-    )
-    path = File(entries).write(tmp_path / "a.gguf")
-
+def test_tokens_are_decoded_when_somebody_asks(tmp_path: Path) -> None:
+    path = SMALL.write(tmp_path / "a.gguf")
     model = opened(path)
-
     assert model.tokenizer is not None
     assert model.tokenizer.flat is not None
-    assert len(model.tokenizer.flat.tokens) == 2
-    with pytest.raises(CorruptFileError, match=r"tokenizer.ggml.tokens\[1\].*0xff"):
+    tokens = model.tokenizer.flat.tokens
+    data = path.read_bytes()
+
+    path.write_bytes(data.replace(b"<unk>", b"<new>"))
+    assert tokens[0] == "<new>"
+
+
+def test_tokens_that_changed_into_no_text_are_an_error_of_ours(tmp_path: Path) -> None:
+    path = SMALL.write(tmp_path / "a.gguf")
+    model = opened(path)
+    assert model.tokenizer is not None
+    assert model.tokenizer.flat is not None
+
+    path.write_bytes(path.read_bytes().replace(b"<unk>", b"<\xff>!!"))
+
+    with pytest.raises(CorruptFileError, match="was changed"):
         list(model.tokenizer.flat.tokens)
 
 

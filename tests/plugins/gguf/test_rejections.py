@@ -22,6 +22,7 @@ from tests.plugins.gguf.raw import (
     SMALL,
     STRING,
     U8,
+    U16,
     U32,
     U64,
     Entry,
@@ -31,6 +32,10 @@ from tests.plugins.gguf.raw import (
     entry,
     string,
 )
+
+# The last byte of a token of 200 bytes begins a character that the next length,
+# 128, would seem to end.
+FOUR = b"".join(map(string, (b"a", b"b" * 199 + b"\xc3", b"c" * 128, b"d")))
 
 ONE = Row(b"a", (32,), 0, 0)
 
@@ -77,6 +82,10 @@ CORRUPT = {
         with_entry("own", ARRAY, struct.pack("<IQQ", STRING, 1, 1 << 40)),
         "own",
     ),
+    "last string cut": (
+        with_entry("own", ARRAY, struct.pack("<IQQ", STRING, 1, 99) + bytes(10)),
+        "99 bytes are announced",
+    ),
     "many strings": (
         with_entry("own", ARRAY, struct.pack("<IQ", STRING, 1 << 29)),
         "own",
@@ -103,7 +112,58 @@ CORRUPT = {
     ),
     "negative dimension": (with_rows(Row(b"a", (2**64 - 1,), 0, 0)), "63 bits"),
     "product that wraps": (with_rows(Row(b"a", (2**32, 2**32), 0, 0)), "63 bits"),
-    "wrap behind a zero": (with_rows(Row(b"a", (0, 2**40, 2**40), 0, 0)), "63 bits"),
+    "dimension of 0": (with_rows(Row(b"a", (4, 0), 0, 0)), "(0, 4) has no elements"),
+    "bytes after the last tensor": (
+        evolve(SMALL, data=SMALL.data + b"PK"),
+        "2 bytes follow the last tensor",
+    ),
+    "one tensor uncounted": (evolve(SMALL, tensor_count=1), "follow the last tensor"),
+    "key with an escape": (with_entry("a\33[2J", U8, b"\1"), "control characters"),
+    "name with a NUL": (with_rows(Row(b"a\0b", (32,), 0, 0)), "control characters"),
+    "alignment 2^31": (
+        with_entry("general.alignment", U32, struct.pack("<I", 1 << 31)),
+        "power of two",
+    ),
+    "no architecture": (File(LLAMA[1:]), "general.architecture"),
+    "token that is not text": (
+        changed(
+            "tokenizer.ggml.tokens",
+            (b"tokenizer.ggml.tokens", ARRAY, struct.pack("<IQ", STRING, 4) + FOUR),
+        ),
+        "tokenizer.ggml.tokens at byte",
+    ),
+    "token id 4 of 4": (
+        changed(
+            "tokenizer.ggml.bos_token_id", entry("tokenizer.ggml.bos_token_id", U32, 4)
+        ),
+        "one of the 4 tokens",
+    ),
+    "token id 2^32-1": (
+        with_entry("tokenizer.ggml.padding_token_id", U32, b"\xff" * 4),
+        "one of the 4 tokens",
+    ),
+    "token id -1": (
+        with_entry("tokenizer.ggml.padding_token_id", I32, b"\xff" * 4),
+        "-1",
+    ),
+    "token type 7": (
+        changed(
+            "tokenizer.ggml.token_type",
+            array("tokenizer.ggml.token_type", I32, [1, 1, 1, 7]),
+        ),
+        "types 0 to 6",
+    ),
+    "epsilon below 0": (
+        changed(
+            "llama.attention.layer_norm_rms_epsilon",
+            entry("llama.attention.layer_norm_rms_epsilon", F32, -1e-5),
+        ),
+        "from 0 on",
+    ),
+    "no part of none": (
+        File((*LLAMA, entry("split.count", U16, 0))),
+        "split.count",
+    ),
     "bytes that wrap": (with_rows(Row(b"a", (2**62,), 0, 0)), "ends at byte"),
     "cut block": (with_rows(Row(b"a", (48,), 8, 0)), "blocks of 32"),
     "empty name": (with_rows(Row(b"", (32,), 0, 0)), "0 bytes"),
@@ -321,11 +381,23 @@ def test_a_sparse_file_costs_no_memory_and_no_time(tmp_path: Path) -> None:
         opened(path)
 
 
-def test_a_long_array_of_numbers_is_not_read(tmp_path: Path) -> None:
-    huge = struct.pack("<IQ", U64, 1 << 30)
+def test_strings_of_too_many_bytes_are_refused_before_they_are_read(
+    tmp_path: Path,
+) -> None:
+    huge = struct.pack("<IQQ", STRING, 1, 1 << 39)
     path = File((*LLAMA, (b"own", ARRAY, huge))).write(tmp_path / "a.gguf")
     with path.open("r+b") as file:
         file.truncate(1 << 40)
+
+    with pytest.raises(UnsupportedFileError, match="own has 549755813896 bytes"):
+        opened(path)
+
+
+def test_a_long_array_of_numbers_is_not_read(tmp_path: Path) -> None:
+    long = (b"own", ARRAY, struct.pack("<IQ", U64, 1 << 30))
+    path = File((*LLAMA, long)).write(tmp_path / "a.gguf")
+    with path.open("r+b") as file:
+        file.truncate(len(b"".join(File((*LLAMA, long)).fields())) + (8 << 30))
 
     value = opened(path).carried["gguf"]["own"]["value"]
 

@@ -234,6 +234,17 @@ def test_defaults_filled_in_on_the_way_do_not_change_a_text() -> None:
     assert kept["config.json"] == text
 
 
+def test_a_pattern_of_the_family_filled_in_does_not_change_a_text() -> None:
+    values = {**old_config("gemma3"), "num_hidden_layers": 6}
+    del values["sliding_window_pattern"]
+    kinds = ("sliding",) * 5 + ("full",)
+    carried = {"hf": {"config.json": json.dumps(values)}}
+
+    found = made(evolve(read(values), layer_kinds=kinds), "gemma3", carried=carried)
+
+    assert found == values
+
+
 @pytest.mark.parametrize(
     ("change", "expected"),
     [

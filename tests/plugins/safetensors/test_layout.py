@@ -209,11 +209,21 @@ def test_nothing_carried_is_lost(tmp_path: Path, target: str) -> None:
         },
     )
 
-    found = opened(rewritten(model, tmp_path / target))
+    path = rewritten(model, tmp_path / target)
 
+    found = opened(path)
     assert found.provenance == PROVENANCE
     assert found.native == model.native
     assert found.carried == model.carried
+
+
+def test_what_the_weight_files_say_is_not_recorded_again(tmp_path: Path) -> None:
+    carried = {"safetensors": {"metadata": {"step": "7"}}}
+    model = model_of({"a": np.zeros(3, "f4")}, carried=carried)
+
+    layout = laid_out(model, tmp_path / "m")
+
+    assert "aprhub.json" not in names(layout)
 
 
 def test_a_name_from_another_file_is_no_path(tmp_path: Path) -> None:

@@ -1,0 +1,109 @@
+"""CodecConformance: arithmetic that is exact, repeatable and leaves its input alone."""
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from aprhub.api import ENCODINGS, Codec, Encoding
+from aprhub.testing.models import random_tensor
+
+BLOCKS = 5
+
+
+@pytest.mark.conformance
+class CodecConformance:
+    """Subclass it, give `codec`, and inherit the checks.
+
+    Whether the values are right, only a sample of another program's can tell: add a
+    test with one.
+    """
+
+    @pytest.fixture
+    def codec(self) -> Codec:
+        """Return the codec under test."""
+        raise NotImplementedError("give a fixture 'codec' that returns your Codec")
+
+    @pytest.fixture
+    def encoding(self, codec: Codec) -> Encoding:
+        """Return the encoding that the codec decodes."""
+        return ENCODINGS[codec.name]
+
+    @pytest.fixture
+    def header(self, encoding: Encoding) -> NDArray[np.uint8]:
+        """Return a header: 1.0 in every f32 of it."""
+        return np.ones(encoding.header_bytes // 4, "<f4").view(np.uint8)
+
+    @pytest.fixture
+    def blocks(self, encoding: Encoding) -> NDArray[np.uint8]:
+        """Return random blocks whose scales are finite, which must not be written."""
+        shape = (BLOCKS, encoding.block_elements)
+        data = random_tensor(shape, encoding, seed=3).tobytes()[encoding.header_bytes :]
+        return np.frombuffer(data, np.uint8).reshape(BLOCKS, encoding.block_bytes)
+
+    def test_it_decodes_a_block_type_that_the_hub_knows(self, codec: Codec) -> None:
+        """Under the name of the encoding."""
+        assert codec.name in ENCODINGS
+        assert ENCODINGS[codec.name].is_quantized
+
+    def test_every_block_becomes_its_elements(
+        self,
+        codec: Codec,
+        encoding: Encoding,
+        blocks: NDArray[np.uint8],
+        header: NDArray[np.uint8],
+    ) -> None:
+        """As a row of f32 each."""
+        values = codec.decode(blocks, header)
+
+        assert values.shape == (BLOCKS, encoding.block_elements)
+        assert values.dtype == np.float32
+        assert np.all(np.isfinite(values))
+
+    def test_no_blocks_become_no_elements(
+        self, codec: Codec, encoding: Encoding, header: NDArray[np.uint8]
+    ) -> None:
+        """A tensor may be empty."""
+        values = codec.decode(np.empty((0, encoding.block_bytes), np.uint8), header)
+
+        assert values.shape == (0, encoding.block_elements)
+
+    def test_blocks_of_zero_bytes_decode_to_one_finite_value(
+        self, codec: Codec, encoding: Encoding, header: NDArray[np.uint8]
+    ) -> None:
+        """Pruned and padded weights are stored so."""
+        zeros = np.zeros((BLOCKS, encoding.block_bytes), np.uint8)
+
+        values = codec.decode(zeros, header)
+
+        assert np.all(np.isfinite(values))
+        assert np.unique(values).size == 1
+
+    def test_blocks_do_not_depend_on_their_neighbours(
+        self, codec: Codec, blocks: NDArray[np.uint8], header: NDArray[np.uint8]
+    ) -> None:
+        """The hub decodes a tensor in pieces of any number of blocks."""
+        alone = [codec.decode(blocks[i : i + 1], header) for i in range(BLOCKS)]
+        backwards = codec.decode(np.ascontiguousarray(blocks[::-1]), header)
+
+        np.testing.assert_array_equal(np.concatenate(alone), backwards[::-1])
+
+    def test_decoding_twice_gives_the_same_values(
+        self, codec: Codec, blocks: NDArray[np.uint8], header: NDArray[np.uint8]
+    ) -> None:
+        """And is not disturbed by what was done to the first result."""
+        first = codec.decode(blocks, header)
+        kept = first.copy()
+        first.fill(0)
+
+        np.testing.assert_array_equal(codec.decode(blocks, header), kept)
+
+    def test_decoding_leaves_its_input_unchanged(
+        self, codec: Codec, blocks: NDArray[np.uint8], header: NDArray[np.uint8]
+    ) -> None:
+        """The input may be the user's own array."""
+        mine, head = blocks.copy(), header.copy()
+
+        codec.decode(mine, head)
+
+        np.testing.assert_array_equal(mine, blocks)
+        np.testing.assert_array_equal(head, header)

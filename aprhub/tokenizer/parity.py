@@ -1,0 +1,86 @@
+"""Whether two tokenizers turn text into the same ids, judged by running them."""
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Final
+
+from aprhub.errors import ModelCheckError
+from aprhub.ir.tokenizer import Tokenizer
+from aprhub.tokenizer.assembling import program_text
+from aprhub.tokenizer.fitting import SUBJECT
+
+if TYPE_CHECKING:
+    import tokenizers
+
+PROBES: Final = (
+    "",
+    "Hello, world!",
+    " leading and trailing ",
+    "two  three   four    spaces",
+    "tabs\tand\t\tmore\n",
+    "lines\n\nof\r\n\r\ntext\n \n",
+    "I'm, you're, WE'LL, they'd've; don't",
+    "0 12 123 1234 12345 3.14159 1,000,000",
+    "def f(x):\n    return {'a': [x ** 2, -1]}  # ok\n",
+    "https://example.org/a?b=c&d=%20#e",
+    "cafe\u0301 café naïve ÆØÅ ß ﬁ",
+    "Привет, мир! Γειά",
+    "你好。世界。我想在apple工作1314151天",
+    "日本語とカタカナ 한국어 텍스트",
+    "مرحبا بالعالم שלום עולם",
+    "हिन्दी ภาษาไทย កាន់តែពិសេស",
+    "🚀 😶‍🌫️ 👨‍👩‍👧‍👦 🇩🇪 ✅",
+    "\u00a0\u200b\u3000\ufeff zero\u200dwidth",
+    "<s></s><unk><pad><|endoftext|><|im_start|>user\n<|im_end|>",
+    "<bos><start_of_turn>user\n<end_of_turn><eos> [CLS] [SEP]",
+    "▁ literal ▁▁ marks <0x0A>",
+    "aAaAaA" * 20,
+    "!?#$%&()*+-/=@[]^_`{|}~\\\"'",
+)
+"""Texts that tell tokenizers apart: scripts, spaces, digits, marks, special tokens."""
+
+
+def token_ids(tokenizer: Tokenizer, texts: Sequence[str]) -> list[list[int]]:
+    """Return the ids of each text, with what the tokenizer puts around a text.
+
+    Raises ModelCheckError where the `tokenizer.json` cannot be loaded, and what
+    `assembled` raises where there is none.
+    """
+    program = _loaded(tokenizer)
+    return [program.encode(text).ids for text in texts]
+
+
+def same_ids(one: Tokenizer, other: Tokenizer, texts: Sequence[str]) -> list[str]:
+    """Return a sentence for each text whose ids differ; none when all are equal."""
+    both = zip(texts, token_ids(one, texts), token_ids(other, texts), strict=True)
+    return list(_differences(both))
+
+
+def _differences(
+    results: Iterator[tuple[str, list[int], list[int]]],
+) -> Iterator[str]:
+    for text, left, right in results:
+        if left != right:
+            pairs = zip(left, right, strict=False)
+            equal = (n for n, (a, b) in enumerate(pairs) if a != b)
+            place = next(equal, min(len(left), len(right)))
+            yield (
+                f"{text!r:.60}: from token {place} on"
+                f" {left[place : place + 4]} of {len(left)}"
+                f" and {right[place : place + 4]} of {len(right)}"
+            )
+
+
+def _loaded(tokenizer: Tokenizer) -> "tokenizers.Tokenizer":
+    import tokenizers
+
+    text = program_text(tokenizer)
+    try:
+        program = tokenizers.Tokenizer.from_str(text)
+    # The library raises nothing narrower for a file that it does not take.
+    except Exception as error:
+        raise ModelCheckError(
+            SUBJECT, f"its tokenizer.json does not load: {error}"
+        ) from error
+    program.no_truncation()
+    program.no_padding()
+    return program

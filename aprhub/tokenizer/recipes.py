@@ -1,0 +1,164 @@
+"""How to put the vocabulary and the merge rules of a model back from flat lists.
+
+A recipe is JSON-like data and says only what the lists do not: which ids the model
+knows, the words and scores that the lists have otherwise, and the rules that do not
+follow from the lists.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
+from itertools import chain, pairwise, takewhile
+from operator import eq
+from typing import Any, Final
+
+import numpy as np
+
+from aprhub.ir.tokenizer import FlatVocabulary
+from aprhub.tokenizer.kinds import SENTENCEPIECE
+from aprhub.tokenizer.lexicon import spelled, types_of
+from aprhub.tokenizer.merges import Pair
+from aprhub.tokenizer.ranking import in_order_of_ids, ranked_ways
+
+Recipe = Mapping[str, Any]
+Vocabulary = Mapping[str, int] | Sequence[Sequence[Any]]
+Rules = Sequence[str] | Sequence[Pair] | None
+
+_NOWHERE: Final = "nowhere"
+_MERGES: Final = "merges"
+_SCORES: Final = "scores"
+_SCORES_LONGEST: Final = "scores, longest first"
+
+
+def vocabulary_recipe(vocabulary: Vocabulary, flat: FlatVocabulary) -> Recipe:
+    """Return what `recalled_vocabulary` needs to make the vocabulary again."""
+    words = spelled(flat, types_of(flat, {}))
+    if not isinstance(vocabulary, Mapping):
+        ids = list(range(len(vocabulary)))
+        found = [piece[0] for piece in vocabulary]
+        scores = [piece[1] for piece in vocabulary]
+        return {
+            "ids": [[0, len(ids)]],
+            "words": _unlike(ids, found, words),
+            "scores": _unlike(ids, scores, _scores(flat)),
+        }
+    ids = sorted(vocabulary.values())
+    found = sorted(vocabulary, key=vocabulary.__getitem__)
+    return {"ids": list(_ranges(ids)), "words": _unlike(ids, found, words)}
+
+
+def recalled_vocabulary(recipe: Recipe, flat: FlatVocabulary) -> Vocabulary:
+    """Return the vocabulary that a recipe was made from.
+
+    Raises LookupError, TypeError or ValueError where the recipe is not for `flat`.
+    """
+    ids = _ids(recipe["ids"], len(flat.tokens) + len(recipe["words"]))
+    words = _put_back(recipe["words"], ids, spelled(flat, types_of(flat, {})))
+    if "scores" not in recipe:
+        return dict(zip(words, ids, strict=True))
+    scores = _put_back(recipe["scores"], ids, _scores(flat))
+    return [list(piece) for piece in zip(words, scores, strict=True)]
+
+
+def merges_recipe(rules: Rules, flat: FlatVocabulary) -> Recipe:
+    """Return what `recalled_merges` needs to make the rules again.
+
+    Rules that stand in the flat lists, or follow from the scores once some have gone
+    first, are not repeated.
+    """
+    if rules is None:
+        return {}
+    paired = any(not isinstance(rule, str) for rule in rules[:1])
+    whole = {"from": _NOWHERE, "first": rules, "paired": paired}
+    texts = [rule if isinstance(rule, str) else " ".join(rule) for rule in rules]
+    if "".join(texts).count(" ") != len(texts):
+        return whole
+    source, first = _NOWHERE, texts
+    for name, others in _derived(flat):
+        found = _first(texts, others())
+        if found is not None and len(found) < len(first):
+            source, first = name, found
+        if not first:
+            break
+    return whole if source == _NOWHERE else {**whole, "from": source, "first": first}
+
+
+def recalled_merges(recipe: Recipe, flat: FlatVocabulary) -> Rules:
+    """Return the rules that a recipe was made from.
+
+    Raises LookupError, TypeError or ValueError where the recipe is not for `flat`.
+    """
+    if not recipe or recipe["from"] == _NOWHERE:
+        rules: Rules = recipe["first"] if recipe else None
+        return rules
+    others = dict(_derived(flat))[recipe["from"]]
+    gone = set(recipe["first"])
+    texts = [*recipe["first"], *(text for text in others() if text not in gone)]
+    return [text.split(" ") for text in texts] if recipe["paired"] else texts
+
+
+def _ranges(numbers: Sequence[int]) -> Iterator[list[int]]:
+    """Yield the runs of rising numbers as start and stop."""
+    breaks = np.flatnonzero(np.diff(numbers) != 1) + 1
+    bounds = [0, *breaks.tolist(), len(numbers)]
+    for start, stop in pairwise(bounds):
+        yield [numbers[start], numbers[stop - 1] + 1]
+
+
+def _ids(ranges: Iterable[Sequence[int]], most: int) -> list[int]:
+    """Return the numbers of runs, of which there can be so many at most."""
+    runs = [range(start, stop) for start, stop in ranges]
+    if sum(map(len, runs)) > most:
+        raise ValueError(ranges)
+    return list(chain.from_iterable(runs))
+
+
+def _unlike(
+    ids: Sequence[int], values: Sequence[Any], known: Sequence[Any]
+) -> dict[str, Any]:
+    """Return the values that a list does not have at their place."""
+    if values == known[: len(values)] and len(ids) == ids[-1] + 1:
+        return {}
+    return {
+        str(number): value
+        for number, value in zip(ids, values, strict=True)
+        if number >= len(known) or known[number] != value
+    }
+
+
+def _put_back(
+    unlike: Mapping[str, Any], ids: Iterable[int], known: Sequence[Any]
+) -> list[Any]:
+    given = {int(number): value for number, value in unlike.items()}
+    if not given:
+        return [known[number] for number in ids]
+    return [given[number] if number in given else known[number] for number in ids]
+
+
+def _scores(flat: FlatVocabulary) -> list[float]:
+    return [] if flat.scores is None else flat.scores.tolist()
+
+
+def _derived(flat: FlatVocabulary) -> Iterator[tuple[str, Callable[[], list[str]]]]:
+    """Yield the rules that flat lists say or imply, with a name for where they are."""
+    if flat.merges is not None:
+        yield _MERGES, partial(list, flat.merges)
+    if flat.scores is not None and flat.model == SENTENCEPIECE:
+        types = types_of(flat, {})
+        words = spelled(flat, types)
+        ways = ranked_ways(words, flat.scores, types)
+        yield _SCORES, lambda: list(map(" ".join, in_order_of_ids(ways, words)))
+        yield _SCORES_LONGEST, lambda: list(map(" ".join, chain.from_iterable(ways)))
+
+
+def _first(rules: list[str], others: list[str]) -> list[str] | None:
+    """Return the rules that go first where the rest is what is left of the others.
+
+    None where the others are not in that order.
+    """
+    if rules == others:
+        return []
+    common = sum(takewhile(bool, map(eq, reversed(rules), reversed(others))))
+    first = rules[: len(rules) - common]
+    gone = set(first)
+    fits = gone.issuperset(others[: len(others) - common])
+    return first if fits and gone.isdisjoint(others[len(others) - common :]) else None

@@ -1,0 +1,82 @@
+"""The fields of a message in the wire format of protocol buffers.
+
+A message is a row of fields, each a key and a value. A key is a varint: the number of
+the field and, in its lowest three bits, how the value is laid out:
+
+    0  a varint: 7 bits a byte, the lowest first, the high bit set on all but the last
+    1  eight bytes
+    2  a varint of the length, then so many bytes
+    5  four bytes
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Final
+
+from attrs import frozen
+
+from aprhub.errors import CorruptFileError
+
+Value = int | memoryview
+
+_VARINT_BYTES: Final = 10
+
+
+@frozen
+class Message:
+    """A message in a file; `start` is the byte at which it begins there."""
+
+    file: str
+    data: memoryview
+    start: int = 0
+
+    def fields(self) -> Iterator[tuple[int, Value]]:
+        """Yield the number and the value of each field.
+
+        Raises CorruptFileError where the bytes end inside a field or have a layout
+        that is not known.
+        """
+        place = 0
+        while place < len(self.data):
+            key, place = self._varint(place)
+            read = _LAYOUTS.get(key & 7)
+            if read is None:
+                raise self.error(place, f"a field of the unknown layout {key & 7}")
+            value, place = read(self, place)
+            yield key >> 3, value
+
+    def messages(self) -> Iterator[tuple[int, "Message"]]:
+        """Yield the number of each field that has bytes, and these as a message."""
+        for number, value in self.fields():
+            if isinstance(value, memoryview):
+                # The view knows its buffer only, so the place is counted from the end.
+                yield number, Message(self.file, value, self.start)
+
+    def error(self, place: int, what: str) -> CorruptFileError:
+        """Return the error for a place in the message."""
+        return CorruptFileError(self.file, what, offset=self.start + place)
+
+    def _varint(self, place: int) -> tuple[int, int]:
+        value = 0
+        for count, byte in enumerate(self.data[place : place + _VARINT_BYTES]):
+            value |= (byte & 0x7F) << (7 * count)
+            if byte < 0x80:
+                return value & 0xFFFFFFFFFFFFFFFF, place + count + 1
+        raise self.error(place, "a number that does not end")
+
+    def _bytes(self, place: int, size: int) -> tuple[memoryview, int]:
+        if size > len(self.data) - place:
+            left = len(self.data) - place
+            raise self.error(place, f"a value of {size} bytes, but {left} are left")
+        return self.data[place : place + size], place + size
+
+    def _sized(self, place: int) -> tuple[memoryview, int]:
+        size, place = self._varint(place)
+        return self._bytes(place, size)
+
+
+_LAYOUTS: Final[Mapping[int, Callable[[Message, int], tuple[Value, int]]]] = {
+    0: Message._varint,
+    1: lambda message, place: message._bytes(place, 8),
+    2: Message._sized,
+    5: lambda message, place: message._bytes(place, 4),
+}

@@ -1,0 +1,37 @@
+"""The conformance suites, run on everything that is installed."""
+
+import pytest
+
+from aprhub.api import Codec, Family, Naming
+from aprhub.registry import Registry
+from aprhub.testing.codecs import CodecConformance
+from aprhub.testing.families import FamilyConformance
+from aprhub.testing.namings import NamingConformance
+
+INSTALLED = Registry.load()
+
+FAMILIES = [each.value for each in INSTALLED.families]
+NAMINGS = [each.value for each in INSTALLED.namings]
+CODECS = [each.value for each in INSTALLED.codecs]
+READ_AND_WRITTEN = [
+    each.value for each in INSTALLED.formats if each.value.open and each.value.lay_out
+]
+
+
+def _names(values: list[Family] | list[Naming] | list[Codec]) -> list[str]:
+    return [value.name for value in values]
+
+
+@pytest.mark.parametrize("family", FAMILIES, ids=_names(FAMILIES))
+class TestFamilies(FamilyConformance):
+    """Every family."""
+
+
+@pytest.mark.parametrize("naming", NAMINGS, ids=_names(NAMINGS))
+class TestNamings(NamingConformance):
+    """Every naming."""
+
+
+@pytest.mark.parametrize("codec", CODECS, ids=_names(CODECS))
+class TestCodecs(CodecConformance):
+    """Every codec."""
