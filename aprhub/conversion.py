@@ -177,8 +177,9 @@ class _Saving:
     ) -> Sequence[Fault]:
         """Write and gate a layout; return what was found and allowed.
 
-        The outline is judged before any tensor is written, so that a model that would
-        not run costs no time. A dry run makes the outline elsewhere and stops there.
+        The outline is judged while the tensors are being written, so that a model that
+        would not run costs little time. A dry run makes the outline elsewhere and
+        stops there.
         """
         target = ready.stored.path
         place = Path(gettempdir()) / target.name if self.options.dry_run else target
@@ -188,12 +189,13 @@ class _Saving:
         ):
             writing.outline()
             first = _first_file(layout, staging)
-            faults = self._judged(gate.reopened(first, self.format, ready.stored))
             if not self.options.dry_run:
                 progress = self.announce(layout.nbytes) if self.announce else None
                 writing.fill(progress, self.options.workers)
-                self._verify(first, found, ready)
+            faults = self._judged(gate.reopened(first, self.format, ready.stored))
+            if not self.options.dry_run:
                 writing.settle()
+                self._verify(first, found)
                 names = [file.name for file in layout.files]
                 staging.publish(names, self.format.companions)
         return faults
@@ -210,8 +212,7 @@ class _Saving:
             )
         return faults
 
-    def _verify(self, first: Path, found: Lifted, ready: Lowered) -> None:
-        gate.reopened(first, self.format, ready.stored)
+    def _verify(self, first: Path, found: Lifted) -> None:
         if self.options.verify:
             verified(first, self.format, found, self.registry, self.options.verify)
 

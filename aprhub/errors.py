@@ -165,7 +165,7 @@ class UnknownNameError(PluginError):
 
     def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
         names = sorted(set(known))
-        near = get_close_matches(name, names, n=1)
+        near = get_close_matches(name.lower(), names, n=1)
         hint = f"; did you mean {near[0]!r}?" if near else ""
         listed = ", ".join(names) or "none"
         super().__init__(f"no {kind} is called {name!r}{hint} (known: {listed})")

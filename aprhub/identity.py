@@ -79,7 +79,8 @@ def resolved(
         return fitted(stored, registry.family(wanted), namings), ()
     families = [each.value for each in registry.families]
     candidates = _claimed(stored, families)
-    family, notes = _chosen(stored, candidates)
+    chosen, notes = _chosen(stored, candidates)
+    family = registry.family(chosen.name)
     fit = fitted(stored, family, namings)
     if not fit.is_perfect:
         _refuse_contrary_evidence(stored, fit, families, namings)

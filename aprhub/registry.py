@@ -41,9 +41,14 @@ class Broken:
     plugin: str
     error: BaseException
 
+    @property
+    def cause(self) -> str:
+        """The error in one line, with its type."""
+        return f"{type(self.error).__name__}: {' '.join(str(self.error).split())}"
+
     def __str__(self) -> str:
         """Return the plugin and its error in one line."""
-        return f"{self.plugin}: {type(self.error).__name__}: {self.error}"
+        return f"{self.plugin}: {self.cause}"
 
 
 @frozen

@@ -117,5 +117,5 @@ def _solved(config: ModelConfig, values: NDArray[np.float32]) -> Iterator[RopeSc
     smooth = (1 / values[inside].astype(np.float64) - 1 / top) / (1 - 1 / top)
     slope, intercept = np.polyfit(frequency, smooth, 1)
     if intercept < 0:
-        high = round(1 - 1 / intercept, 3)
+        high = round(float(1 - 1 / intercept), 3)
         yield RopeScaling("llama3", top, round(slope * (high - 1)), 1.0, high)

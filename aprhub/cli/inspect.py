@@ -63,13 +63,13 @@ def _family(
     stored: "StoredModel", plugins: "Registry"
 ) -> tuple[str | None, str | None]:
     """Return the family, or why there is none: a finding, not a failure, here."""
-    from aprhub.errors import ModelError
+    from aprhub.errors import ModelError, PluginError
     from aprhub.identity import resolved
     from aprhub.lift import namings_of
 
     try:
         fit, _ = resolved(stored, plugins, namings_of(stored, plugins), None)
-    except ModelError as error:
+    except (ModelError, PluginError) as error:
         return None, str(error)
     return fit.family.name, None
 

@@ -19,8 +19,12 @@ def plugins(**options: Any) -> None:
     if options["as_json"]:
         echo_json({"schema": 1, "plugins": rows})
     else:
-        cells = [(r["state"], r["kind"], r["name"], r["plugin"]) for r in rows]
+        cells = [(r["state"], r["kind"], r["name"], _who(r)) for r in rows]
         echo_table(cells, ("state", "kind", "name", "plugin"))
+
+
+def _who(row: dict[str, str]) -> str:
+    return f"{row['plugin']}: {row['error']}" if "error" in row else row["plugin"]
 
 
 def _rows(found: "Registry") -> list[dict[str, str]]:
@@ -40,11 +44,17 @@ def _rows(found: "Registry") -> list[dict[str, str]]:
         for kind, provided in kinds.items()
         for each in provided
     ]
-    broken = (
-        {"state": "broken", "kind": "-", "name": str(each.error), "plugin": each.plugin}
-        for each in found.broken
-    )
-    return [*rows, *broken]
+    useful = {row["plugin"] for row in rows} | {each.plugin for each in found.broken}
+    empty = (plugin for plugin in found.plugins if plugin not in useful)
+    return [
+        *rows,
+        *(_row("empty", plugin) for plugin in empty),
+        *(_row("broken", each.plugin, error=each.cause) for each in found.broken),
+    ]
+
+
+def _row(state: str, plugin: str, **more: str) -> dict[str, str]:
+    return {"state": state, "kind": "-", "name": "-", "plugin": plugin, **more}
 
 
 def _is_contested(one: "Provided[Any]", provided: "tuple[Provided[Any], ...]") -> bool:

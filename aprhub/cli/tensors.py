@@ -72,13 +72,13 @@ def _rows(
 
 def _canonical(stored: "StoredModel", plugins: "Registry") -> dict[str, str]:
     """Return canonical names by stored ones; none where the family is unknown."""
-    from aprhub.errors import ModelError
+    from aprhub.errors import ModelError, PluginError
     from aprhub.identity import resolved
     from aprhub.lift import namings_of
 
     try:
         fit, _ = resolved(stored, plugins, namings_of(stored, plugins), None)
-    except ModelError:
+    except (ModelError, PluginError):
         return {}
     return {each.stored: each.canonical for each in fit.spellings}
 

@@ -8,7 +8,7 @@ import contextlib
 import errno
 import os
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from functools import partial
 from pathlib import Path
@@ -80,12 +80,13 @@ class _Output:
             self.checksums.note(offset, data)
 
     def finish(self) -> None:
-        """Write the checksums, each after those before it."""
+        """Write the checksums, each after those before it; make the file durable."""
         for place in self.places:
             crc = self.checksums.over(place.start, place.stop)
             digest = crc.to_bytes(4, "little")
             write_all(self.descriptor, digest, place.offset)
             self.checksums.note(place.offset, digest)
+        os.fsync(self.descriptor)
 
 
 @define
@@ -94,11 +95,21 @@ class _Crew:
 
     queue: Iterator[tuple[_Output, Piece]]
     progress: Progress
+    stop: Event
     roads: Chooser = Factory(Chooser)
-    stop: Event = Factory(Event)
     _lock: Lock = Factory(Lock)
 
+    def run(self, workers: int) -> None:
+        """Work until the queue is empty; raise what the first failure raised."""
+        with ThreadPoolExecutor(workers) as pool:
+            running = [pool.submit(self.work) for _ in range(workers)]
+            done, _ = wait(running, return_when=FIRST_EXCEPTION)
+            self.stop.set()
+        for future in done:
+            future.result()
+
     def work(self) -> None:
+        """Write pieces until there are none, or until told to stop."""
         room = np.empty(PIECE_BYTES, np.uint8)
         while not self.stop.is_set():
             with self._lock:
@@ -123,26 +134,28 @@ class _Crew:
 
 @define
 class Writing:
-    """The files of a layout while they are written; closed when it is left.
+    """The files of a layout while they are written; left, it stops and closes them.
 
     `outline` makes each file at its full size with everything but tensors and
-    checksums, which is all that a reader looks at when it opens them; `fill` adds the
-    rest. Making the files durable goes on in the background until `settle`. All raise
-    EnvironmentFailureError when the disk is full or a write fails.
+    checksums, which is all that a reader looks at when it opens them. `fill` starts to
+    write the rest in the background, and `settle` waits until all of it is durable.
+    All raise EnvironmentFailureError when the disk is full or a write fails.
     """
 
     layout: Layout
     staging: Staging
     _outputs: list[_Output] = field(factory=list)
-    _syncing: list[Future[None]] = field(factory=list)
-    _pool: ThreadPoolExecutor = Factory(partial(ThreadPoolExecutor, 2))
+    _stop: Event = Factory(Event)
+    _pool: ThreadPoolExecutor = Factory(partial(ThreadPoolExecutor, 1))
+    _filling: Future[None] | None = None
 
     def __enter__(self) -> Self:
         """Give the writing itself."""
         return self
 
     def __exit__(self, *_error: object) -> None:
-        """Close the files, when nobody works on them any more."""
+        """Stop what is still going on, and close the files."""
+        self._stop.set()
         self._pool.shutdown()
         for output in self._outputs:
             os.close(output.descriptor)
@@ -155,26 +168,35 @@ class Writing:
                 self._outputs[-1].outline()
 
     def fill(self, progress: Progress | None = None, workers: int = 0) -> None:
-        """Write all tensors, in parallel, and the checksums.
+        """Start to write all tensors, in parallel, and then the checksums.
 
-        The bytes are the same for any number of workers. Raises whatever reading a
-        tensor raises.
+        The bytes are the same for any number of workers.
         """
         _require_space(self.layout, self.staging)
-        with _failing(self.staging):
-            for output in self._outputs:
-                _preallocate(output)
-            _write_pieces(self._outputs, progress or _ignore, workers or WORKERS)
-            (progress or _ignore)(sum(map(_bytes_besides_tensors, self.layout.files)))
-            for output in self._outputs:
-                output.finish()
-                self._syncing.append(self._pool.submit(os.fsync, output.descriptor))
+        crew = _Crew(self._pieces(), progress or _ignore, self._stop)
+        self._filling = self._pool.submit(self._fill, crew, workers or WORKERS)
 
     def settle(self) -> None:
-        """Wait until all files are durable."""
-        with _failing(self.staging):
-            for syncing in self._syncing:
-                syncing.result()
+        """Wait until everything is written and durable.
+
+        Raises whatever reading a tensor raises.
+        """
+        if self._filling:
+            with _failing(self.staging):
+                self._filling.result()
+
+    def _pieces(self) -> Iterator[tuple[_Output, Piece]]:
+        return (
+            (output, piece) for output in self._outputs for piece in output.pieces()
+        )
+
+    def _fill(self, crew: "_Crew", workers: int) -> None:
+        for output in self._outputs:
+            _preallocate(output)
+        crew.run(workers)
+        crew.progress(sum(map(_bytes_besides_tensors, self.layout.files)))
+        for output in self._outputs:
+            output.finish()
 
 
 @contextlib.contextmanager
@@ -229,21 +251,3 @@ def _preallocate(output: _Output) -> None:
 def _bytes_besides_tensors(file: LayoutFile) -> int:
     tensors = (each for each in file.segments if isinstance(each, TensorData))
     return file.nbytes - sum(each.nbytes for each in tensors)
-
-
-def _write_pieces(outputs: Sequence[_Output], progress: Progress, workers: int) -> None:
-    queue = ((output, piece) for output in outputs for piece in output.pieces())
-    crew = _Crew(queue, progress)
-    with ThreadPoolExecutor(workers) as pool:
-        try:
-            running = [pool.submit(crew.work) for _ in range(workers)]
-            _raise_first(running, crew.stop)
-        finally:
-            crew.stop.set()
-
-
-def _raise_first(running: Sequence[Future[None]], stop: Event) -> None:
-    done, _ = wait(running, return_when=FIRST_EXCEPTION)
-    stop.set()
-    for future in done:
-        future.result()

@@ -71,6 +71,8 @@ def _model_ids(document: Document) -> Mapping[str, int]:
 
 
 def _ids_of_pieces(pieces: Sequence[Any]) -> Mapping[str, int]:
+    if not pieces:
+        refuse("model.vocab", "no pieces in it")
     ids: dict[str, int] = {}
     for number, piece in enumerate(pieces):
         text = piece[0] if isinstance(piece, list) and len(piece) == 2 else None
@@ -81,14 +83,14 @@ def _ids_of_pieces(pieces: Sequence[Any]) -> Mapping[str, int]:
 
 
 def _checked_numbers(ids: Mapping[str, int]) -> NDArray[np.int64]:
-    if set(map(type, ids.values())) > {int}:
+    if set(map(type, ids.values())) != {int}:
         word, number = next(each for each in ids.items() if type(each[1]) is not int)
         refuse("model.vocab", f"{word!r:.80} has {number!r:.80} for an id")
     try:
         numbers = np.fromiter(ids.values(), np.int64, len(ids))
     except OverflowError:
         refuse("model.vocab", f"an id is {max(map(abs, ids.values())):.3g}")
-    if numbers.size and numbers.min() < 0:
+    if numbers.min() < 0:
         refuse("model.vocab", f"an id is {numbers.min()}")
     return numbers
 
@@ -96,7 +98,7 @@ def _checked_numbers(ids: Mapping[str, int]) -> NDArray[np.int64]:
 def _checked_size(
     numbers: NDArray[np.int64], added: Sequence[AddedToken], count: int
 ) -> int:
-    last = max([int(numbers.max()) if numbers.size else -1, *(a.id for a in added)])
+    last = max(int(numbers.max()), *(token.id for token in added), 0)
     known = count + len(added)
     if last - known > max(known, _MOST_HOLES):
         refuse("model.vocab", f"an id is {last}, but there are {known} tokens")

@@ -9,7 +9,7 @@ from typing import Any, Final
 import numpy as np
 
 from aprhub.errors import ModelCheckError
-from aprhub.ir.tokenizer import BYTE, CONTROL, USER_DEFINED, Tokenizer
+from aprhub.ir.tokenizer import BYTE, CONTROL, USER_DEFINED, FlatVocabulary, Tokenizer
 from aprhub.tokenizer.fitting import SUBJECT
 from aprhub.tokenizer.kinds import CONTINUED, SPACE
 from aprhub.tokenizer.lexicon import Lexicon
@@ -20,12 +20,13 @@ from aprhub.tokenizer.templates import post_processor
 
 Parts = Mapping[str, Any]
 
-_BYTES: Final[Parts] = {
+BYTE_LEVEL_STEP: Final[Parts] = {
     "type": "ByteLevel",
     "add_prefix_space": False,
     "trim_offsets": False,
     "use_regex": False,
 }
+"""The step that spells bytes; as a post-processor it puts nothing around a text."""
 _SPACES_OUT: Final[Parts] = {
     "type": "Replace",
     "pattern": {"String": " "},
@@ -38,6 +39,16 @@ _SPACES_BACK: Final[Parts] = {
 }
 _PREFIX: Final[Parts] = {"type": "Prepend", "prepend": SPACE}
 _PREFIX_OFF: Final[Parts] = {"type": "Strip", "content": " ", "start": 1, "stop": 0}
+_ENDS_STRIPPED: Final[Parts] = {
+    "type": "Strip",
+    "strip_left": True,
+    "strip_right": True,
+}
+_RUNS_SHORTENED: Final[Parts] = {
+    "type": "Replace",
+    "pattern": {"Regex": " {2,}"},
+    "content": " ",
+}
 _WORDPIECE_LONGEST: Final = 100
 
 
@@ -50,14 +61,14 @@ def byte_level(tokenizer: Tokenizer, lexicon: Lexicon) -> Parts:
         lexicon.named("eos") if tokenizer.add_eos else None,
     )
     pairs = _stored_pairs(lexicon)
-    steps = [_BYTES, *([frame] if frame else [])]
+    steps = [BYTE_LEVEL_STEP, *([frame] if frame else [])]
     return {
         "normalizer": {"type": "NFC"} if split.nfc else None,
         "pre_tokenizer": pre_tokenizer(split),
         "post_processor": _sequence("processors", steps),
-        "decoder": _BYTES,
+        "decoder": BYTE_LEVEL_STEP,
         "model": {
-            **_bpe(lexicon.ids(_model_size(lexicon, pairs)), pairs),
+            **bpe_model(lexicon.ids(_model_size(lexicon, pairs)), pairs),
             "ignore_merges": split.ignore_merges,
         },
     }
@@ -78,19 +89,12 @@ def sentencepiece_merges(tokenizer: Tokenizer, lexicon: Lexicon) -> Parts:
 def unigram(tokenizer: Tokenizer, lexicon: Lexicon) -> Parts:
     """Return a Unigram model with the normaliser that SentencePiece compiled."""
     flat = lexicon.flat
-    steps: list[Parts] = []
-    if flat.charsmap:
-        text = base64.b64encode(flat.charsmap).decode()
-        steps.append({"type": "Precompiled", "precompiled_charsmap": text})
-    if flat.remove_extra_spaces is not False:
-        runs = {"Regex": " {2,}"}
-        steps.append({"type": "Strip", "strip_left": False, "strip_right": True})
-        steps.append({"type": "Replace", "pattern": runs, "content": SPACE})
+    tidy = flat.remove_extra_spaces is not False
     scheme = "never" if tokenizer.add_space_prefix is False else "always"
     spaces = {"type": "Metaspace", "replacement": SPACE, "prepend_scheme": scheme}
     unknown = lexicon.named("unk")
     return {
-        "normalizer": _sequence("normalizers", steps),
+        "normalizer": _sequence("normalizers", _cleaned(flat, tidy=tidy)),
         "pre_tokenizer": spaces,
         "post_processor": post_processor(
             lexicon.named("bos") if tokenizer.add_bos else None,
@@ -142,7 +146,8 @@ def _with_spaces(
 ) -> Parts:
     asked = tokenizer.add_space_prefix
     prefix = prefixed if asked is None else asked
-    front = [_PREFIX] if prefix else []
+    tidy = lexicon.flat.remove_extra_spaces is True
+    front = [*_cleaned(lexicon.flat, tidy=tidy), *([_PREFIX] if prefix else [])]
     back = [_PREFIX_OFF] if prefix else []
     decoders = [_SPACES_BACK, {"type": "ByteFallback"}, {"type": "Fuse"}, *back]
     unknown = lexicon.named("unk")
@@ -155,12 +160,21 @@ def _with_spaces(
         ),
         "decoder": _sequence("decoders", decoders),
         "model": {
-            **_bpe(lexicon.ids(), pairs),
+            **bpe_model(lexicon.ids(), pairs),
             "unk_token": unknown and unknown[0],
             "fuse_unk": True,
             "byte_fallback": bool((lexicon.types == BYTE).any()),
         },
     }
+
+
+def _cleaned(flat: FlatVocabulary, *, tidy: bool) -> list[Parts]:
+    """Return the steps that map characters, and that tidy spaces when asked."""
+    steps: list[Parts] = []
+    if flat.charsmap:
+        text = base64.b64encode(flat.charsmap).decode()
+        steps.append({"type": "Precompiled", "precompiled_charsmap": text})
+    return [*steps, _ENDS_STRIPPED, _RUNS_SHORTENED] if tidy else steps
 
 
 def _sequence(key: str, steps: Sequence[Parts]) -> Parts | None:
@@ -169,7 +183,8 @@ def _sequence(key: str, steps: Sequence[Parts]) -> Parts | None:
     return steps[0] if steps else None
 
 
-def _bpe(vocabulary: Mapping[str, int], pairs: Sequence[Pair]) -> Parts:
+def bpe_model(vocabulary: Mapping[str, int], pairs: Sequence[Pair]) -> Parts:
+    """Return a BPE model that does nothing but merge."""
     return {
         "type": "BPE",
         "dropout": None,

@@ -13,13 +13,13 @@ https://github.com/google/sentencepiece/blob/master/src/sentencepiece_model.prot
 """
 
 import struct
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 import numpy as np
 
 from aprhub.errors import UnsupportedFileError
-from aprhub.ir.tokenizer import NORMAL, FlatVocabulary, Tokenizer
+from aprhub.ir.tokenizer import BYTE, NORMAL, FlatVocabulary, Tokenizer
 from aprhub.tokenizer.kinds import SENTENCEPIECE, UNIGRAM
 from aprhub.tokenizer.wire import Message, Value
 
@@ -55,14 +55,13 @@ def read_sentencepiece(data: bytes) -> Tokenizer:
         what = "a BPE or Unigram model expected, with spaces in front of words"
         raise UnsupportedFileError(_FILE, what)
     texts, scores, types = zip(*pieces, strict=True)
-    charsmap = normalising.get(_CHARSMAP)
     flat = FlatVocabulary(
         kind,
         texts,
         "default",
         np.array(scores, np.float32),
         np.array(types, np.int32),
-        charsmap=bytes(charsmap) if isinstance(charsmap, memoryview) else None,
+        charsmap=_bytes(normalising, _CHARSMAP),
         remove_extra_spaces=_number(normalising, _FEWER_SPACES, 1) == 1,
     )
     return Tokenizer(
@@ -75,7 +74,7 @@ def read_sentencepiece(data: bytes) -> Tokenizer:
 
 
 def _piece(message: Message) -> tuple[str, float, int]:
-    fields = dict(message.fields())
+    fields = message.fields()
     text, score = fields.get(_TEXT, b""), fields.get(_SCORE, bytes(4))
     if isinstance(text, int) or isinstance(score, int) or len(score) != 4:
         raise message.error(0, "a piece without a text and a score")
@@ -83,17 +82,27 @@ def _piece(message: Message) -> tuple[str, float, int]:
         decoded = str(text, "utf-8")
     except UnicodeDecodeError as error:
         raise message.error(0, f"a piece is not UTF-8: {error.reason}") from error
-    return decoded, struct.unpack("<f", score)[0], _number(fields, _TYPE, NORMAL)
+    kind = _number(fields, _TYPE, NORMAL)
+    if not NORMAL <= kind <= BYTE:
+        raise message.error(0, f"a piece of the unknown type {kind}")
+    return decoded, struct.unpack("<f", score)[0], kind
 
 
-def _merged(messages: Iterator[Message]) -> Fields:
-    """Return the fields of messages; where one comes again, the last counts."""
-    return {key: value for message in messages for key, value in message.fields()}
+def _merged(messages: Iterable[Message]) -> Fields:
+    fields: dict[int, Value] = {}
+    for message in messages:
+        fields |= message.fields()
+    return fields
 
 
 def _number(fields: Fields, key: int, default: int) -> int:
     value = fields.get(key, default)
     return value if isinstance(value, int) else default
+
+
+def _bytes(fields: Fields, key: int) -> bytes | None:
+    value = fields.get(key)
+    return bytes(value) if isinstance(value, memoryview) and value else None
 
 
 def _special_ids(training: Fields, size: int) -> dict[str, int]:

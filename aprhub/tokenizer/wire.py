@@ -29,12 +29,26 @@ class Message:
     data: memoryview
     start: int = 0
 
-    def fields(self) -> Iterator[tuple[int, Value]]:
-        """Yield the number and the value of each field.
+    def fields(self) -> dict[int, Value]:
+        """Return the values by the number of the field; the last one counts.
 
         Raises CorruptFileError where the bytes end inside a field or have a layout
         that is not known.
         """
+        return {number: value for number, _, value in self._entries()}
+
+    def messages(self) -> Iterator[tuple[int, "Message"]]:
+        """Yield the number of each field that has bytes, and these as a message."""
+        for number, end, value in self._entries():
+            if isinstance(value, memoryview):
+                yield number, Message(self.file, value, self.start + end - len(value))
+
+    def error(self, place: int, what: str) -> CorruptFileError:
+        """Return the error for a place in the message."""
+        return CorruptFileError(self.file, what, offset=self.start + place)
+
+    def _entries(self) -> Iterator[tuple[int, int, Value]]:
+        """Yield number, end and value of each field."""
         place = 0
         while place < len(self.data):
             key, place = self._varint(place)
@@ -42,18 +56,7 @@ class Message:
             if read is None:
                 raise self.error(place, f"a field of the unknown layout {key & 7}")
             value, place = read(self, place)
-            yield key >> 3, value
-
-    def messages(self) -> Iterator[tuple[int, "Message"]]:
-        """Yield the number of each field that has bytes, and these as a message."""
-        for number, value in self.fields():
-            if isinstance(value, memoryview):
-                # The view knows its buffer only, so the place is counted from the end.
-                yield number, Message(self.file, value, self.start)
-
-    def error(self, place: int, what: str) -> CorruptFileError:
-        """Return the error for a place in the message."""
-        return CorruptFileError(self.file, what, offset=self.start + place)
+            yield key >> 3, place, value
 
     def _varint(self, place: int) -> tuple[int, int]:
         value = 0

@@ -1,7 +1,7 @@
 """Reads and writes the metadata section: a key, a type and a value at a time."""
 
 import struct
-from collections.abc import Callable, Container, Mapping
+from collections.abc import Callable, Container, Mapping, Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -13,11 +13,12 @@ from aprhub_gguf.tables import (
     CONTROL_CHARACTERS,
     KEY_BYTES,
     STRING_BYTES,
+    STRING_COUNT,
     VALUE_TYPE_NAMES,
     VALUE_TYPES,
     ValueType,
 )
-from aprhub_gguf.values import Entry, FileArray, shortest, strings_of
+from aprhub_gguf.values import Entry, FileArray, shortest
 
 _U32 = struct.Struct("<I")
 _U64 = struct.Struct("<Q")
@@ -153,12 +154,19 @@ def _encoded_elements(key: str, kind: ValueType, values: Any) -> bytes:
     return struct.pack(f"<{len(values)}{kind.code}", *values)
 
 
-def _encoded_strings(key: str, values: Any) -> bytes:
+def _encoded_strings(key: str, values: Sequence[str]) -> bytes:
     length = _U64.pack
     try:
-        return b"".join([length(len(each)) + each for each in strings_of(values)])
+        data = b"".join([length(len(each)) + each for each in map(str.encode, values)])
     except UnicodeEncodeError as error:
         raise _not_text(key, error) from error
+    if len(values) > STRING_COUNT or len(data) > STRING_BYTES:
+        raise UnrepresentableError(
+            key[:80],
+            f"{len(values)} strings of {len(data)} bytes; a reader takes"
+            f" {STRING_COUNT} of {STRING_BYTES} at most",
+        )
+    return data
 
 
 def _encoded_string(key: str, text: str, limit: int) -> bytes:

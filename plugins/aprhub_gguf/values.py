@@ -203,10 +203,3 @@ def _fits(kind: str, value: Any) -> bool:
 def _in_range(kind: str, value: int) -> bool:
     limits = np.iinfo(_dtype(kind))
     return int(limits.min) <= value <= int(limits.max)
-
-
-def strings_of(values: Sequence[str]) -> Iterator[bytes]:
-    """Yield the UTF-8 bytes of strings, without decoding what is still in a file."""
-    if isinstance(values, FileArray):
-        return values.pieces()
-    return map(str.encode, values)

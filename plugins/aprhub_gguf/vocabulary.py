@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from aprhub.api import FlatVocabulary, Tokenizer, UnrepresentableError
 from aprhub_gguf.ledger import Ledger
-from aprhub_gguf.values import Entry, strings_of
+from aprhub_gguf.values import Entry, FileArray
 
 _GGML: Final = "tokenizer.ggml."
 _MODEL: Final = f"{_GGML}model"
@@ -257,8 +257,9 @@ def repeated_tokens(tokens: Sequence[str]) -> list[str]:
 
     Empty tokens do not count: llama.cpp gives each a name of its own.
     """
-    encoded = [each for each in strings_of(tokens) if each]
-    if len(set(encoded)) == len(encoded):
+    found = tokens.pieces() if isinstance(tokens, FileArray) else tokens
+    texts: list[str | bytes] = [each for each in found if each]
+    if len(set(texts)) == len(texts):
         return []
-    counts = Counter(encoded)
-    return [each.decode(errors="replace") for each, n in counts.items() if n > 1]
+    repeated = (text for text, count in Counter(texts).items() if count > 1)
+    return [each if isinstance(each, str) else each.decode() for each in repeated]

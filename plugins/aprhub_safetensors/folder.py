@@ -17,6 +17,7 @@ from aprhub_safetensors.recognition import PICKLES, SHARD
 from aprhub_safetensors.tables import INDEX, LIMITS, SUFFIX
 
 SINGLE = "model" + SUFFIX
+MAX_NAME = 255
 
 
 @frozen
@@ -40,7 +41,7 @@ class ModelFolder:
         Raises CorruptFileError for a name that is a path, MissingFileError when there
         is no such file, and UnsupportedFileError for a link out of the folder.
         """
-        if name in ("", ".", "..") or not name.isprintable() or set(name) & set("/\\"):
+        if not _is_plain(name):
             what = f"{shown(name)} is not the name of a file in the folder"
             raise CorruptFileError(self.root, what)
         path = self.root / name
@@ -65,6 +66,12 @@ class ModelFolder:
         """Return the object of the index, or None when there is no index."""
         texts = self.texts({INDEX: None})
         return Document.parse(self.root / INDEX, texts[INDEX]) if texts else None
+
+
+def _is_plain(name: str) -> bool:
+    """Return whether a name is one that a file of a folder can have anywhere."""
+    fits = 0 < len(name) <= MAX_NAME and name.isprintable()
+    return fits and name not in (".", "..") and not set(name) & set("/\\")
 
 
 def _homes(root: Path) -> Iterator[Path]:
@@ -123,7 +130,9 @@ def _indexed(folder: ModelFolder, index: Document, found: list[str]) -> tuple[st
         raise index.fault("weight_map", "the file of each tensor, by name")
     for name in sorted(named):
         if not name.endswith(SUFFIX):
-            raise index.fault("weight_map", f"names of {SUFFIX} files, not {name!r}")
+            raise index.fault(
+                "weight_map", f"names of {SUFFIX} files, not {shown(name)}"
+            )
         folder.file(name)
     strays = [name for name in found if name not in named and _is_ours(name)]
     if strays:

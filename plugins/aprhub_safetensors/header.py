@@ -26,6 +26,7 @@ from aprhub_safetensors.tables import DTYPES, MAX_HEADER, MAX_TENSORS, METADATA
 
 FIELDS = ("dtype", "shape", "data_offsets")
 MAX_DIMENSION = 1 << 63
+MAX_NAME = 1 << 10
 
 
 @frozen
@@ -115,6 +116,7 @@ class _Reading:
             if key in keys:
                 raise self.cursor.fault(f"{shown(key)} is there twice", key)
             keys.add(key)
+            self._refuse_unprintable(key)
             if key == METADATA:
                 metadata = self._metadata()
                 continue
@@ -125,6 +127,12 @@ class _Reading:
         ordered = sorted(entries.values(), key=lambda each: (each.begin, each.end))
         self._refuse_holes(ordered, data_start)
         return Header(self.path, tuple(ordered), metadata, data_start)
+
+    def _refuse_unprintable(self, name: str) -> None:
+        """Refuse names that would do harm on a terminal or fill it."""
+        if len(name) > MAX_NAME or not name.isprintable():
+            what = f"a tensor called {shown(name)}; names must be printable"
+            raise UnsupportedFileError(self.path, f"{what}, {MAX_NAME} letters at most")
 
     def _metadata(self) -> dict[str, str]:
         found: dict[str, str] = {}

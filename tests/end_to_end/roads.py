@@ -1,6 +1,7 @@
 """Conversions through the public API, and how their outputs are compared."""
 
 import hashlib
+import unicodedata
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -22,7 +23,7 @@ def convert(source: Path, target: Path, **options: object) -> aprhub.Report:
 
 
 def stored_hashes(gguf: Path) -> Mapping[str, str]:
-    """Return type and SHA-256 of each tensor's bytes, as the gguf package reads them."""
+    """Return type and SHA-256 of each tensor, as the gguf package reads them."""
     return {
         tensor.name: f"{tensor.tensor_type.name}:{_sha256(tensor.data)}"
         for tensor in GGUFReader(gguf).tensors
@@ -34,9 +35,20 @@ def _sha256(data: np.ndarray) -> str:
 
 
 def tokenizer_of(path: Path) -> Tokenizer:
-    """Return the tokenizer that aprhub reads from a file, in the library that judges."""
+    """Return what aprhub reads from a file, in the library that judges."""
     model = aprhub.open_model(path)
     assert model.tokenizer is not None
     document = assembled(model.tokenizer).json
     assert document is not None
     return Tokenizer.from_str(document)
+
+
+def comparable(family: str, text: str) -> bool:
+    """Whether llama.cpp can agree: it normalises nothing, and has its own specials.
+
+    Qwen composes characters (NFC), which no GGUF key expresses; llama.cpp takes `</s>`
+    for a control token in any vocabulary, and joins Gemma's runs of U+2581.
+    """
+    if family.startswith("qwen"):
+        return unicodedata.normalize("NFC", text) == text and "</s>" not in text
+    return not family.startswith("gemma") or "\u2581" not in text

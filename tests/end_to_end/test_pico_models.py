@@ -1,6 +1,5 @@
 """Every family, both ways, judged by the logits of llama.cpp and transformers."""
 
-import unicodedata
 from functools import cache
 from pathlib import Path
 
@@ -8,7 +7,13 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from tests.end_to_end.roads import TOLERANCE, convert, stored_hashes, tokenizer_of
+from tests.end_to_end.roads import (
+    TOLERANCE,
+    comparable,
+    convert,
+    stored_hashes,
+    tokenizer_of,
+)
 from tests.judges import hf
 from tests.judges.compare import agreement
 from tests.judges.converter import converted
@@ -150,17 +155,6 @@ def test_our_gguf_holds_the_tensors_of_llama_cpps_converter(
     rounded = {"rope_freqs.weight"} & theirs.keys()
     assert [ours.pop(name) and theirs.pop(name) for name in rounded] or not rounded
     assert ours == theirs
-
-
-def comparable(family: str, text: str) -> bool:
-    """Whether llama.cpp can agree: it normalises nothing, and has its own specials.
-
-    Qwen composes characters (NFC), which no GGUF key expresses; llama.cpp takes `</s>`
-    for a control token in any vocabulary, and joins Gemma's runs of U+2581.
-    """
-    if family.startswith("qwen"):
-        return unicodedata.normalize("NFC", text) == text and "</s>" not in text
-    return family != "gemma3" or "\u2581" not in text
 
 
 @pytest.mark.parametrize("family", FAMILIES)

@@ -85,15 +85,15 @@ def _looks(outcome: Outcome, path: Path, case: Case) -> list[str]:
     found = complaints(outcome, case, case.inspects)
     if outcome.code == 1 and case.inspects is Expected.REFUSED:
         found.append("ended with 1 for a broken container")
-    if outcome.code != 0 and not _is_named(path, outcome.stderr):
+    if outcome.code != 0 and not is_named(path, outcome.stderr):
         found.append(f"does not name the file: {outcome.stderr}")
     return found
 
 
-def _is_named(path: Path, message: str) -> bool:
+def is_named(path: Path, message: str) -> bool:
     """Return whether a message names a path, or one of the files in a folder."""
-    inside = [each.name for each in path.iterdir()] if path.is_dir() else []
-    return any(name in message for name in (str(path), *inside))
+    names = [each.name for each in path.iterdir()] if path.is_dir() else [path.name]
+    return any(name in message for name in (str(path), *names))
 
 
 def converted(path: Path, trial: Trial, folder: Path) -> list[str]:
@@ -127,7 +127,7 @@ def _blames(outcome: Outcome, path: Path, target: Path) -> list[str]:
         return []
     named = set(re.findall(rf"{re.escape(str(target.parent))}/[^\s:]+", outcome.stderr))
     found = [f"blames {name}" for name in named - {str(target)}]
-    if not _is_named(path, outcome.stderr) and str(target) not in named:
+    if not is_named(path, outcome.stderr) and str(target) not in named:
         found.append(f"does not name the file: {outcome.stderr}")
     return found
 

@@ -201,8 +201,10 @@ def test_carried_keys_are_written_with_their_types(tmp_path: Path) -> None:
         {"type": "array", "of": "u8", "value": "abc"},
         {"type": "array", "of": "u8", "value": [1, 256]},
         {"type": "array", "of": "string", "value": ["\ud800"]},
+        {"type": "array", "of": "string", "value": ["x" * (1 << 26)]},
+        {"type": "string", "value": "x" * (1 << 26) + "x"},
     ],
-    ids=str,
+    ids="{!r:.60}".format,
 )
 def test_what_is_carried_and_is_no_value_is_refused(
     tmp_path: Path, value: object
@@ -224,6 +226,8 @@ def test_what_is_carried_and_is_no_value_is_refused(
         ("flag", packed("bool", 2), "no type for bool"),
         ("apr", packed("apr_q4", 2, 32), "no type for apr_q4"),
         ("cut", packed("q8_0", 2, 48), "48 elements"),
+        ("none", packed("f32", 0, 4), "no elements"),
+        ("a\33[2J", packed("f32", 1), "control characters"),
     ],
 )
 def test_tensors_that_gguf_cannot_hold_are_refused(
@@ -235,6 +239,22 @@ def test_tensors_that_gguf_cannot_hold_are_refused(
         laid_out(source, tmp_path / "a.gguf")
 
     assert len(caught.value.faults) == 1
+
+
+@pytest.mark.parametrize("key", ["", "a\nb", "k" * 70_000])
+def test_keys_that_nobody_reads_are_refused(tmp_path: Path, key: str) -> None:
+    source = model(carried={"gguf": {key: {"type": "u8", "value": 1}}})
+
+    with pytest.raises(UnrepresentableError):
+        laid_out(source, tmp_path / "a.gguf")
+
+
+def test_more_parts_than_can_be_counted_are_refused(tmp_path: Path) -> None:
+    one = packed("f32", 1)
+    source = model({f"t{number}": one for number in range(65_536)})
+
+    with pytest.raises(UnrepresentableError, match="65536 parts"):
+        laid_out(source, tmp_path / "a.gguf", LayoutOptions(shard_size=1))
 
 
 def test_all_tensors_that_gguf_cannot_hold_are_named_at_once(tmp_path: Path) -> None:

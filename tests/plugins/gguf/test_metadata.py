@@ -191,6 +191,14 @@ def test_scaling_is_written_under_its_keys(tmp_path: Path, kind: str) -> None:
     assert ("llama.rope.scaling.factor" in keys) == (kind != "longrope")
 
 
+def test_a_scaling_that_is_a_tensor_is_not_said_again(tmp_path: Path) -> None:
+    scaling = RopeScaling("factors", short_factor=(1.0,), long_factor=(2.0,))
+    source = model(config=evolve(CONFIG, rope_scaling=scaling))
+    (path,) = written(source, tmp_path / "a.gguf")
+
+    assert "aprhub.config" not in keys_of(path)
+
+
 def test_a_factor_alone_is_linear(tmp_path: Path) -> None:
     found = read(tmp_path, entry("llama.rope.scaling.factor", F32, 2.0))
 

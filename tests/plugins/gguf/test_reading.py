@@ -216,6 +216,47 @@ def test_tokens_that_changed_into_no_text_are_an_error_of_ours(tmp_path: Path) -
         list(model.tokenizer.flat.tokens)
 
 
+def test_tokens_whose_lengths_changed_are_an_error_of_ours(tmp_path: Path) -> None:
+    path = SMALL.write(tmp_path / "a.gguf")
+    model = opened(path)
+    assert model.tokenizer is not None
+    assert model.tokenizer.flat is not None
+
+    path.write_bytes(
+        path.read_bytes().replace(b"\5\0\0\0\0\0\0\0<", b"\xff" * 8 + b"<")
+    )
+
+    with pytest.raises(CorruptFileError, match="was changed"):
+        list(model.tokenizer.flat.tokens)
+
+
+def test_tokens_may_be_of_any_length(tmp_path: Path) -> None:
+    lengths = (0, 1, 127, 128, 129, 195, 255, 256, 1000, 3_000_000)
+    tokens = ["é" * (length // 2) + "x" * (length % 2) for length in lengths]
+    key = "tokenizer.ggml.tokens"
+    kept = [each for each in LLAMA if not each[0].startswith(b"tokenizer.")]
+    entries = (
+        entry("tokenizer.ggml.model", STRING, "gpt2"),
+        array(key, STRING, tokens),
+    )
+    path = File((*kept, *entries)).write(tmp_path / "a.gguf")
+
+    model = opened(path)
+
+    assert model.tokenizer is not None
+    assert model.tokenizer.flat is not None
+    assert model.tokenizer.flat.tokens == tokens
+
+
+def test_a_world_of_our_own_name_is_a_key_like_any_other(tmp_path: Path) -> None:
+    own = entry("aprhub.carried.gguf", STRING, "{}")
+    path = File((*LLAMA, own)).write(tmp_path / "a.gguf")
+
+    carried = opened(path).carried["gguf"]
+
+    assert carried == {"aprhub.carried.gguf": {"type": "string", "value": "{}"}}
+
+
 def test_every_key_has_one_fate(tmp_path: Path) -> None:
     extra = (entry("own.key", U32, 1), entry("general.alignment", U32, 32))
     path = File((*LLAMA, *extra)).write(tmp_path / "a.gguf")

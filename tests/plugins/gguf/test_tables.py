@@ -1,5 +1,8 @@
 """Our numbers are those of the `gguf` package."""
 
+import subprocess
+import sys
+
 import pytest
 from gguf import GGML_QUANT_SIZES, GGMLQuantizationType, GGUFValueType, LlamaFileType
 from gguf.constants import MODEL_ARCH_NAMES
@@ -81,3 +84,12 @@ def test_the_format_declares_what_the_hub_asks() -> None:
     assert GGUF.namings == ("ggml",)
     assert GGUF.tokenizer_form == "flat"
     assert not GGUF.stores_tied_head
+
+
+def test_listing_the_format_imports_no_reader() -> None:
+    program = (
+        "import sys, aprhub_gguf; list(aprhub_gguf.provide_formats());"
+        " sys.exit('aprhub_gguf.reader' in sys.modules)"
+    )
+
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0

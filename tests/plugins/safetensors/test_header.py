@@ -56,7 +56,7 @@ def test_dtypes_beyond_numpy_keep_their_bytes(tmp_path: Path, dtype: str) -> Non
 @on_disk
 @given(
     st.dictionaries(
-        st.text(max_size=12).filter(lambda name: name != "__metadata__"),
+        st.text(max_size=12).filter(str.isprintable),
         arrays.arrays(
             st.sampled_from(["<f4", "<i8", "u1"]), arrays.array_shapes(min_side=0)
         ),
@@ -220,6 +220,18 @@ def test_another_kind_of_file_is_named(
 
     with pytest.raises(UnsupportedFileError, match=expected):
         read_header(path)
+
+
+@pytest.mark.parametrize("name", ["a\0b", "\x1b[31m", "a\nb", "x" * 2000])
+def test_a_name_that_cannot_be_printed_is_refused(tmp_path: Path, name: str) -> None:
+    header = {name: entry("U8", [1], 0, 1)}
+    path = written(tmp_path / "x.safetensors", packed(header, b"0"))
+
+    with pytest.raises(UnsupportedFileError, match="must be printable") as caught:
+        read_header(path)
+
+    assert str(caught.value).isprintable()
+    assert len(str(caught.value)) < 500
 
 
 def test_a_header_as_long_as_a_pickle_s_first_bytes_is_no_pickle(
