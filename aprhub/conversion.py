@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from tempfile import gettempdir
 
@@ -9,7 +10,7 @@ from attrs import asdict, evolve, frozen
 
 from aprhub import detect, lineage
 from aprhub.check import checked
-from aprhub.errors import Fault, UnrunnableError, UsageError
+from aprhub.errors import Fault, ModelCheckError, UnrunnableError, UsageError
 from aprhub.export import commit, gate
 from aprhub.export.staging import Staging, refuse_existing, staged
 from aprhub.ir.model import ModelIR
@@ -99,7 +100,8 @@ def convert(
     provenance = evolve(provenance, original_format=original)
     found = evolve(found, model=evolve(found.model, provenance=provenance))
     ready = lowered(found, target, writer, registry, options.lower)
-    saving = _Saving(writer, options, registry, announce)
+    prove = partial(_refuse_damaged, source, reader, lossy=options.lossy)
+    saving = _Saving(writer, options, registry, announce, prove)
     report = saving.report(source, stored, found, ready)
     return evolve(report, seconds=round(time.perf_counter() - start, 3))
 
@@ -131,6 +133,19 @@ def save_model(
     return saving.report(stored.path, stored, found, ready)
 
 
+def _refuse_damaged(source: Path, reader: Format, *, lossy: bool) -> None:
+    """Read a source whole and raise if its own checksums contradict its bytes."""
+    faults = () if lossy else reader.checksum(source)
+    if faults:
+        raise ModelCheckError(
+            source, "damaged; --lossy converts what is there all the same", faults
+        )
+
+
+def _accept() -> None:
+    pass
+
+
 @frozen
 class _Saving:
     """The second half of the road: from a lowered model to files in place."""
@@ -139,6 +154,7 @@ class _Saving:
     options: ConvertOptions
     registry: Registry
     announce: Announce | None
+    prove_source: Callable[[], None] = _accept
 
     def report(
         self, source: Path, stored: StoredModel, found: Lifted, ready: Lowered
@@ -192,6 +208,7 @@ class _Saving:
             if not self.options.dry_run:
                 progress = self.announce(layout.nbytes) if self.announce else None
                 writing.fill(progress, self.options.workers)
+                self.prove_source()
             faults = self._judged(gate.reopened(first, self.format, ready.stored))
             if not self.options.dry_run:
                 writing.settle()

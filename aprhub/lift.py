@@ -164,6 +164,8 @@ class _Lifting:
         if self.stored.naming is None and self.stored.namings == (HF_WORLD,):
             config = _defaulted(config, family.hf_defaults)
         config = _defaulted(config, family.defaults)
+        if config.num_heads is not None:
+            config = config.filled({"num_kv_heads": config.num_heads})
         flags = {weight.when for weight in family.weights if weight.when}
         present = {_role(name) for name in spellings}
         config = config.filled(
@@ -235,8 +237,6 @@ def _evidence(stored: StoredModel, spellings: Mapping[str, Spelling]) -> dict[st
     if query and config.num_heads:
         rows = stored.tensors[query.stored].shape[0]
         found["head_dim"] = rows // config.num_heads
-    if config.num_heads:
-        found["num_kv_heads"] = config.num_heads
     return found
 
 

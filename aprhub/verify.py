@@ -11,6 +11,7 @@ from aprhub.ir.tensor import Tensor
 from aprhub.lift import KEEP, Lifted, LiftOptions, lifted
 from aprhub.registry import Registry
 from aprhub.spec.format import Format
+from aprhub.tokenizer import PROBES, same_ids
 
 LEVELS = ("names", "values", "bytes")
 
@@ -48,6 +49,18 @@ class _Comparison:
             yield Fault(name, "in only one of both")
         for name in sorted(found.keys() & source.keys()):
             yield from self._tensor(name, source[name], found[name])
+        if self.level != "names":
+            yield from self._tokenizer()
+
+    def _tokenizer(self) -> Iterator[Fault]:
+        """Compare the ids of texts that are hard to tokenize."""
+        source, found = self.meant.model.tokenizer, self.found.model.tokenizer
+        if source is None or found is None:
+            if source is not None:
+                yield Fault("tokenizer", "the written file has none")
+            return
+        for difference in same_ids(source, found, PROBES):
+            yield Fault("tokenizer", difference)
 
     def _tensor(self, name: str, source: Tensor, found: Tensor) -> Iterator[Fault]:
         if source.shape != found.shape:

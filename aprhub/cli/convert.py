@@ -9,6 +9,7 @@ import click
 from aprhub.cli.options import echo_json, human_bytes, registry, shared
 
 if TYPE_CHECKING:
+    from aprhub.ir.casting import Loss
     from aprhub.report import Report
 
 UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
@@ -122,11 +123,7 @@ def _echo(report: "Report", *, verbose: bool) -> None:
         click.echo(f"  {verb} {file.path}: {file.nbytes} bytes")
     _echo_tensors(report, verbose=verbose)
     _echo_keys(report, verbose=verbose)
-    for name, loss in report.losses.items():
-        click.echo(
-            f"  lost in {name}: {loss.rounded} values rounded, {loss.overflowed} to"
-            f" infinity, {loss.flushed} to zero"
-        )
+    _echo_losses(report, verbose=verbose)
     for note in report.notes:
         click.echo(f"  note: {note}")
     for fault in report.unrunnable:
@@ -134,6 +131,25 @@ def _echo(report: "Report", *, verbose: bool) -> None:
     verified = f", verified by {report.verified}" if report.verified else ""
     size = human_bytes(report.nbytes)
     click.echo(f"  {size} in {report.seconds:.2f} s{verified}")
+
+
+def _echo_losses(report: "Report", *, verbose: bool) -> None:
+    """Say what casts lost in all; tensors only where more than rounding happened."""
+    from aprhub.ir.casting import Loss
+
+    if not report.losses:
+        return
+    _echo_loss(f"{len(report.losses)} tensors", sum(report.losses.values(), Loss()))
+    for name, loss in report.losses.items():
+        if verbose or loss.overflowed or loss.flushed:
+            _echo_loss(name, loss)
+
+
+def _echo_loss(where: str, loss: "Loss") -> None:
+    click.echo(
+        f"  lost in {where}: {loss.rounded} values rounded, {loss.overflowed} to"
+        f" infinity, {loss.flushed} to zero"
+    )
 
 
 def _echo_tensors(report: "Report", *, verbose: bool) -> None:

@@ -209,19 +209,6 @@ def _failing(staging: Staging) -> Iterator[None]:
         ) from error
 
 
-def write(
-    layout: Layout,
-    staging: Staging,
-    progress: Progress | None = None,
-    workers: int = 0,
-) -> None:
-    """Write all files of a layout into a staging folder, durably."""
-    with Writing(layout, staging) as writing:
-        writing.outline()
-        writing.fill(progress, workers)
-        writing.settle()
-
-
 def _require_space(layout: Layout, staging: Staging) -> None:
     free = shutil.disk_usage(staging.folder).free
     if free < layout.nbytes:

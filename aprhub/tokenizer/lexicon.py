@@ -57,8 +57,11 @@ class Lexicon:
         defaults = _DEFAULT_IDS.get(flat.model, {})
         roles = {**defaults, **tokenizer.special_ids}
         roles = {role: number for role, number in roles.items() if number < size}
-        types = types_of(flat, tokenizer.special_ids)
-        return cls(flat, spelled(flat, types)[:size], types[:size], roles)
+        types = types_of(flat, tokenizer.special_ids)[:size]
+        if "" in flat.tokens:
+            # Nothing can be added that has no text.
+            types = np.where(np.array(flat.tokens[:size]) == "", NORMAL, types)
+        return cls(flat, spelled(flat, types), types, roles)
 
     @property
     def scores(self) -> NDArray[np.float32]:
@@ -94,16 +97,15 @@ class Lexicon:
                 "special": bool(self.types[number] != USER_DEFINED),
             }
             for number in np.flatnonzero(np.isin(self.types, _WHOLE)).tolist()
-            if self.words[number]
         ]
 
 
 def spelled(flat: FlatVocabulary, types: NDArray[np.int32]) -> Sequence[str]:
-    """Return the tokens of a vocabulary as a `tokenizer.json` spells them."""
+    """Return as many tokens as there are types as a `tokenizer.json` spells them."""
     spell = _SPELLINGS.get(flat.model)
     if spell is None:
-        return flat.tokens
-    return [spell(*each) for each in zip(flat.tokens, types.tolist(), strict=True)]
+        return flat.tokens[: len(types)]
+    return [spell(*each) for each in zip(flat.tokens, types.tolist(), strict=False)]
 
 
 def types_of(flat: FlatVocabulary, special_ids: Mapping[str, int]) -> NDArray[np.int32]:

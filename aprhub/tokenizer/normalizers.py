@@ -49,8 +49,10 @@ def removes_spaces(step: Step) -> bool:
     """Return whether a step of a Unigram normaliser removes superfluous spaces."""
     if step["type"] == "Strip":
         return step.get("strip_right") is True
-    runs = step.get("pattern") == {"Regex": " {2,}"}
-    return step["type"] == "Replace" and runs and step.get("content") in (" ", SPACE)
+    shortened = (" {2,}", " "), (" {2,}", SPACE), (r"\A +| +\z", "")
+    pattern = step.get("pattern")
+    regex = pattern.get("Regex") if isinstance(pattern, Mapping) else None
+    return step["type"] == "Replace" and (regex, step.get("content")) in shortened
 
 
 def _composes(step: Step) -> bool:

@@ -34,6 +34,7 @@ def placed(document: Document) -> Placed:
     slots[numbers] = np.array(list(ids), object)
     if np.count_nonzero(slots != np.array(None)) != len(ids):
         _refuse_shared_id(ids)
+    _check_given_ids(document.added, ids)
     for token in document.added:
         _place(slots, token, ids)
     empty = np.flatnonzero(slots == np.array(None))
@@ -111,6 +112,24 @@ def _refuse_shared_id(ids: Mapping[str, int]) -> None:
         other = first.setdefault(number, word)
         if other is not word:
             refuse("model.vocab", f"{other!r:.80} and {word!r:.80} share id {number}")
+
+
+def _check_given_ids(added: Sequence[AddedToken], ids: Mapping[str, int]) -> None:
+    """Refuse ids that the `tokenizers` library does not give when it reads the file.
+
+    An added token that the model does not know gets the id behind the last one, or
+    behind the model's if that is later, whatever the file says.
+    """
+    following = len(ids)
+    for token in added:
+        number = ids.get(token.content, following)
+        if token.content not in ids and token.id != number:
+            refuse(
+                "added_tokens",
+                f"{token.content!r:.80} has id {token.id}, but it is read as {number}"
+                " (load and save the file with `tokenizers` to see its real ids)",
+            )
+        following = max(following, number + 1)
 
 
 def _place(slots: NDArray[Any], token: AddedToken, ids: Mapping[str, int]) -> None:

@@ -40,9 +40,9 @@ _SPACES_BACK: Final[Parts] = {
 _PREFIX: Final[Parts] = {"type": "Prepend", "prepend": SPACE}
 _PREFIX_OFF: Final[Parts] = {"type": "Strip", "content": " ", "start": 1, "stop": 0}
 _ENDS_STRIPPED: Final[Parts] = {
-    "type": "Strip",
-    "strip_left": True,
-    "strip_right": True,
+    "type": "Replace",
+    "pattern": {"Regex": r"\A +| +\z"},
+    "content": "",
 }
 _RUNS_SHORTENED: Final[Parts] = {
     "type": "Replace",

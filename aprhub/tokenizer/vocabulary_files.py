@@ -23,6 +23,15 @@ _SPLITS: Final = {
     "Qwen2TokenizerFast": "qwen2",
 }
 """The classes that split text in one fixed way, and the name of the way."""
+_PLAIN: Final = {
+    "content": "",
+    "single_word": False,
+    "lstrip": False,
+    "rstrip": False,
+    "normalized": True,
+    "special": False,
+}
+"""An added token of which nothing is said."""
 
 
 def joined_files(
@@ -78,7 +87,7 @@ def _added(decoder: Any) -> list[dict[str, Any]]:
     wrong = f"{decoder!r:.80} found, tokens by id expected"
     try:
         return [
-            {**fields, "id": int(number)}
+            {**_PLAIN, **fields, "id": int(number)}
             for number, fields in sorted(decoder.items(), key=lambda each: int(each[0]))
         ]
     except (AttributeError, TypeError, ValueError) as error:

@@ -128,7 +128,8 @@ def _entries(stored: StoredModel, target: Path) -> dict[str, Entry]:
 def _architecture(stored: StoredModel, target: Path) -> str:
     if stored.family is not None:
         return stored.family.ggml_architecture
-    name = stored.config.identity.architecture
+    identity = stored.config.identity
+    name = identity.architecture or identity.hf_model_type
     if name is None:
         raise UnrepresentableError(target, "GGUF needs the name of the architecture")
     return name

@@ -55,7 +55,10 @@ class FileArray(Sequence[Any]):
         data, position = self.raw(), 0
         for _ in range(self.length):
             begin = position + LENGTH_BYTES
-            position = begin + _LENGTH.unpack_from(data, position)[0]
+            if begin <= len(data):
+                position = begin + _LENGTH.unpack_from(data, position)[0]
+            if max(begin, position) > len(data):
+                raise self._changed()
             yield data[begin:position]
 
     def _bytes(self) -> NDArray[np.uint8]:
@@ -66,9 +69,12 @@ class FileArray(Sequence[Any]):
     def _strings(self) -> list[str]:
         try:
             return [str(piece, "utf-8") for piece in self.pieces()]
-        except (UnicodeDecodeError, struct.error) as error:
-            what = "the file was changed after it had been opened"
-            raise CorruptFileError(self.place.path, what, where=self.where) from error
+        except UnicodeDecodeError as error:
+            raise self._changed() from error
+
+    def _changed(self) -> CorruptFileError:
+        what = "the file was changed after it had been opened"
+        return CorruptFileError(self.place.path, what, where=self.where)
 
     def __len__(self) -> int:
         """Return how many values there are."""

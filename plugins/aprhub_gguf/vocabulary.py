@@ -262,4 +262,7 @@ def repeated_tokens(tokens: Sequence[str]) -> list[str]:
     if len(set(texts)) == len(texts):
         return []
     repeated = (text for text, count in Counter(texts).items() if count > 1)
-    return [each if isinstance(each, str) else each.decode() for each in repeated]
+    return [
+        each if isinstance(each, str) else each.decode(errors="replace")
+        for each in repeated
+    ]

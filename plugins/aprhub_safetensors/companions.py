@@ -1,6 +1,5 @@
 """The texts beside the weights: read with them, and written with them."""
 
-import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -137,8 +136,3 @@ def _templates(tokenizer: Tokenizer) -> Any:
 def embedded(texts: Mapping[str, str]) -> dict[str, str]:
     """Return texts as metadata of a single file."""
     return {EMBEDDED + name: text for name, text in texts.items()}
-
-
-def compact(values: Mapping[str, Any]) -> bytes:
-    """Return a JSON object in as few bytes as it takes."""
-    return json.dumps(values, ensure_ascii=False, separators=(",", ":")).encode("utf-8")

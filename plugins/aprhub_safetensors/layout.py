@@ -8,6 +8,7 @@
 A single file has the texts in its metadata instead, under `aprhub.` and their name.
 """
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -23,7 +24,7 @@ from aprhub.api import (
     UnrepresentableError,
     sharded,
 )
-from aprhub_safetensors.companions import compact, embedded, written_texts
+from aprhub_safetensors.companions import embedded, written_texts
 from aprhub_safetensors.folder import SINGLE
 from aprhub_safetensors.record import OWN_WORLD
 from aprhub_safetensors.spelling import as_text
@@ -124,7 +125,8 @@ def _header(tensors: Shard, metadata: Mapping[str, str], target: Path) -> bytes:
 
 def _encoded(table: Mapping[str, Any], target: Path) -> bytes:
     try:
-        return compact(table)
+        text = json.dumps(table, ensure_ascii=False, separators=(",", ":"))
+        return text.encode("utf-8")
     except UnicodeEncodeError as error:
         what = f"a name or text that is not valid Unicode: {error.reason}"
         raise UnrepresentableError(target, what) from error

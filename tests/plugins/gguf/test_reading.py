@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from aprhub.api import CorruptFileError
 from tests.plugins.gguf.disk import opened
-from tests.plugins.gguf.raw import LLAMA, SMALL, U32, File, Row, entry
+from tests.plugins.gguf.raw import LLAMA, SMALL, STRING, U32, File, Row, array, entry
 
 SCALARS = [
     (GGUFValueType.UINT8, 200, "u8"),

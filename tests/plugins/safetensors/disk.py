@@ -45,6 +45,18 @@ def written(path: Path, data: bytes) -> Path:
     return path
 
 
+TOKENIZER: dict[str, Any] = {
+    "version": "1.0",
+    "added_tokens": [{"id": 2, "content": "<s>", "special": True}],
+    "normalizer": None,
+    "pre_tokenizer": {"type": "ByteLevel", "add_prefix_space": False},
+    "post_processor": None,
+    "decoder": {"type": "ByteLevel"},
+    "model": {"type": "BPE", "vocab": {"a": 0, "b": 1}, "merges": []},
+}
+"""A small `tokenizer.json`."""
+
+
 def model_folder(path: Path, **files: Any) -> Path:
     """Write a folder with one tensor and a config; `files` adds, changes, removes.
 

@@ -19,7 +19,7 @@ from aprhub.api import (
     UnsupportedFileError,
 )
 from aprhub_safetensors import SAFETENSORS
-from tests.plugins.safetensors.disk import model_folder, packed, written
+from tests.plugins.safetensors.disk import TOKENIZER, model_folder, packed, written
 
 INDEX = "model.safetensors.index.json"
 FIRST, SECOND = (f"model-0000{i}-of-00002.safetensors" for i in (1, 2))
@@ -351,6 +351,45 @@ def test_metadata_nobody_knows_is_carried(tmp_path: Path) -> None:
     assert {fate.key: fate.fate for fate in model.fates if "step" in fate.key} == {
         "__metadata__/step": "carried"
     }
+
+
+def test_a_template_of_its_own_beats_the_one_in_the_settings(tmp_path: Path) -> None:
+    folder = model_folder(
+        tmp_path / "m",
+        tokenizer__json=TOKENIZER,
+        tokenizer_config__json={"bos_token": "<s>", "chat_template": "old"},
+        chat_template__jinja=b"{{ new }}",
+    )
+
+    tokenizer = opened(folder).tokenizer
+
+    assert tokenizer is not None
+    assert tokenizer.json == json.dumps(TOKENIZER)
+    assert tokenizer.special_ids["bos"] == 2
+    assert tokenizer.chat_template == "{{ new }}"
+
+
+@pytest.mark.parametrize("name", ["tokenizer.json", "tokenizer_config.json"])
+def test_a_broken_tokenizer_is_refused_by_its_path(tmp_path: Path, name: str) -> None:
+    texts: dict[str, Any] = {
+        "tokenizer__json": TOKENIZER,
+        name.replace(".", "__"): b"[",
+    }
+    folder = model_folder(tmp_path / "m", **texts)
+
+    with pytest.raises(CorruptFileError, match=str(folder / name)):
+        opened(folder)
+
+
+def test_a_sentencepiece_model_alone_is_not_passed_over_in_silence(
+    tmp_path: Path,
+) -> None:
+    folder = model_folder(tmp_path / "m", tokenizer__model=b"\n\x0e")
+
+    model = opened(folder)
+
+    assert model.tokenizer is None
+    assert any("make a tokenizer.json" in note for note in model.notes)
 
 
 @pytest.mark.parametrize(

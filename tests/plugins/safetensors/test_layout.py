@@ -24,12 +24,13 @@ from aprhub.api import (
     Provenance,
     StoredModel,
     Tensor,
+    Tokenizer,
     UnrepresentableError,
     UnsupportedFileError,
 )
 from aprhub_families import provide_families
 from aprhub_safetensors import SAFETENSORS
-from tests.plugins.safetensors.disk import content, rendered
+from tests.plugins.safetensors.disk import TOKENIZER, content, rendered
 
 FAMILIES = {each.name: each for each in provide_families()}
 
@@ -215,6 +216,19 @@ def test_nothing_carried_is_lost(tmp_path: Path, target: str) -> None:
     assert found.provenance == PROVENANCE
     assert found.native == model.native
     assert found.carried == model.carried
+
+
+@pytest.mark.parametrize("target", ["m", "x.safetensors"])
+def test_the_tokenizer_comes_back(tmp_path: Path, target: str) -> None:
+    text = json.dumps(TOKENIZER, ensure_ascii=False, indent=3)
+    tokenizer = Tokenizer(json=text, special_ids={"bos": 2}, chat_template="{{ x }}")
+    model = model_of({"a": np.zeros(3, "f4")}, tokenizer=tokenizer)
+
+    found = opened(rewritten(model, tmp_path / target)).tokenizer
+
+    assert found is not None
+    assert (found.json, found.chat_template) == (text, "{{ x }}")
+    assert found.special_ids == {"bos": 2}
 
 
 def test_what_the_weight_files_say_is_not_recorded_again(tmp_path: Path) -> None:

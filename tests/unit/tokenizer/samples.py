@@ -3,9 +3,9 @@
 import json
 from collections.abc import Iterable, Mapping
 from functools import cache
-from itertools import chain
 from typing import Any, Final
 
+import numpy as np
 from tokenizers import Tokenizer as Program
 from tokenizers import models, normalizers, pre_tokenizers, processors, trainers
 
@@ -15,6 +15,7 @@ from tests.judges import corpus, spm
 Document = dict[str, Any]
 
 SPECIALS: Final = ("<|begin|>", "<|end|>")
+LETTERS: Final = {"a": 0, "b": 1, "c": 2, "Ġ": 3}
 BYTE_LEVEL: Final = {
     "type": "ByteLevel",
     "add_prefix_space": False,
@@ -24,7 +25,10 @@ BYTE_LEVEL: Final = {
 
 
 def byte_level() -> Document:
-    """Return four letters, two merges, a hole, a control and a user's token."""
+    """Return four letters, two merges, a hole, a control and a user's token.
+
+    The control token is the model's too, or the library would shift it into the hole.
+    """
     return {
         "version": "1.0",
         "truncation": None,
@@ -42,7 +46,7 @@ def byte_level() -> Document:
             "end_of_word_suffix": None,
             "fuse_unk": False,
             "byte_fallback": False,
-            "vocab": {"a": 0, "b": 1, "c": 2, "Ġ": 3, "ab": 4, "abc": 5},
+            "vocab": {**LETTERS, "ab": 4, "abc": 5, "<|end|>": 7},
             "merges": ["a b", "ab c"],
         },
     }
@@ -112,7 +116,11 @@ def _trained_unigram(texts: tuple[str, ...]) -> str:
     program.post_processor = processors.TemplateProcessing(
         single="$A </s>", special_tokens=[("</s>", 1)]
     )
-    return program.to_str()
+    document = json.loads(program.to_str())
+    pieces = document["model"]["vocab"]
+    # What SentencePiece trains has scores of 32 bits.
+    document["model"]["vocab"] = [[word, float(np.float32(s))] for word, s in pieces]
+    return json.dumps(document)
 
 
 @cache

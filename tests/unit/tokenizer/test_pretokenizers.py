@@ -110,7 +110,9 @@ def test_spellings_of_one_expression_become_one(theirs: str, ours: str) -> None:
     ],
 )
 def test_a_step_that_nobody_has_is_shown(step: dict[str, Any]) -> None:
-    with pytest.raises(UnrepresentableError, match="pre_tokenizer: nobody has the step"):
+    with pytest.raises(
+        UnrepresentableError, match="pre_tokenizer: nobody has the step"
+    ):
         _pre(step, BYTES)
 
 
