@@ -5,12 +5,13 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from tempfile import gettempdir
+from typing import Any
 
 from attrs import asdict, evolve, frozen
 
 from aprhub import detect, lineage
 from aprhub.check import checked
-from aprhub.errors import Fault, ModelCheckError, UnrunnableError, UsageError
+from aprhub.errors import Fault, ModelCheckError, UnrunnableError, UsageError, about
 from aprhub.export import commit, gate
 from aprhub.export.staging import Staging, refuse_existing, staged
 from aprhub.ir.model import ModelIR
@@ -23,6 +24,9 @@ from aprhub.spec.layout import Layout, LayoutOptions
 from aprhub.verify import LEVELS, verified
 
 DTYPES = ("f32", "f16", "bf16")
+
+UNTOLD = ("dry_run", "force", "verify", "workers")
+"""Options that change no byte of the output, so that its lineage is without them."""
 
 Announce = Callable[[int], commit.Progress]
 """Is told the bytes to come, and returns what is told of each part written."""
@@ -71,6 +75,11 @@ class ConvertOptions:
         """The part that concerns the target's encodings."""
         return LowerOptions(self.dtype, self.lossy)
 
+    @property
+    def told(self) -> dict[str, Any]:
+        """The part that the output's lineage tells of."""
+        return asdict(self, filter=lambda field, _value: field.name not in UNTOLD)
+
 
 def _require(name: str, value: str | None, allowed: Sequence[str]) -> None:
     if value is not None and value not in allowed:
@@ -90,11 +99,23 @@ def convert(
     succeeded. Raises an AprhubError that names the cause and the repair.
     """
     start = time.perf_counter()
+    with about(source):
+        report = _converted(source, target, options, registry, announce)
+    return evolve(report, seconds=round(time.perf_counter() - start, 3))
+
+
+def _converted(
+    source: Path,
+    target: Path,
+    options: ConvertOptions,
+    registry: Registry,
+    announce: Announce | None,
+) -> Report:
     reader = detect.identify(source, registry, options.source_format)
     writer = detect.target_format(target, registry, options.target_format)
     stored = reader.opened(source)
     found = checked(lifted(stored, registry, options.lift), stored)
-    step = lineage.step("convert", stored, asdict(options))
+    step = lineage.step("convert", stored, options.told)
     provenance = found.model.provenance.extended(step)
     original = provenance.original_format or stored.format
     provenance = evolve(provenance, original_format=original)
@@ -102,16 +123,16 @@ def convert(
     ready = lowered(found, target, writer, registry, options.lower)
     prove = partial(_refuse_damaged, source, reader, lossy=options.lossy)
     saving = _Saving(writer, options, registry, announce, prove)
-    report = saving.report(source, stored, found, ready)
-    return evolve(report, seconds=round(time.perf_counter() - start, 3))
+    return saving.report(source, stored, found, ready)
 
 
 def open_model(
     path: Path, registry: Registry, options: LiftOptions | None = None
 ) -> ModelIR:
     """Open a model and return it in canonical form, checked against its family."""
-    stored = detect.identify(path, registry).opened(path)
-    return checked(lifted(stored, registry, options or LiftOptions()), stored).model
+    with about(path):
+        stored = detect.identify(path, registry).opened(path)
+        return checked(lifted(stored, registry, options or LiftOptions()), stored).model
 
 
 def save_model(

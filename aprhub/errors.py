@@ -23,7 +23,8 @@ A message has up to four parts: which file and where in it, what was found, what
 expected, what to do.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from difflib import get_close_matches
 from os import PathLike
 from typing import ClassVar
@@ -37,6 +38,17 @@ class AprhubError(Exception):
     """Anything that aprhub refuses, with the sentence that says why."""
 
     exit_code: ClassVar[int] = 3
+
+
+@contextmanager
+def about(path: Location) -> Iterator[None]:
+    """Make every error from within say which file the work was about."""
+    try:
+        yield
+    except AprhubError as error:
+        if str(path) not in str(error):
+            error.add_note(f"while working on {path}")
+        raise
 
 
 class InputError(AprhubError):

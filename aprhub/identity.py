@@ -104,7 +104,8 @@ def _claimed(stored: StoredModel, families: Sequence[Family]) -> list[Family]:
                 f" {_listed(families)}); convert the container alone with"
                 " --naming keep",
             )
-    agreed = [each for each in families if set(claims) <= each.claims]
+    identity = stored.config.identity
+    agreed = [each for each in families if each.is_claimed_by(identity)]
     if not agreed:
         raise IdentityError(
             stored.path,

@@ -77,7 +77,7 @@ class Row:
         ]
 
 
-HEADER = ["what", "GB", "s", "cp s", "ratio", "ratio − 0.3 s", "RSS MiB"]
+HEADER = ["what", "GB", "s", "cp s", "ratio", "ratio less 0.3 s", "RSS MiB"]
 
 
 def timed(command: Sequence[str | Path], *, quiet: bool = True) -> Timing:
@@ -99,9 +99,7 @@ def settle(nbytes: int = 3 << 30) -> None:
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
-def paired(
-    what: str, command: Sequence[str | Path], output: Path, runs: int
-) -> Row:
+def paired(what: str, command: Sequence[str | Path], output: Path, runs: int) -> Row:
     """Run a command and a `cp` of its output in turn, and return the pairs."""
     pairs = []
     copy = output.with_name(output.name + ".cp")

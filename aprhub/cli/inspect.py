@@ -7,7 +7,14 @@ from typing import TYPE_CHECKING, Any
 import click
 from attrs import asdict
 
-from aprhub.cli.options import echo_json, echo_table, human_bytes, registry, shared
+from aprhub.cli.options import (
+    echo_json,
+    echo_table,
+    human_bytes,
+    printable,
+    registry,
+    shared,
+)
 
 if TYPE_CHECKING:
     from aprhub.registry import Registry
@@ -105,7 +112,8 @@ def _echo(described: dict[str, Any]) -> None:
         _echo_section(title, described[title])
     for kind in ("notes", "findings"):
         for text in described[kind]:
-            click.echo(f"{kind[:-1]}: {text}")
+            lines = map(printable, text.splitlines())
+            click.echo(f"{kind[:-1]}: " + "\n".join(lines))
 
 
 def _echo_section(title: str, values: dict[str, Any] | None) -> None:

@@ -39,7 +39,7 @@ def echo_json(value: Any) -> None:
 
 def echo_table(rows: Iterable[Sequence[object]], header: Sequence[str] = ()) -> None:
     """Print rows in aligned columns; numbers to the right."""
-    cells = [[str(cell) for cell in row] for row in rows]
+    cells = [[printable(str(cell)) for cell in row] for row in rows]
     lines = [list(header), *cells] if header else cells
     if not lines:
         return
@@ -50,6 +50,16 @@ def echo_table(rows: Iterable[Sequence[object]], header: Sequence[str] = ()) -> 
             for cell, width in zip(line, widths, strict=True)
         )
         click.echo("  ".join(padded).rstrip())
+
+
+def printable(text: str) -> str:
+    """Return text of a file with what a terminal would act on spelled out."""
+    if text.isprintable():
+        return text
+    return "".join(
+        char if char.isprintable() else char.encode("unicode_escape").decode()
+        for char in text
+    )
 
 
 def human_bytes(count: int) -> str:

@@ -35,9 +35,9 @@ class Operation:
 class Mapped:
     """Each unit of the origin's bytes turned into one unit of other bytes."""
 
-    origin: "Tensor" = field(eq=False, repr=False)
+    origin: "Tensor" = field(repr=False)
     operation: Operation
-    kernel: Kernel = field(eq=False, repr=False)
+    kernel: Kernel = field(repr=False)
     nbytes: int
     unit_in: int
     unit_out: int
@@ -137,7 +137,7 @@ class Combined:
     """Several f32 sources of one size, combined element by element."""
 
     parts: tuple[Source, ...]
-    function: Callable[..., NDArray[np.float32]] = field(eq=False, repr=False)
+    function: Callable[..., NDArray[np.float32]] = field(repr=False)
 
     @property
     def nbytes(self) -> int:

@@ -10,12 +10,14 @@ from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
 import numpy as np
-from attrs import field, frozen
+from attrs import cmp_using, field, frozen
 from numpy.typing import NDArray
 
 from aprhub.errors import CorruptFileError
 
 Bytes = NDArray[np.uint8]
+
+_same_array = cmp_using(eq=np.array_equal)
 
 
 class Source(Protocol):
@@ -91,9 +93,9 @@ class FileRange:
 
 @frozen
 class Memory:
-    """The bytes of an array."""
+    """The bytes of an array; equal only where the array is the same one."""
 
-    data: Bytes = field(eq=False, repr=False)
+    data: Bytes = field(eq=id, hash=False, repr=False)
     granule: ClassVar[int] = 1
 
     @classmethod
@@ -216,7 +218,7 @@ class Gather:
 
     parent: Source
     row_bytes: int
-    index: NDArray[np.int64] = field(eq=False, repr=False)
+    index: NDArray[np.int64] = field(eq=_same_array, hash=False, repr=False)
 
     @property
     def nbytes(self) -> int:

@@ -7,7 +7,7 @@ from typing import Any
 from attrs import field, frozen
 
 from aprhub.errors import ModelCheckError
-from aprhub.ir.config import ModelConfig
+from aprhub.ir.config import Identity, ModelConfig
 
 
 @frozen
@@ -92,9 +92,23 @@ class Family:
     @property
     def claims(self) -> frozenset[str]:
         """Return every name by which a file may claim to be of this family."""
-        names = (self.name, self.slug, self.ggml_architecture)
-        more = (*self.hf_classes, *self.hf_model_types, *self.aliases)
-        return frozenset((*names, *more))
+        return self._own_names | {self.ggml_architecture}
+
+    @property
+    def _own_names(self) -> frozenset[str]:
+        names = (self.name, self.slug, *self.aliases)
+        return frozenset((*names, *self.hf_classes, *self.hf_model_types))
+
+    def is_claimed_by(self, identity: Identity) -> bool:
+        """Return whether all claims of a file can mean this family.
+
+        Several families may share a ggml architecture, which is no word of a Hugging
+        Face file.
+        """
+        said = {identity.hf_class, identity.hf_model_type} - {None}
+        architecture = identity.architecture
+        known = architecture is None or architecture in self.claims
+        return known and said <= self._own_names
 
     def spec(self, name: str) -> WeightSpec | None:
         """Return the weight that a canonical name belongs to."""

@@ -12,6 +12,8 @@ from aprhub.tokenizer.document import AddedToken, Document, refuse
 _MOST_HOLES: Final = 1 << 16
 """More ids without a token than this, and than tokens, are a mistake or an attack."""
 
+_HIGHEST_SCORE: Final = 1e38
+
 
 @frozen
 class Placed:
@@ -76,11 +78,17 @@ def _ids_of_pieces(pieces: Sequence[Any]) -> Mapping[str, int]:
         refuse("model.vocab", "no pieces in it")
     ids: dict[str, int] = {}
     for number, piece in enumerate(pieces):
-        text = piece[0] if isinstance(piece, list) and len(piece) == 2 else None
+        text, score = piece if _is_pair(piece) else (None, None)
         if not isinstance(text, str) or text in ids:
             refuse(f"model.vocab[{number}]", f"{piece!r:.80} is no piece of its own")
+        if type(score) not in (int, float) or not abs(score) <= _HIGHEST_SCORE:
+            refuse(f"model.vocab[{number}]", f"{score!r:.80} is no score")
         ids[text] = number
     return ids
+
+
+def _is_pair(piece: Any) -> bool:
+    return isinstance(piece, list) and len(piece) == 2
 
 
 def _checked_numbers(ids: Mapping[str, int]) -> NDArray[np.int64]:
@@ -117,19 +125,20 @@ def _refuse_shared_id(ids: Mapping[str, int]) -> None:
 def _check_given_ids(added: Sequence[AddedToken], ids: Mapping[str, int]) -> None:
     """Refuse ids that the `tokenizers` library does not give when it reads the file.
 
-    An added token that the model does not know gets the id behind the last one, or
-    behind the model's if that is later, whatever the file says.
+    It numbers the added tokens that the model does not know from the count of those
+    that it knows on, whatever the file says.
     """
-    following = len(ids)
+    outside: dict[str, AddedToken] = {}
     for token in added:
-        number = ids.get(token.content, following)
-        if token.content not in ids and token.id != number:
+        if token.content not in ids:
+            outside.setdefault(token.content, token)
+    for number, token in enumerate(outside.values(), len(ids)):
+        if token.id != number:
             refuse(
                 "added_tokens",
-                f"{token.content!r:.80} has id {token.id}, but it is read as {number}"
+                f"{token.content!r:.80} has id {token.id}, but is read as {number}"
                 " (load and save the file with `tokenizers` to see its real ids)",
             )
-        following = max(following, number + 1)
 
 
 def _place(slots: NDArray[Any], token: AddedToken, ids: Mapping[str, int]) -> None:

@@ -91,7 +91,8 @@ def _checksum(vocabulary: Vocabulary, rules: Rules) -> int:
         numbers = sorted(vocabulary.values())
     else:
         words = [piece[0] for piece in vocabulary]
-        numbers = [piece[1] for piece in vocabulary]
+        # Equal scores may be spelled in several ways: 0, 0.0, -0.0.
+        numbers = [float(piece[1]) + 0.0 for piece in vocabulary]
     texts = (rule if isinstance(rule, str) else " ".join(rule) for rule in rules or ())
     text = "\0".join((*words, repr(numbers), *texts))
     return zlib.crc32(text.encode("utf-8", "surrogatepass"))

@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-from aprhub.api import Tensor, UnsupportedFileError
+from aprhub.api import Tensor, UnrepresentableError, UnsupportedFileError
 from aprhub_gguf.container import ALIGNMENT_KEY
 from aprhub_gguf.ledger import Ledger
 from aprhub_gguf.parts import SPLIT_KEYS
@@ -89,7 +89,13 @@ def is_recomputed(key: str, carried: Mapping[str, Any]) -> bool:
 def layout_entries(
     architecture: str, tensors: Mapping[str, Tensor], carried: Mapping[str, Any]
 ) -> Iterator[tuple[str, Entry]]:
-    """Yield the entries that describe the file."""
+    """Yield the entries that describe the file.
+
+    Raises UnrepresentableError for an architecture that cannot be a part of keys.
+    """
+    if not _ARCHITECTURE.fullmatch(architecture):
+        what = f"{architecture!r:.80} is not of letters, digits, '.', '_' and '-'"
+        raise UnrepresentableError(ARCHITECTURE_KEY, what)
     yield ARCHITECTURE_KEY, Entry("string", architecture)
     if _TYPE_KEY not in carried:
         yield _TYPE_KEY, Entry("string", _MODEL)

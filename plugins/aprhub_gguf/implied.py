@@ -62,13 +62,23 @@ def settle_implied(
         entry = ledger.entries.get(key)
         if entry is None:
             continue
-        if suffix in _HEAD_SIZES and entry.kind not in INTEGERS:
-            raise ledger.wrong(key, "a whole number")
+        _require_size(ledger, key, config.head_dim)
         same = suffix in implied and implied[suffix].value == entry.value
         if same and suffix not in _CUSTOMARY.get(architecture, ()):
             ledger.carry(key, "says what its absence would say", implied=True)
         elif suffix in _HEAD_SIZES and entry.value == config.head_dim:
             ledger.settle(key, "renamed", "config.head_dim")
+
+
+def _require_size(ledger: Ledger, key: str, head_dim: int | None) -> None:
+    """Raise CorruptFileError when a part of a head is no size, or larger than it."""
+    entry = ledger.entries[key]
+    if not key.endswith(_HEAD_SIZES):
+        return
+    if entry.kind not in INTEGERS or entry.value < 0:
+        raise ledger.wrong(key, "a whole number")
+    if key.endswith(_ROTARY) and head_dim and entry.value > head_dim:
+        raise ledger.wrong(key, f"at most {head_dim}, the size of a head,")
 
 
 def derived_entries(

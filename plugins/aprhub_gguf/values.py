@@ -53,11 +53,12 @@ class FileArray(Sequence[Any]):
     def pieces(self) -> Iterator[bytes]:
         """Yield the bytes of each string."""
         data, position = self.raw(), 0
+        size, length_at = len(data), _LENGTH.unpack_from
         for _ in range(self.length):
             begin = position + LENGTH_BYTES
-            if begin <= len(data):
-                position = begin + _LENGTH.unpack_from(data, position)[0]
-            if max(begin, position) > len(data):
+            known = begin <= size
+            position = begin + length_at(data, position)[0] if known else begin
+            if position > size:
                 raise self._changed()
             yield data[begin:position]
 

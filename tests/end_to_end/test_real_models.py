@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from safetensors import safe_open
 
 import aprhub
 from tests.end_to_end.roads import (
@@ -98,11 +97,6 @@ def test_the_folder_runs_and_agrees_with_llama_cpp(journey: Journey) -> None:
 
 
 def test_the_folder_is_the_same_again_after_apr(journey: Journey) -> None:
-    first, again = (
-        safe_open(folder / "model.safetensors", "np")
-        for folder in (journey.hf, journey.hf_from_apr)
-    )
-    assert sorted(first.keys()) == sorted(again.keys())
     assert aprhub.diff(journey.hf, journey.hf_from_apr).is_empty
     for name in ("config.json", "tokenizer.json"):
         before, after = (

@@ -19,6 +19,7 @@ def cases() -> Iterator[Case]:
     """Yield every case."""
     yield from _texts()
     yield from _typed_keys()
+    yield from _names()
     yield from _dimensions()
     yield from _aliases()
     yield from _tokenizers()
@@ -83,6 +84,16 @@ def _typed_keys() -> Iterator[Case]:
     for key in ("rope_theta", "rms_norm_eps"):
         yield unsound(f"{key} negative", BASE.with_metadata(**{key: -1.0}))
     yield unsound("rope_type 1", BASE.with_metadata(rope_type=1))
+
+
+def _names() -> Iterator[Case]:
+    why = "any text is legal; only printing it as it is would be wrong"
+    texts = {"a terminal escape": "\x1b]0;owned\x07\x1b[31m", "a NUL": "tiny\0"}
+    for name, text in texts.items():
+        for key in ("name", "license", "author", "quux"):
+            file = BASE.with_metadata(**{key: text})
+            yield legal(f"{key} with {name}", file, why)
+        yield odd(f"a key with {name}", BASE.with_metadata(**{text: 1}), why)
 
 
 def _dimensions() -> Iterator[Case]:

@@ -18,6 +18,7 @@ from tests.hostile.gguf_file import (
     U32,
     U64,
     GgufFile,
+    Pair,
     Writer,
 )
 
@@ -47,6 +48,7 @@ def cases() -> Iterator[Case]:
     yield from _tokens()
     yield from _special_ids()
     yield from _splits()
+    yield from _names()
     yield from _contents()
 
 
@@ -208,6 +210,16 @@ def _splits() -> Iterator[Case]:
         "split.count", kind, struct.pack("<H", 2)
     )
     yield unsound("split.tensors.count -1", negative)
+
+
+def _names() -> Iterator[Case]:
+    why = "any text is legal; only printing it as it is would be wrong"
+    texts = {"a terminal escape": "\x1b]0;owned\x07\x1b[31m", "a NUL": "tiny\0"}
+    for name, text in texts.items():
+        for key in ("general.name", "general.license", "general.quux"):
+            yield legal(f"{key} with {name}", _text(key, text), why)
+    escaped = BASE.plus(Pair(b"some.\x1b[31mkey", U32, W.u32(1)))
+    yield odd("a key with a terminal escape", escaped, why)
 
 
 def _contents() -> Iterator[Case]:

@@ -284,6 +284,16 @@ def test_without_an_architecture_nothing_is_written(tmp_path: Path) -> None:
         laid_out(source, tmp_path / "a.gguf")
 
 
+@pytest.mark.parametrize("name", ["", "a/b", "a\nb", "a" * 65])
+def test_an_architecture_that_is_no_part_of_a_key_is_refused(
+    tmp_path: Path, name: str
+) -> None:
+    source = model(config=evolve(CONFIG, identity=Identity(name)))
+
+    with pytest.raises(UnrepresentableError, match=r"architecture"):
+        laid_out(source, tmp_path / "a.gguf")
+
+
 @pytest.mark.parametrize(
     "config",
     [

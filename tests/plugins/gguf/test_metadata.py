@@ -7,9 +7,9 @@ import pytest
 from attrs import evolve
 from gguf import GGUFReader
 
-from aprhub.api import Identity, ModelConfig, RopeScaling
+from aprhub.api import CorruptFileError, Identity, ModelConfig, RopeScaling
 from tests.plugins.gguf.disk import opened, reopened, written
-from tests.plugins.gguf.models import CONFIG, model
+from tests.plugins.gguf.models import CONFIG, model, packed, tensors
 from tests.plugins.gguf.raw import (
     BOOL,
     F32,
@@ -147,8 +147,6 @@ def test_partly_rotary_heads_are_carried(tmp_path: Path) -> None:
 
 
 def test_no_output_means_tied(tmp_path: Path) -> None:
-    from tests.plugins.gguf.models import packed, tensors
-
     head = {**tensors(), "output.weight": packed("f32", 6, 64)}
 
     assert reopened(model(), tmp_path).config.tie_embeddings is True
@@ -264,7 +262,7 @@ def test_a_pattern_may_be_a_period(tmp_path: Path, period: int, kinds: str) -> N
 def test_flags_for_other_layers_are_refused(tmp_path: Path) -> None:
     flags = array("llama.attention.sliding_window_pattern", BOOL, [True])
 
-    with pytest.raises(Exception, match="each of 3 layers"):
+    with pytest.raises(CorruptFileError, match="each of 3 layers"):
         read(
             tmp_path,
             entry("llama.block_count", U32, 3),

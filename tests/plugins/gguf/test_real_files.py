@@ -4,14 +4,17 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 from gguf import GGUFReader
 
 from aprhub.api import LayoutOptions
 from aprhub_gguf.container import read_container
 from tests.judges import assets
+from tests.judges.llama import Llama
 from tests.plugins.gguf.disk import opened, reopened, written
 
+PROMPT = (1, 2, 3, 50, 60, 700)
 MODELS = (assets.smollm2, assets.gemma3)
 
 
@@ -43,6 +46,16 @@ def test_the_gguf_package_reads_the_same_from_parts(tmp_path: Path) -> None:
     for each in found:
         assert each.tensor_type == theirs[each.name].tensor_type
         assert (each.data == theirs[each.name].data).all()
+
+
+def test_llama_cpp_computes_the_same_from_parts(tmp_path: Path) -> None:
+    source = opened(assets.smollm2())
+    first, *_ = written(source, tmp_path / "a.gguf", LayoutOptions(shard_size=1 << 25))
+
+    with Llama.load(assets.smollm2()) as whole, Llama.load(first) as parts:
+        expected, found = whole.logits(PROMPT), parts.logits(PROMPT)
+
+    np.testing.assert_array_equal(found, expected)
 
 
 @pytest.mark.parametrize("model", MODELS, ids=lambda each: each.__name__)

@@ -216,6 +216,12 @@ CORRUPT = {
         ),
         "whole number",
     ),
+    "more rotary elements than there are": (
+        changed(
+            "llama.rope.dimension_count", entry("llama.rope.dimension_count", U32, 17)
+        ),
+        "at most 16",
+    ),
     "epsilon as text": (
         changed(
             "llama.attention.layer_norm_rms_epsilon",

@@ -25,15 +25,12 @@ BYTE_LEVEL: Final = {
 
 
 def byte_level() -> Document:
-    """Return four letters, two merges, a hole, a control and a user's token.
-
-    The control token is the model's too, or the library would shift it into the hole.
-    """
+    """Return four letters, two merges, a control token and one of a user."""
     return {
         "version": "1.0",
         "truncation": None,
         "padding": None,
-        "added_tokens": [added(7, "<|end|>"), added(8, "<tool>", special=False)],
+        "added_tokens": [added(6, "<|end|>"), added(7, "<tool>", special=False)],
         "normalizer": None,
         "pre_tokenizer": dict(BYTE_LEVEL),
         "post_processor": dict(BYTE_LEVEL),
@@ -46,7 +43,7 @@ def byte_level() -> Document:
             "end_of_word_suffix": None,
             "fuse_unk": False,
             "byte_fallback": False,
-            "vocab": {**LETTERS, "ab": 4, "abc": 5, "<|end|>": 7},
+            "vocab": {**LETTERS, "ab": 4, "abc": 5},
             "merges": ["a b", "ab c"],
         },
     }

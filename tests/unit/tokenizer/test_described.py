@@ -39,16 +39,16 @@ def _described(
 
 
 def _text(**parts: Any) -> str:
-    tokens = [added(7, "<|end|>"), added(8, "<tool>", special=False), added(9, "<x>")]
+    tokens = [added(6, "<|end|>"), added(7, "<tool>", special=False), added(8, "<x>")]
     return changed(byte_level(), added_tokens=tokens, **parts)
 
 
 def test_a_name_in_the_tokenizer_config_gives_the_id() -> None:
-    assert _described(END).special_ids == {"eos": 7}
+    assert _described(END).special_ids == {"eos": 6}
 
 
 def test_a_name_may_be_an_object_with_a_content() -> None:
-    assert _described({"pad_token": {"content": "<x>"}}).special_ids == {"pad": 9}
+    assert _described({"pad_token": {"content": "<x>"}}).special_ids == {"pad": 8}
 
 
 def test_a_name_that_is_not_added_is_looked_up_in_the_vocabulary() -> None:
@@ -67,7 +67,7 @@ def test_names_beat_the_special_tokens_map_and_that_beats_numbers() -> None:
         generation={"bos_token_id": 4},
     )
 
-    assert found.special_ids == {"eos": 7, "pad": 9, "bos": 3, "eot": 1}
+    assert found.special_ids == {"eos": 6, "pad": 8, "bos": 3, "eot": 1}
 
 
 def test_the_numbers_of_a_text_part_count() -> None:
@@ -80,24 +80,24 @@ def test_minus_one_is_no_id() -> None:
 
 
 def test_of_several_ends_the_first_is_the_eos_and_the_next_ends_a_turn() -> None:
-    assert _described(model={"eos_token_id": [8, 9]}).special_ids == {
-        "eos": 8,
-        "eot": 9,
+    assert _described(model={"eos_token_id": [7, 8]}).special_ids == {
+        "eos": 7,
+        "eot": 8,
     }
 
 
 def test_ends_of_the_generation_config_count_besides_the_named_one() -> None:
-    found = _described(END, generation={"eos_token_id": [7, 9]})
-    assert found.special_ids == {"eos": 7, "eot": 9}
+    found = _described(END, generation={"eos_token_id": [6, 8]})
+    assert found.special_ids == {"eos": 6, "eot": 8}
 
 
 def test_the_end_of_a_message_is_known_by_its_text() -> None:
-    tokens = [added(7, "<|end|>"), added(8, "<|eom_id|>"), added(9, "<x>")]
+    tokens = [added(6, "<|end|>"), added(7, "<|eom_id|>"), added(8, "<x>")]
     text = changed(byte_level(), added_tokens=tokens)
 
-    found = _described(END, text=text, model={"eos_token_id": [8, 7, 9]})
+    found = _described(END, text=text, model={"eos_token_id": [7, 6, 8]})
 
-    assert found.special_ids == {"eos": 7, "eom": 8, "eot": 9}
+    assert found.special_ids == {"eos": 6, "eom": 7, "eot": 8}
 
 
 def test_a_byte_level_post_processor_adds_nothing_whatever_the_flags_say() -> None:
@@ -126,7 +126,7 @@ def test_a_template_names_the_bos_when_nobody_else_does() -> None:
 
     found = _described(END, text=text)
 
-    assert found.special_ids == {"eos": 7, "bos": 9}
+    assert found.special_ids == {"eos": 6, "bos": 8}
     assert found.add_bos is True
 
 
@@ -141,7 +141,7 @@ def test_the_last_token_of_a_template_is_the_eos_and_the_old_one_ends_a_turn() -
 
     found = _described(END, text=text)
 
-    assert found.special_ids == {"eos": 9, "eot": 7}
+    assert found.special_ids == {"eos": 8, "eot": 6}
 
 
 @pytest.mark.parametrize(
@@ -150,11 +150,11 @@ def test_the_last_token_of_a_template_is_the_eos_and_the_old_one_ends_a_turn() -
 def test_older_processors_put_tokens_around_and_between(
     kind: str, separates: bool
 ) -> None:
-    step = {"type": kind, "cls": ["<x>", 9], "sep": ["<|end|>", 7]}
+    step = {"type": kind, "cls": ["<x>", 8], "sep": ["<|end|>", 6]}
 
     found = _described(text=_text(post_processor=step))
 
-    assert found.special_ids == {"bos": 9, "eos": 7}
+    assert found.special_ids == {"bos": 8, "eos": 6}
     assert (found.add_bos, found.add_eos, found.add_sep) == (True, True, separates)
 
 
@@ -208,7 +208,7 @@ def test_a_post_processor_behind_the_vocabulary_counts_too() -> None:
 @pytest.mark.parametrize(
     ("config", "place"),
     [
-        ({"eos_token": 7}, "eos_token"),
+        ({"eos_token": 6}, "eos_token"),
         ({"eos_token": {"content": ["<|end|>"]}}, "eos_token"),
         ({"clean_up_tokenization_spaces": "no"}, "clean_up_tokenization_spaces"),
         ({"chat_template": {"default": "x"}}, "chat_template"),

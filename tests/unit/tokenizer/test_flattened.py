@@ -33,16 +33,26 @@ def _types(flat: FlatVocabulary) -> list[int]:
     return types
 
 
-def test_byte_level_tokens_lie_by_id_with_holes_filled() -> None:
+def test_byte_level_tokens_lie_by_id() -> None:
     flat = _flat(changed(byte_level()))
 
     assert (flat.model, flat.pre, flat.scores) == ("gpt2", "gpt-2", None)
     assert list(flat.tokens) == [
         *("a", "b", "c", "Ġ", "ab", "abc"),
-        *("<|pad_6|>", "<|end|>", "<tool>"),
+        *("<|end|>", "<tool>"),
     ]
-    assert _types(flat) == [NORMAL] * 6 + [UNUSED, CONTROL, USER_DEFINED]
+    assert _types(flat) == [NORMAL] * 6 + [CONTROL, USER_DEFINED]
     assert flat.merges == ["a b", "ab c"]
+
+
+def test_an_id_without_a_token_becomes_an_unused_token() -> None:
+    vocab = {"a": 0, "b": 2, "<|end|>": 4}
+    tokens = [added(4, "<|end|>")]
+
+    flat = _flat(changed(byte_level(), vocab=vocab, merges=[], added_tokens=tokens))
+
+    assert list(flat.tokens) == ["a", "<|pad_1|>", "b", "<|pad_3|>", "<|end|>"]
+    assert _types(flat) == [NORMAL, UNUSED, NORMAL, UNUSED, CONTROL]
 
 
 def test_merges_may_be_pairs() -> None:
@@ -57,14 +67,14 @@ def test_a_space_inside_a_merge_gets_the_letter_that_stands_for_it() -> None:
 
 
 def test_more_rows_become_unused_tokens() -> None:
-    flat = _flat(changed(byte_level()), rows=12)
+    flat = _flat(changed(byte_level()), rows=11)
 
-    assert list(flat.tokens[8:]) == ["<tool>", "<|pad_9|>", "<|pad_10|>", "<|pad_11|>"]
-    assert _types(flat)[8:] == [USER_DEFINED, UNUSED, UNUSED, UNUSED]
+    assert list(flat.tokens[7:]) == ["<tool>", "<|pad_8|>", "<|pad_9|>", "<|pad_10|>"]
+    assert _types(flat)[7:] == [USER_DEFINED, UNUSED, UNUSED, UNUSED]
 
 
 def test_as_many_rows_as_tokens_change_nothing() -> None:
-    assert len(_flat(changed(byte_level()), rows=9).tokens) == 9
+    assert len(_flat(changed(byte_level()), rows=8).tokens) == 8
 
 
 def test_a_name_for_a_filled_row_is_never_one_that_is_taken() -> None:
@@ -77,8 +87,8 @@ def test_a_name_for_a_filled_row_is_never_one_that_is_taken() -> None:
 
 
 def test_too_few_rows_are_refused_with_both_numbers() -> None:
-    with pytest.raises(ModelCheckError, match="9 tokens for an embedding of 8 rows"):
-        _flat(changed(byte_level()), rows=8)
+    with pytest.raises(ModelCheckError, match="8 tokens for an embedding of 7 rows"):
+        _flat(changed(byte_level()), rows=7)
 
 
 def test_control_tokens_without_a_row_are_left_out() -> None:
@@ -222,7 +232,11 @@ def test_nothing_to_flatten_is_an_error() -> None:
         ({"vocab": {"a": 1 << 80}}, "an id is 1.21e"),
         ({"vocab": {"a": 1 << 40}}, "an id is 1099511627776"),
         ({"vocab": {"a": 0, "b": 0}}, "'a' and 'b' share id 0"),
+        ({"vocab": []}, "no pieces"),
         ({"vocab": [["a"]]}, r"model.vocab\[0\]"),
+        ({"vocab": [["a", 0], ["a", 0]]}, r"model.vocab\[1\]"),
+        ({"vocab": [["a", 10**400]]}, "is no score"),
+        ({"vocab": [["a", float("nan")]]}, "nan is no score"),
         ({"merges": None}, "model.merges: None found"),
         ({"merges": ["a b", ["ab", "c"]]}, "neither pairs of texts nor texts"),
         ({"merges": [["a", 1]]}, "neither pairs of texts nor texts"),
@@ -232,9 +246,10 @@ def test_nothing_to_flatten_is_an_error() -> None:
         ({"merges": ["a x"]}, "'ax' is in a rule, but not in the vocabulary"),
         ({"merges": ["c a"]}, "'ca' is in a rule"),
         ({"added_tokens": [added(1 << 40, "x")]}, "an id is 1099511627776"),
-        ({"added_tokens": [added(0, "x")]}, "'x' has id 0, but"),
+        ({"added_tokens": [added(0, "x")]}, "'x' has id 0, but is read as 6"),
+        ({"added_tokens": [added(7, "x")]}, "'x' has id 7, but is read as 6"),
         ({"added_tokens": [added(7, "a")]}, "'a' has id 7, but"),
-        ({"added_tokens": [added(7, "x"), added(7, "y")]}, "'y' has id 7, but"),
+        ({"added_tokens": [added(6, "x"), added(6, "y")]}, "'y' has id 6, but"),
         ({"pre_tokenizer": 3}, "pre_tokenizer: 3 found"),
         ({"type": None}, "model.type: None found"),
     ],
@@ -286,7 +301,7 @@ def test_a_character_map_that_is_no_base64_is_refused() -> None:
 
 
 def test_a_score_that_is_no_number_is_refused() -> None:
-    with pytest.raises(CorruptFileError, match="no number"):
+    with pytest.raises(CorruptFileError, match="'0' is no score"):
         _flat(changed(json.loads(learnt()["t5"]), vocab=[["a", "0"]], added_tokens=[]))
 
 

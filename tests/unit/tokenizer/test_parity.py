@@ -7,7 +7,7 @@ from tests.unit.tokenizer.samples import byte_level, changed, from_json, learnt
 
 def test_ids_are_those_of_the_program() -> None:
     tokenizer = from_json(changed(byte_level()))
-    assert token_ids(tokenizer, ["", "abcab c", "<tool>"]) == [[], [5, 4, 3, 2], [8]]
+    assert token_ids(tokenizer, ["", "abcab c", "<tool>"]) == [[], [5, 4, 3, 2], [7]]
 
 
 def test_ids_include_what_is_put_around_a_text() -> None:

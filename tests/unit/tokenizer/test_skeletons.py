@@ -16,8 +16,7 @@ from aprhub.api import (
     restored,
     skeleton,
 )
-from tests.judges import corpus
-from tests.unit.tokenizer.samples import added, byte_level, changed, from_json, learnt
+from tests.unit.tokenizer.samples import byte_level, changed, from_json, learnt
 
 KINDS = ("gpt2", "llama", "t5", "bert")
 WORDS = st.text(st.characters(blacklist_categories=["Cs"]), min_size=1, max_size=3)
@@ -113,7 +112,7 @@ def _programs(draw: st.DrawFn) -> tuple[str, FlatVocabulary]:
     vocab: Any = dict(zip(words, numbers, strict=False))
     listed = draw(st.booleans())
     if listed:
-        scores = st.floats(allow_nan=False)
+        scores = st.floats(-1e30, 1e30) | st.integers(-9, 9)
         vocab = [[word, draw(scores)] for word in words]
     pair = st.lists(st.sampled_from(words), min_size=2, max_size=2)
     pairs = [p for p in draw(st.lists(pair, max_size=4)) if "".join(p) in words]
@@ -140,14 +139,3 @@ def test_any_tokenizer_comes_back_from_its_skeleton_beside_any_vocabulary(
 ) -> None:
     text, flat = drawn
     assert json.loads(restored(skeleton(text, flat), flat)) == json.loads(text)
-
-
-@given(st.lists(st.sampled_from(corpus.TEXTS), min_size=1, max_size=3))
-def test_added_tokens_in_any_place_do_not_matter(texts: list[str]) -> None:
-    document = byte_level()
-    contents = {
-        f"<{text}>": 9 + place for place, text in enumerate(dict.fromkeys(texts))
-    }
-    tokens = [added(number, content) for content, number in contents.items()]
-    text = changed(document, added_tokens=tokens)
-    assert json.loads(restored(skeleton(text), _flat(text, 20))) == json.loads(text)

@@ -1,0 +1,221 @@
+"""Who may import whom, and what only some modules may do: read from the sources."""
+
+import ast
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+HUB = sorted((ROOT / "aprhub").rglob("*.py"))
+PLUGINS = sorted((ROOT / "plugins").rglob("*.py"))
+TESTS = sorted((ROOT / "tests").rglob("*.py"))
+
+PUBLIC = ("aprhub.api", "aprhub.testing")
+OPTIONAL = {"huggingface_hub", "peft", "torch", "transformers", "xllamacpp"}
+
+_VALUES = "errors ir spec"
+
+LAYERS = {
+    "version": "",
+    "errors": "",
+    "ir": "errors",
+    "equality": "ir",
+    "statistics": "ir",
+    "rope": "errors ir",
+    "tokenizer": "errors ir",
+    "spec": "errors ir",
+    "hookspecs": "spec",
+    "api": f"{_VALUES} hookspecs tokenizer",
+    "report": "ir spec",
+    "lineage": "ir spec version",
+    "difference": "ir equality",
+    "registry": "errors spec hookspecs",
+    "detect": "errors spec registry",
+    "identity": "errors spec registry",
+    "lift": f"{_VALUES} equality rope registry identity",
+    "check": f"{_VALUES} lift",
+    "lower": f"{_VALUES} rope tokenizer registry report lift",
+    "verify": f"{_VALUES} tokenizer registry difference lift",
+    "export": _VALUES,
+    "conversion": (
+        f"{_VALUES} registry detect lineage lift check lower verify export report"
+    ),
+    "front": "ir registry detect lift conversion difference report",
+    "aprhub": "version errors ir registry report conversion front",
+    "testing": f"api {_VALUES} registry lift check report conversion front",
+    "cli": (
+        f"version {_VALUES} statistics report difference registry detect identity"
+        " lift conversion front"
+    ),
+    "__main__": "cli",
+}
+"""What each part of the hub may import besides itself; all of it stands above it."""
+
+BROAD = {
+    "aprhub/cli/__init__.py": "a defect becomes one line for the user",
+    "aprhub/registry.py": "a broken plugin costs only itself",
+    "aprhub/tokenizer/parity.py": "the tokenizers library raises nothing narrower",
+}
+"""The modules that may catch every exception, and why."""
+
+
+@cache
+def parsed(file: Path) -> ast.Module:
+    return ast.parse(file.read_text("utf-8"))
+
+
+def imports(file: Path) -> Iterator[str]:
+    for node in ast.walk(parsed(file)):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield from imported(node)
+
+
+def imported(node: ast.ImportFrom) -> Iterator[str]:
+    module = "." * node.level + (node.module or "")
+    if module == "aprhub":
+        yield from (f"aprhub.{alias.name}" for alias in node.names)
+    else:
+        yield module
+
+
+def distribution(name: str) -> str:
+    return name.split(".")[0]
+
+
+def part_of_hub(module: str) -> str:
+    """Return the part that a dotted name of the hub belongs to, as in LAYERS."""
+    return f"{module}.".split(".")[1] or "aprhub"
+
+
+def part_of(file: Path) -> str:
+    name = Path(file.relative_to(ROOT / "aprhub").parts[0]).stem
+    return "aprhub" if name == "__init__" else name
+
+
+def relative(file: Path) -> str:
+    return file.relative_to(ROOT).as_posix()
+
+
+def every(files: list[Path]) -> pytest.MarkDecorator:
+    return pytest.mark.parametrize("file", files, ids=relative)
+
+
+@every(PLUGINS)
+def test_a_plugin_uses_only_the_public_api(file: Path) -> None:
+    used = {name for name in imports(file) if distribution(name) == "aprhub"}
+
+    assert {name for name in used if not name.startswith(PUBLIC)} == set()
+
+
+@every(PLUGINS)
+def test_a_plugin_knows_no_other_plugin(file: Path) -> None:
+    own = file.relative_to(ROOT / "plugins").parts[0]
+    used = {distribution(name) for name in imports(file)}
+
+    assert {name for name in used if name.startswith("aprhub_")} <= {own}
+
+
+@every(HUB)
+def test_the_hub_knows_no_plugin(file: Path) -> None:
+    assert [name for name in imports(file) if name.startswith("aprhub_")] == []
+
+
+@every([*HUB, *PLUGINS, *TESTS])
+def test_nothing_is_imported_by_its_folder_or_relatively(file: Path) -> None:
+    used = imports(file)
+
+    assert [each for each in used if distribution(each) in ("plugins", "")] == []
+
+
+@every([*HUB, *PLUGINS])
+def test_the_product_imports_neither_its_tests_nor_a_heavy_library(file: Path) -> None:
+    used = {distribution(name) for name in imports(file)}
+
+    assert used & {*OPTIONAL, "tests"} == set()
+
+
+@every(HUB)
+def test_a_part_of_the_hub_imports_only_parts_below_it(file: Path) -> None:
+    part = part_of(file)
+    used = {part_of_hub(each) for each in imports(file) if each.startswith("aprhub")}
+
+    assert used <= {part, *LAYERS[part].split()}
+
+
+def test_the_layers_have_no_cycle() -> None:
+    order = list(LAYERS)
+    back = [
+        (part, below)
+        for part, allowed in LAYERS.items()
+        for below in allowed.split()
+        if order.index(below) >= order.index(part)
+    ]
+
+    assert back == []
+
+
+def _is_broad(handler: ast.ExceptHandler) -> bool:
+    if handler.type is None:
+        return True
+    caught = {node.id for node in ast.walk(handler.type) if isinstance(node, ast.Name)}
+    undone = isinstance(handler.body[-1], ast.Raise) and handler.body[-1].exc is None
+    return bool(caught & {"Exception", "BaseException"}) and not undone
+
+
+@every([*HUB, *PLUGINS])
+def test_only_three_places_catch_everything(file: Path) -> None:
+    handlers = [n for n in ast.walk(parsed(file)) if isinstance(n, ast.ExceptHandler)]
+
+    assert any(map(_is_broad, handlers)) == (relative(file) in BROAD)
+
+
+ENDINGS = {"exit", "quit", "print", "sys.exit", "os._exit", "os.abort"}
+
+
+def _called(node: ast.AST) -> str:
+    return ast.unparse(node.func) if isinstance(node, ast.Call) else ""
+
+
+@every([file for file in [*HUB, *PLUGINS] if "cli" not in file.parts])
+def test_only_the_command_line_prints_and_exits(file: Path) -> None:
+    assert [c for c in map(_called, ast.walk(parsed(file))) if c in ENDINGS] == []
+
+
+CHECKED = [file for file in [*HUB, *PLUGINS] if "testing" not in file.parts]
+
+
+@every(CHECKED)
+def test_no_check_vanishes_under_optimisation(file: Path) -> None:
+    found = [each for each in ast.walk(parsed(file)) if isinstance(each, ast.Assert)]
+
+    assert found == []
+
+
+@every([*HUB, *PLUGINS])
+def test_no_module_is_longer_than_three_hundred_lines(file: Path) -> None:
+    assert len(file.read_text("utf-8").splitlines()) <= 300
+
+
+@every([*HUB, *PLUGINS])
+def test_no_function_is_longer_than_thirty_lines(file: Path) -> None:
+    assert [
+        node.name
+        for node in ast.walk(parsed(file))
+        if isinstance(node, ast.FunctionDef) and _code_lines(node) > 30
+    ] == []
+
+
+def _code_lines(function: ast.FunctionDef) -> int:
+    """Return the lines of a body without its docstring."""
+    body = function.body[1:] if ast.get_docstring(function) else function.body
+    return (body[-1].end_lineno or 0) - body[0].lineno + 1 if body else 0
+
+
+def test_plugins_and_the_hub_say_that_they_are_typed() -> None:
+    folders = [ROOT / "aprhub", *(ROOT / "plugins").glob("aprhub_*")]
+
+    assert [each.name for each in folders if not (each / "py.typed").exists()] == []

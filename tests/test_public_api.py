@@ -1,0 +1,113 @@
+"""What is promised to users and plugin authors, and what start-up costs."""
+
+import subprocess
+import sys
+import tomllib
+from importlib import metadata
+from pathlib import Path
+
+import pytest
+
+import aprhub
+from aprhub import api
+
+ROOT = Path(__file__).parents[1]
+
+FRONT = """
+AprhubError ConvertOptions ModelIR Registry Report Tensor __version__ convert diff
+open_model save_model
+"""
+
+API = """
+Adjustment AprhubError Bytes Codec Confidence CorruptFileError Crc32 ENCODINGS Encoding
+EnvironmentFailureError Family Fault FileEvidence FileRange FlatVocabulary Format
+HF_WORLD Identity InputError KeyFate Layout LayoutFile LayoutOptions LineageStep Literal
+Magic Memory MissingFileError ModelCheckError ModelConfig ModelError ModelIR Naming
+Padding Provenance RopeScaling Rule Source Spelling StoredModel Tensor TensorData
+Tokenizer Transform UnrepresentableError UnsupportedFileError WeightSpec assembled
+combined concatenated described flattened hookimpl opaque padding restored same_ids
+sharded skeleton stacked token_ids
+"""
+
+HEAVY = {
+    *("cattrs", "gguf", "hypothesis", "isal", "ml_dtypes", "numpy", "pluggy", "pytest"),
+    *("rich", "safetensors", "tokenizers", "torch", "transformers"),
+}
+
+COMMANDS = (
+    *("codecs", "convert", "diff", "families", "formats", "inspect", "plugins"),
+    "tensors",
+)
+
+
+def test_the_front_door_has_exactly_the_reviewed_names() -> None:
+    assert sorted(aprhub.__all__) == sorted(FRONT.split())
+
+
+def test_plugins_are_promised_exactly_the_reviewed_names() -> None:
+    assert sorted(api.__all__) == sorted(API.split())
+
+
+@pytest.mark.parametrize("module", [aprhub, api], ids=["aprhub", "aprhub.api"])
+def test_every_promised_name_is_there(module: object) -> None:
+    names = vars(module)["__all__"]
+
+    assert [name for name in names if getattr(module, name, None) is None] == []
+
+
+@pytest.mark.parametrize("name", [n for n in api.__all__ if not n.isupper()])
+def test_every_promised_function_and_class_is_described(name: str) -> None:
+    promised = getattr(api, name)
+
+    assert not callable(promised) or promised.__doc__
+
+
+def test_a_name_that_is_not_there_is_an_attribute_error_that_says_so() -> None:
+    with pytest.raises(AttributeError, match="'aprhub' has no attribute 'merge_all'"):
+        aprhub.merge_all  # noqa: B018  # the access is what is tested
+
+
+def test_every_part_of_a_project_says_the_same_version() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+
+    assert project["version"] == aprhub.__version__ == metadata.version("aprhub")
+
+
+def test_every_plugin_in_the_repository_is_an_entry_point() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    folders = {each.name for each in (ROOT / "plugins").glob("aprhub_*")}
+
+    assert set(project["entry-points"]["aprhub"].values()) == folders
+
+
+def _imported(*arguments: str) -> set[str]:
+    """Return the top-level modules that a run of Python imports."""
+    line = [sys.executable, "-X", "importtime", *arguments]
+    done = subprocess.run(line, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+    rows = [row.rpartition("|") for row in done.stderr.splitlines()]
+    return {name.strip().split(".")[0] for _, bar, name in rows if bar}
+
+
+@pytest.mark.parametrize("words", [["--help"], ["--version"]], ids=" ".join)
+def test_help_and_version_import_the_command_line_alone(words: list[str]) -> None:
+    found = _imported("-m", "aprhub", *words)
+
+    assert "click" in found
+    assert found & HEAVY == set()
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_of_a_command_imports_no_arithmetic(command: str) -> None:
+    assert _imported("-m", "aprhub", command, "--help") & HEAVY == set()
+
+
+def test_the_front_door_is_light_until_it_is_used() -> None:
+    assert _imported("-c", "import aprhub") & HEAVY == set()
+
+
+def test_listing_plugins_imports_no_library_of_a_format() -> None:
+    found = _imported("-m", "aprhub", "plugins")
+
+    assert {"numpy", "pluggy"} <= found
+    assert found & {"gguf", "isal", "safetensors", "tokenizers", "torch"} == set()

@@ -1,0 +1,101 @@
+"""`aprhub diff`: its exit code, its text and its JSON."""
+
+from pathlib import Path
+
+import pytest
+from attrs import evolve
+
+from aprhub import save_model
+from tests.unit.cli.conftest import Models
+from tests.unit.cli.program import refused, run, succeed
+
+
+@pytest.mark.parametrize("suffix", [".apr", "", ".gguf"])
+def test_a_model_is_equal_in_every_format(
+    models: Models, gguf: Path, suffix: str
+) -> None:
+    done = succeed("diff", gguf, models.file("llama", suffix))
+
+    renamed = 0 if suffix == ".gguf" else 21
+    assert done.out == f"21 tensors: 21 equal; {renamed} renamed\n"
+
+
+def test_the_json_has_every_tensor(gguf: Path, apr: Path) -> None:
+    found = succeed("diff", gguf, apr, "--json").json
+
+    assert sorted(found) == ["config", "equal", "schema", "tensors", "tokenizer"]
+    assert (found["schema"], found["equal"]) == (1, True)
+    assert found["tensors"][0] == {
+        "name": "embed.weight",
+        "outcome": "equal",
+        "renamed": True,
+        "detail": "",
+        "max_error": None,
+    }
+
+
+def test_a_wider_copy_is_no_difference(gguf: Path, tmp_path: Path) -> None:
+    succeed("convert", gguf, tmp_path / "wide.apr", "--dtype", "f32")
+
+    text = succeed("diff", gguf, tmp_path / "wide.apr").out
+
+    assert "10 widened" in text
+
+
+def test_other_values_are_a_difference_with_its_size(
+    gguf: Path, tmp_path: Path
+) -> None:
+    succeed("convert", gguf, tmp_path / "cast.apr", "--dtype", "bf16")
+
+    done = run("diff", gguf, tmp_path / "cast.apr")
+
+    assert done.code == 1
+    assert "\n  head.weight: cast (f32 and bf16, max error 0.0" in done.out
+    assert done.err == ""
+
+
+def test_a_difference_is_one_in_json_too(gguf: Path, tmp_path: Path) -> None:
+    succeed("convert", gguf, tmp_path / "cast.apr", "--dtype", "bf16")
+
+    done = run("diff", gguf, tmp_path / "cast.apr", "--json")
+
+    assert done.code == 1
+    assert not done.json["equal"]
+
+
+def test_configuration_and_tokenizer_are_compared(
+    models: Models, apr: Path, tmp_path: Path
+) -> None:
+    model = models.pico("llama")
+    assert model.tokenizer
+    other = evolve(
+        model,
+        config=evolve(model.config, norm_eps=1e-6),
+        tokenizer=evolve(model.tokenizer, chat_template="{{ other }}"),
+    )
+    save_model(other, tmp_path / "other.apr", registry=models.registry)
+
+    done = run("diff", apr, tmp_path / "other.apr")
+
+    assert done.code == 1
+    assert "  config norm_eps: 1e-05 and 1e-06\n" in done.out
+    assert "  tokenizer: the chat templates differ\n" in done.out
+
+
+def test_models_of_other_shapes_are_compared(
+    models: Models, gguf: Path, tmp_path: Path
+) -> None:
+    other = models.file("llama-biased", ".gguf")
+
+    done = run("diff", gguf, other)
+
+    assert done.code == 1
+    assert "layers.0.attn.q.bias: added\n" in done.out
+    assert "layers.0.attn.q.weight: shape ((96, 64) and (64, 64))\n" in done.out
+    assert "config head_dim: 24 and 16\n" in done.out
+
+
+def test_a_missing_file_is_named(gguf: Path, tmp_path: Path) -> None:
+    complaint = refused(3, "diff", gguf, tmp_path / "absent.apr")
+
+    assert "absent.apr: there is no such file" in complaint
