@@ -2,15 +2,40 @@
 
 from collections.abc import Iterator
 
+from attrs import asdict
+
 from aprhub.errors import Fault, ModelCheckError
 from aprhub.ir.config import ModelConfig
 from aprhub.ir.model import ModelIR
+from aprhub.ir.tokenizer import FlatVocabulary
 from aprhub.lift import EMBEDDING, HEAD, Lifted
 from aprhub.spec.family import Family, WeightSpec
 from aprhub.spec.format import StoredModel
 
-SIZES = ("hidden_size", "num_layers", "num_heads", "intermediate_size", "vocab_size")
+SIZES = (
+    "hidden_size",
+    "num_layers",
+    "num_heads",
+    "intermediate_size",
+    "vocab_size",
+    "max_position_embeddings",
+    "norm_eps",
+)
+NUMBERS = (
+    "norm_eps",
+    "rope_theta",
+    "rope_local_theta",
+    "query_scale",
+    "attention_softcap",
+    "final_softcap",
+)
 MAX_LAYERS = 1 << 12
+LARGEST_F32 = 3.4e38
+
+MODELS = frozenset(
+    ("gpt2", "llama", "t5", "bert", "rwkv", "plamo2", "gemma4", "whitespace")
+)
+"""The kinds of vocabulary that programs know; the words are ggml's."""
 
 
 def checked(lifted: Lifted, stored: StoredModel) -> Lifted:
@@ -26,7 +51,7 @@ def checked(lifted: Lifted, stored: StoredModel) -> Lifted:
 
 def faults(model: ModelIR, family: Family) -> list[Fault]:
     """Return everything that does not fit; sizes first, since shapes need them."""
-    wrong = list(_sizes(model.config))
+    wrong = [*_sizes(model.config), *_numbers(model.config)]
     if wrong:
         return wrong
     return [*_weights(model, family), *_ties(model), *_vocabulary(model)]
@@ -46,6 +71,17 @@ def _sizes(config: ModelConfig) -> Iterator[Fault]:
         yield Fault("head_dim", f"must be positive, is {config.head_dim}")
     if (config.num_layers or 0) > MAX_LAYERS:
         yield Fault("num_layers", f"{config.num_layers} is more than {MAX_LAYERS}")
+
+
+def _numbers(config: ModelConfig) -> Iterator[Fault]:
+    """Find numbers that an f32, which is how programs keep them, cannot hold."""
+    values = {name: getattr(config, name) for name in NUMBERS}
+    if config.rope_scaling:
+        scaling = asdict(config.rope_scaling).items()
+        values |= {f"rope_scaling.{name}": value for name, value in scaling}
+    for name, value in values.items():
+        if isinstance(value, int | float) and not abs(value) <= LARGEST_F32:
+            yield Fault(name, f"{value} is more than a 32-bit float holds")
 
 
 def _weights(model: ModelIR, family: Family) -> Iterator[Fault]:
@@ -82,7 +118,22 @@ def _ties(model: ModelIR) -> Iterator[Fault]:
 
 
 def _vocabulary(model: ModelIR) -> Iterator[Fault]:
-    flat = model.tokenizer.flat if model.tokenizer else None
-    rows = model.tensors[EMBEDDING].shape[0] if EMBEDDING in model.tensors else None
-    if flat is not None and rows is not None and len(flat.tokens) > rows:
+    tokenizer, embedding = model.tokenizer, model.tensors.get(EMBEDDING)
+    if tokenizer is None or embedding is None:
+        return
+    rows = embedding.shape[0]
+    if tokenizer.flat:
+        yield from _flat_vocabulary(tokenizer.flat, rows)
+    for name, number in tokenizer.special_ids.items():
+        if not 0 <= number < rows:
+            yield Fault(f"{name} token", f"id {number} is not one of {rows} rows")
+
+
+def _flat_vocabulary(flat: FlatVocabulary, rows: int) -> Iterator[Fault]:
+    if len(flat.tokens) > rows:
         yield Fault("tokenizer", f"{len(flat.tokens)} tokens for {rows} embedding rows")
+    if flat.model not in MODELS:
+        yield Fault("tokenizer", f"{flat.model!r} is no known kind of vocabulary")
+    odd = next((each for each in flat.merges or () if " " not in each[1:-1]), None)
+    if odd is not None:
+        yield Fault("tokenizer", f"merge {odd!r:.40} is not two tokens and a space")

@@ -21,6 +21,7 @@ from aprhub.registry import Registry
 from aprhub.report import Report, WrittenFile
 from aprhub.spec.format import Format, StoredModel
 from aprhub.spec.layout import Layout, LayoutOptions
+from aprhub.tokenizer import flattened
 from aprhub.verify import LEVELS, verified
 
 DTYPES = ("f32", "f16", "bf16")
@@ -163,6 +164,13 @@ def _refuse_damaged(source: Path, reader: Format, *, lossy: bool) -> None:
         )
 
 
+def _refuse_broken_program(stored: StoredModel) -> None:
+    """Raise if a `tokenizer.json` that is passed on contradicts itself or the model."""
+    tokenizer = stored.tokenizer
+    if stored.family and tokenizer and tokenizer.json is not None:
+        flattened(evolve(tokenizer, flat=None), stored.config.vocab_size)
+
+
 def _accept() -> None:
     pass
 
@@ -230,6 +238,7 @@ class _Saving:
                 progress = self.announce(layout.nbytes) if self.announce else None
                 writing.fill(progress, self.options.workers)
                 self.prove_source()
+                _refuse_broken_program(ready.stored)
             faults = self._judged(gate.reopened(first, self.format, ready.stored))
             if not self.options.dry_run:
                 writing.settle()

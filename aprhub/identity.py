@@ -100,7 +100,7 @@ def _claimed(stored: StoredModel, families: Sequence[Family]) -> list[Family]:
         if not any(claim in family.claims for family in families):
             raise IdentityError(
                 stored.path,
-                f"architecture {claim!r} is not a known family (known:"
+                f"architecture {claim!r:.80} is not a known family (known:"
                 f" {_listed(families)}); convert the container alone with"
                 " --naming keep",
             )
@@ -109,10 +109,14 @@ def _claimed(stored: StoredModel, families: Sequence[Family]) -> list[Family]:
     if not agreed:
         raise IdentityError(
             stored.path,
-            f"the claims {', '.join(map(repr, claims))} contradict each other; say"
+            f"the claims {_quoted(claims)} contradict each other; say"
             " which holds with --family",
         )
     return agreed
+
+
+def _quoted(claims: Sequence[str]) -> str:
+    return ", ".join(f"{claim!r:.80}" for claim in claims)
 
 
 def _listed(families: Sequence[Family]) -> str:
@@ -152,7 +156,7 @@ def _refuse_contrary_evidence(
     ]
     if not others:
         return
-    claims = ", ".join(map(repr, stored.config.identity.claims))
+    claims = _quoted(stored.config.identity.claims)
     raise IdentityError(
         stored.path,
         f"the file claims to be {claims}, but its tensors are those of"

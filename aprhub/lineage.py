@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 from collections.abc import Mapping
 from typing import Any
 
@@ -18,7 +19,9 @@ def step(
     It has no date, so that the same input and options give the same bytes.
     """
     chosen = {name: value for name, value in options.items() if value}
-    inputs = {stored.path.name: fingerprint(stored)}
+    # A name of other bytes than UTF-8 has no place in most metadata.
+    name = os.fsencode(stored.path.name).decode(errors="backslashreplace")
+    inputs = {name: fingerprint(stored)}
     return LineageStep(operation, inputs, chosen, {"aprhub": VERSION})
 
 

@@ -99,6 +99,7 @@ class _Lowering:
         native: dict[str, str] = dict(model.native) if family is None else {}
         for canonical, tensor in self._outgoing():
             name, transform = self._spelled(canonical, family)
+            self._require_decoder(canonical, name, tensor)
             stored, steps = self._encoded(name, tensor, transform)
             tensors[name] = stored
             fates.append(self._fate(canonical, name, stored, steps))
@@ -146,6 +147,18 @@ class _Lowering:
                 self.target, f"naming {self.naming.name} has no name for {canonical}"
             )
         return spelling.stored, spelling.transform
+
+    def _require_decoder(self, canonical: str, name: str, tensor: Tensor) -> None:
+        """Refuse what can be neither stored as it is nor decoded."""
+        if tensor.encoding.is_plain or tensor.decoder is not None:
+            return
+        if self._wanted(name, tensor) != tensor.encoding:
+            source = self.lifted.sources.get(canonical, canonical)
+            raise UnrepresentableError(
+                self.target,
+                f"{source}: {self.format.name} cannot hold {tensor.encoding.name}, and"
+                " no installed codec decodes it; see 'aprhub codecs'",
+            )
 
     def _encoded(
         self, name: str, tensor: Tensor, transform: Transform | None

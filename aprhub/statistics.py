@@ -11,11 +11,14 @@ from aprhub.ir.tensor import Decoder, Tensor
 
 @frozen
 class Statistics:
-    """Extremes and mean of the finite values; counts of zeros, NaNs and infinities."""
+    """Extremes and mean of the finite values; counts of zeros, NaNs and infinities.
 
-    minimum: float
-    maximum: float
-    mean: float
+    Without a finite value there are no extremes and no mean.
+    """
+
+    minimum: float | None
+    maximum: float | None
+    mean: float | None
     zeros: int
     nans: int
     infinities: int
@@ -41,5 +44,6 @@ def statistics(tensor: Tensor, decoder: Decoder | None = None) -> Statistics:
         high = max(high, float(finite.max(initial=-np.inf)))
         total += float(finite.sum(dtype=np.float64))
         count += finite.size
-    mean = total / count if count else 0.0
-    return Statistics(low, high, mean, zeros, nans, infinities)
+    if not count:
+        return Statistics(None, None, None, zeros, nans, infinities)
+    return Statistics(low, high, total / count, zeros, nans, infinities)

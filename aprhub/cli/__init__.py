@@ -22,9 +22,6 @@ from aprhub.cli.tensors import tensors
 from aprhub.errors import AprhubError
 from aprhub.version import VERSION
 
-TERMINATED = 143
-INTERRUPTED = 130
-
 
 class _Group(click.Group):
     """A group whose commands fail with one message instead of a traceback."""
@@ -44,8 +41,8 @@ class _Group(click.Group):
             what = f"internal error: {type(error).__name__}: {error}"
             _fail(error, AprhubError.exit_code, debug="--debug" in words, text=what)
         finally:
-            if before is not None:
-                signal.signal(signal.SIGTERM, before)
+            for number, handler in before.items():
+                signal.signal(number, handler)
 
 
 def _fail(error: Exception, code: int, *, debug: bool, text: str = "") -> NoReturn:
@@ -58,21 +55,37 @@ def _fail(error: Exception, code: int, *, debug: bool, text: str = "") -> NoRetu
     sys.exit(code)
 
 
-def _on_termination() -> Any:
-    """Let SIGTERM unwind the stack; None where handlers cannot be set."""
+def _on_termination() -> dict[int, Any]:
+    """Let signals that end the process unwind the stack; return what handled them.
+
+    A signal that is ignored stays so: `nohup` does that.
+    """
+    names = ("SIGINT", "SIGTERM", "SIGHUP")
+    numbers = (getattr(signal, name, None) for name in names)
+    heeded = (each for each in numbers if each and _is_heeded(each))
     try:
-        return signal.signal(signal.SIGTERM, _terminate)
+        return {number: signal.signal(number, _terminate) for number in heeded}
     except ValueError:  # not the main thread: the host owns the signals
-        return None
+        return {}
 
 
-def _terminate(_number: int, _frame: FrameType | None) -> None:
-    raise SystemExit(TERMINATED)
+def _is_heeded(number: int) -> bool:
+    return signal.getsignal(number) is not signal.SIG_IGN
+
+
+def _terminate(number: int, _frame: FrameType | None) -> None:
+    raise SystemExit(128 + number)
+
+
+EXIT_CODES = (
+    "Exit codes: 0 done, 1 a check said no, 2 wrong usage, 3 bad input or environment."
+)
 
 
 @click.group(
     cls=_Group,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 96},
+    epilog=EXIT_CODES,
 )
 @click.version_option(VERSION, prog_name="aprhub")
 def main() -> None:

@@ -17,46 +17,70 @@ UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
 BINARY = {"KI": 2**10, "MI": 2**20, "GI": 2**30, "TI": 2**40}
 
 
-class Size(click.ParamType[int]):
-    """A number of bytes: 5000000000, 5G (decimal) or 5GiB (binary)."""
-
-    name = "size"
-
-    def convert(self, value: Any, param: Any, ctx: Any) -> int:
-        """Return the bytes, or fail with what is accepted."""
-        text = str(value).strip().upper().removesuffix("B")
-        number = text.rstrip("KMGTI")
-        unit = {**UNITS, **BINARY}.get(text[len(number) :])
-        if unit is None or not number.replace(".", "", 1).isdecimal():
-            self.fail(f"{value!r} is not a size such as 5G, 500M or 2GiB", param, ctx)
-        return int(Decimal(number) * unit)
+def size(text: str) -> int:
+    """Return a number of bytes: 5000000000, 5G (decimal) or 5GiB (binary)."""
+    upper = text.strip().upper().removesuffix("B")
+    number = upper.rstrip("KMGTI")
+    unit = {**UNITS, **BINARY}.get(upper[len(number) :])
+    if unit is None or not number.replace(".", "", 1).isdecimal():
+        raise click.BadParameter(f"{text!r} is not a size such as 5G, 500M or 2GiB")
+    return int(Decimal(number) * unit)
 
 
 @click.command()
 @click.argument("source", type=click.Path(path_type=Path))
 @click.argument("target", type=click.Path(path_type=Path))
-@click.option("--from", "source_format", help="Format of SOURCE, instead of detecting.")
-@click.option("--to", "target_format", help="Format of TARGET, instead of its name's.")
-@click.option("--naming", help="Naming of SOURCE's tensors; 'keep' changes no name.")
-@click.option("--family", help="Family of SOURCE, instead of what the file claims.")
+@click.option(
+    "--from",
+    "source_format",
+    metavar="FORMAT",
+    help="Format of SOURCE, instead of detecting it.",
+)
+@click.option(
+    "--to",
+    "target_format",
+    metavar="FORMAT",
+    help="Format of TARGET, instead of its extension's.",
+)
+@click.option(
+    "--naming",
+    metavar="NAMING",
+    help="Naming of SOURCE's tensors; 'keep' changes no name.",
+)
+@click.option(
+    "--family",
+    metavar="FAMILY",
+    help="Family of SOURCE, instead of what it claims.",
+)
 @click.option(
     "--dtype",
     type=click.Choice(["f32", "f16", "bf16"]),
-    help="Cast all floats; without it every encoding is kept.",
+    help="Store all floats so, quantised ones too; without it, encodings are kept where"
+    " TARGET has them.",
 )
-@click.option("--shard-size", type=Size(), help="Largest size of one file: 5G, 2GiB.")
+@click.option(
+    "--shard-size",
+    type=size,
+    metavar="SIZE",
+    help="Split TARGET: this much of tensors in a file at most, such as 5G or 2GiB.",
+)
 @click.option("--dry-run", is_flag=True, help="Print files and sizes; write nothing.")
-@click.option("--lossy", is_flag=True, help="Allow what loses something; it is said.")
+@click.option(
+    "--lossy", is_flag=True, help="Allow what loses something, and say what was lost."
+)
 @click.option("--force", is_flag=True, help="Replace TARGET if it exists.")
 @click.option(
-    "--allow-unrunnable", is_flag=True, help="Write what would not run; it is said."
+    "--allow-unrunnable",
+    is_flag=True,
+    help="Write a model that TARGET's programs would refuse, and say why.",
 )
 @click.option(
     "--verify",
     is_flag=False,
     flag_value="values",
     type=click.Choice(["names", "values", "bytes"]),
-    help="Compare the output with SOURCE before it is put in place [values].",
+    help="Compare the output with SOURCE before it is put in place: its values, unless"
+    " a level is given. Before a path, write --verify=LEVEL.",
 )
 @click.option("-q", "--quiet", is_flag=True, help="Print nothing but errors.")
 @click.option("-v", "--verbose", is_flag=True, help="List every tensor and key.")

@@ -35,12 +35,15 @@ def diff(one: Path, other: Path, **options: Any) -> None:
 
 
 def _echo(found: "Difference") -> None:
+    from aprhub.difference import EQUAL
+
     counts = Counter(each.outcome for each in found.tensors)
     renamed = sum(each.renamed for each in found.tensors)
     listed = ", ".join(f"{count} {outcome}" for outcome, count in counts.most_common())
     click.echo(f"{len(found.tensors)} tensors: {listed}; {renamed} renamed")
+    _echo_widened(found)
     for each in found.tensors:
-        if each.outcome != "equal":
+        if each.outcome not in EQUAL:
             error = "" if each.max_error is None else f", max error {each.max_error:g}"
             detail = f" ({each.detail}{error})" if each.detail else ""
             click.echo(f"  {each.name}: {each.outcome}{detail}")
@@ -48,3 +51,10 @@ def _echo(found: "Difference") -> None:
         click.echo(f"  config {name}: {left} and {right}")
     for text in found.tokenizer:
         click.echo(f"  tokenizer: {text}")
+
+
+def _echo_widened(found: "Difference") -> None:
+    """Say in which encodings values are equal that are stored in two."""
+    pairs = Counter(each.detail for each in found.tensors if each.outcome == "widened")
+    for pair, count in pairs.most_common():
+        click.echo(f"  {count} with equal values in {pair}")

@@ -1,6 +1,7 @@
 """`aprhub inspect`."""
 
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,13 +21,23 @@ if TYPE_CHECKING:
     from aprhub.registry import Registry
     from aprhub.spec.format import StoredModel
 
+LINE = 100
+"""How many characters of one value are shown."""
+
+_NOTHING: tuple[object, ...] = (None, (), [], {})
+
 
 @click.command()
 @click.argument("file", type=click.Path(path_type=Path))
-@click.option("--from", "source_format", help="Format of FILE, instead of detecting.")
+@click.option(
+    "--from",
+    "source_format",
+    metavar="FORMAT",
+    help="Format of FILE, instead of detecting it.",
+)
 @shared
 def inspect(file: Path, source_format: str | None, **options: Any) -> None:
-    """Show what FILE is and what it says of itself; no weights are read."""
+    """Show what FILE is and what it says of itself. No weights are read."""
     from aprhub.detect import identify
 
     plugins = registry(strict=options["strict_plugins"])
@@ -117,12 +128,26 @@ def _echo(described: dict[str, Any]) -> None:
 
 
 def _echo_section(title: str, values: dict[str, Any] | None) -> None:
-    shown = {k: v for k, v in (values or {}).items() if v not in (None, (), [], {})}
-    if shown:
-        click.echo(f"{title}:")
-        echo_table([(f"  {name}", _short(value)) for name, value in shown.items()])
+    shown = {k: v for k, v in (values or {}).items() if v not in _NOTHING}
+    if not shown:
+        return
+    click.echo(f"{title}:")
+    width = max(map(len, shown))
+    for name, value in shown.items():
+        click.echo(f"  {name:<{width}}  {_short(_worded(value))}")
 
 
-def _short(value: object) -> str:
-    text = str(value)
-    return text if len(text) <= 100 else f"{text[:97]}..."
+def _worded(value: object) -> str:
+    """Return a value of JSON as words, without what is empty."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, Mapping):
+        known = {key: each for key, each in value.items() if each not in _NOTHING}
+        return ", ".join(f"{key} {_worded(each)}" for key, each in known.items())
+    if isinstance(value, list | tuple):
+        return ", ".join(map(_worded, value))
+    return printable(str(value))
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= LINE else f"{text[: LINE - 1]}…"

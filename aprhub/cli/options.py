@@ -1,7 +1,9 @@
 """Options that several commands share, and how they print."""
 
 import json
-from collections.abc import Callable, Iterable, Sequence
+import math
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -10,6 +12,8 @@ if TYPE_CHECKING:
     from aprhub.registry import Registry
 
 F = TypeVar("F", bound=Callable[..., Any])
+
+_NUMBER = re.compile(r"-?[\d.,]+(e[-+]?\d+)?|-")
 
 
 def shared(function: F) -> F:
@@ -33,23 +37,39 @@ def registry(*, strict: bool) -> "Registry":
 
 
 def echo_json(value: Any) -> None:
-    """Print JSON-like data."""
-    click.echo(json.dumps(value, indent=2, ensure_ascii=False, default=str))
+    """Print JSON-like data; infinities and NaN, which JSON lacks, become texts.
+
+    It is ASCII, since what a file calls things need not have a form in UTF-8.
+    """
+    click.echo(json.dumps(_strict(value), indent=2, default=str))
+
+
+def _strict(value: Any) -> Any:
+    match value:
+        case float() if not math.isfinite(value):
+            return str(value)
+        case Mapping():
+            return {name: _strict(each) for name, each in value.items()}
+        case list() | tuple():
+            return [_strict(each) for each in value]
+    return value
 
 
 def echo_table(rows: Iterable[Sequence[object]], header: Sequence[str] = ()) -> None:
-    """Print rows in aligned columns; numbers to the right."""
+    """Print rows in aligned columns; columns of numbers to the right."""
     cells = [[printable(str(cell)) for cell in row] for row in rows]
     lines = [list(header), *cells] if header else cells
-    if not lines:
-        return
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    for line in lines:
-        padded = (
-            cell.rjust(width) if cell.replace(",", "").isdigit() else cell.ljust(width)
-            for cell, width in zip(line, widths, strict=True)
-        )
-        click.echo("  ".join(padded).rstrip())
+    columns = zip(*lines, strict=True)
+    padded = [_aligned(column, titles=bool(header)) for column in columns]
+    for line in zip(*padded, strict=True):
+        click.echo("  ".join(line).rstrip())
+
+
+def _aligned(column: Sequence[str], *, titles: int) -> list[str]:
+    """Pad the cells of a column, of which the first may be titles."""
+    width = max(map(len, column))
+    numeric = all(map(_NUMBER.fullmatch, column[titles:]))
+    return [cell.rjust(width) if numeric else cell.ljust(width) for cell in column]
 
 
 def printable(text: str) -> str:

@@ -65,7 +65,7 @@ def _is_contested(one: "Provided[Any]", provided: "tuple[Provided[Any], ...]") -
 @click.command()
 @shared
 def formats(**options: Any) -> None:
-    """List the file formats and whether they are read, written or both."""
+    """List the file formats, and whether each is read and written."""
     found = registry(strict=options["strict_plugins"])
     rows = [
         {

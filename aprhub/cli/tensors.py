@@ -18,17 +18,35 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("file", type=click.Path(path_type=Path))
-@click.option("--from", "source_format", help="Format of FILE, instead of detecting.")
-@click.option("--filter", "pattern", default="*", help="Names to list, as a pattern.")
-@click.option("--hash", "hashed", is_flag=True, help="SHA-256 of the stored bytes.")
-@click.option("--stats", is_flag=True, help="Minimum, maximum, mean, NaNs, zeros.")
+@click.option(
+    "--from",
+    "source_format",
+    metavar="FORMAT",
+    help="Format of FILE, instead of detecting it.",
+)
+@click.option(
+    "--filter",
+    "pattern",
+    default="*",
+    metavar="PATTERN",
+    help="Names to list, such as 'layers.0.*'.",
+)
+@click.option(
+    "--hash", "hashed", is_flag=True, help="Add the SHA-256 of the stored bytes."
+)
+@click.option(
+    "--stats",
+    is_flag=True,
+    help="Add extremes and mean of the values, and counts of zeros, NaNs, infinities.",
+)
 @shared
 def tensors(
     file: Path, source_format: str | None, pattern: str, **options: Any
 ) -> None:
-    """List the tensors of FILE: stored and canonical name, shape, encoding, bytes.
+    """List the tensors of FILE: names, shapes, encodings, sizes.
 
-    The pattern of --filter matches either name; `*` stands for anything.
+    Each has its stored name and its canonical one, which is empty where the family is
+    unknown. The pattern of --filter matches either; `*` stands for anything.
     """
     from aprhub.detect import identify
 
@@ -38,14 +56,17 @@ def tensors(
     if options["as_json"]:
         echo_json({"schema": 1, "path": str(file), "tensors": rows})
     elif rows:
-        echo_table([_cells(row) for row in rows], tuple(rows[0]))
+        # Tensors that no codec decodes have other columns than the rest.
+        header = tuple(dict.fromkeys(name for row in rows for name in row))
+        echo_table([[_cell(row.get(name)) for name in header] for row in rows], header)
 
 
-def _cells(row: dict[str, Any]) -> list[str]:
-    return [
-        "x".join(map(str, value)) if name == "shape" else str(value)
-        for name, value in row.items()
-    ]
+def _cell(value: object) -> str:
+    if value is None:
+        return "-"
+    if isinstance(value, list):
+        return "x".join(map(str, value))
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
 
 
 def _rows(

@@ -106,6 +106,8 @@ def remove_abandoned(target: Path) -> None:
     for folder in parent.iterdir():
         if not ours.fullmatch(folder.name):
             continue
+        with contextlib.suppress(OSError):
+            folder.rmdir()  # one that died before it had a lock is empty
         with contextlib.suppress(OSError), (folder / LOCK).open("rb") as lock:
             if _lock(lock):
                 _restore(folder / REPLACED, target)

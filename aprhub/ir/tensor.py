@@ -14,6 +14,7 @@ from attrs import evolve, field, frozen
 from numpy.typing import NDArray
 
 from aprhub.errors import UnrepresentableError
+from aprhub.ir import rows as gathered
 from aprhub.ir import source as sources
 from aprhub.ir.casting import Observer, caster, lost, widens
 from aprhub.ir.computed import (
@@ -114,13 +115,13 @@ class Tensor:
     def taken(self, index: NDArray[np.int64]) -> Self:
         """Return rows (of dimension 0) in the order of `index`, on packed bytes."""
         row = self._bytes_per(self.shape[1:], "taking rows")
-        source = sources.taken(self.source, row, index)
+        source = gathered.taken(self.source, row, index)
         return evolve(self, shape=(index.size, *self.shape[1:]), source=source)
 
     def sliced(self, start: int, stop: int) -> Self:
         """Return rows `[start, stop)` of dimension 0, on packed bytes."""
         row = self._bytes_per(self.shape[1:], "slicing rows")
-        source = sources.sliced(self.source, start * row, stop * row)
+        source = gathered.sliced(self.source, start * row, stop * row)
         return evolve(self, shape=(stop - start, *self.shape[1:]), source=source)
 
     def reshaped(self, *shape: int) -> Self:

@@ -140,8 +140,8 @@ class Format:
     """A file format.
 
     `naming` is the convention that is written; `namings` are those that files use
-    that do not say which, in the order in which they are tried for each tensor.
-    Without any, the names in the files are the canonical ones.
+    that do not say which, in the order in which they are tried for each tensor; without
+    any, that is `naming`, and without that, names are the canonical ones.
     `open` parses a container without reading a tensor; None when it is only written.
     `lay_out` says where every byte goes; None when it is only read. `encoding_for`
     takes a stored name and a tensor and returns the encoding in which the format
@@ -188,7 +188,8 @@ class Format:
         """
         if self.open is None:
             raise UsageError(f"{path}: {self.name} is only written, not read")
-        return evolve(self.open(path), namings=self.namings)
+        own = (self.naming,) if self.naming else ()
+        return evolve(self.open(path), namings=self.namings or own)
 
     def confidence(self, evidence: FileEvidence) -> Confidence:
         """Return how sure the format is of a file; never raises."""

@@ -131,8 +131,8 @@ def _charsmap(steps: tuple[Mapping[str, Any], ...]) -> bytes | None:
         if step["type"] == "Precompiled":
             encoded = step.get("precompiled_charsmap")
             try:
-                return base64.b64decode(encoded, validate=True)  # type: ignore[arg-type]
-            except (TypeError, ValueError):
+                return base64.b64decode(str(encoded), validate=True)
+            except ValueError:
                 refuse("normalizer", f"{encoded!r:.80} is no base64 text")
     return None
 

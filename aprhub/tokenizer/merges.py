@@ -7,7 +7,7 @@ texts.
 
 from collections.abc import Mapping, Sequence
 from itertools import chain, starmap
-from operator import add
+from operator import add, methodcaller
 from typing import Any, Final
 
 from aprhub.tokenizer.document import Document, refuse
@@ -47,9 +47,8 @@ def stored_pairs(merges: Sequence[str]) -> Sequence[Pair]:
     The first space that is not the first character divides; a text without one gives
     a single part.
     """
-    pairs = [text.split(" ") for text in merges]
-    if set(map(len, pairs)) <= {2}:
-        return pairs
+    if _one_space_each(merges):
+        return _halves(merges)
     cuts = [text.find(" ", 1) for text in merges]
     return [
         [text[:cut], text[cut + 1 :]] if cut > 0 else [text]
@@ -59,7 +58,7 @@ def stored_pairs(merges: Sequence[str]) -> Sequence[Pair]:
 
 def joined(pairs: Sequence[Pair]) -> list[str]:
     """Return rules as texts with one space."""
-    texts = [" ".join(pair) for pair in pairs]
+    texts = list(map(" ".join, pairs))
     if "".join(texts).count(" ") == len(texts):
         return texts
     return [
@@ -74,7 +73,7 @@ def listed(pairs: Sequence[Pair]) -> Sequence[str] | Sequence[Pair]:
     Texts are shorter and known to every reader, so pairs are only listed where a part
     has a space.
     """
-    texts = [" ".join(pair) for pair in pairs]
+    texts = list(map(" ".join, pairs))
     return texts if "".join(texts).count(" ") == len(texts) else pairs
 
 
@@ -92,6 +91,22 @@ def _as_pairs(entries: list[Any]) -> Sequence[Pair]:
     if kinds == {list} and set(map(type, chain.from_iterable(entries))) <= {str}:
         return entries
     if kinds <= {str}:
-        # Only a space divides: other white space is part of a token.
-        return [entry.split(" ") for entry in entries]
+        return _halves(entries) if _one_space_each(entries) else _parts(entries)
     return refuse("model.merges", "neither pairs of texts nor texts throughout")
+
+
+def _one_space_each(texts: Sequence[str]) -> bool:
+    return set(map(methodcaller("count", " "), texts)) <= {1}
+
+
+def _halves(texts: Sequence[str]) -> list[Pair]:
+    """Return the two parts of texts that have one space each.
+
+    One split for all makes no list per text, which is what takes the time.
+    """
+    parts = " ".join(texts).split(" ") if texts else []
+    return list(zip(parts[::2], parts[1::2], strict=True))
+
+
+def _parts(texts: Sequence[str]) -> list[Pair]:
+    return [text.split(" ") for text in texts]

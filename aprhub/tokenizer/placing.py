@@ -12,7 +12,8 @@ from aprhub.tokenizer.document import AddedToken, Document, refuse
 _MOST_HOLES: Final = 1 << 16
 """More ids without a token than this, and than tokens, are a mistake or an attack."""
 
-_HIGHEST_SCORE: Final = 1e38
+_LOWEST, _HIGHEST = -1e38, 1e38
+"""Bounds of a score, which is stored in 32 bits."""
 
 
 @frozen
@@ -78,17 +79,22 @@ def _ids_of_pieces(pieces: Sequence[Any]) -> Mapping[str, int]:
         refuse("model.vocab", "no pieces in it")
     ids: dict[str, int] = {}
     for number, piece in enumerate(pieces):
+        where = f"model.vocab[{number}]"
         text, score = piece if _is_pair(piece) else (None, None)
         if not isinstance(text, str) or text in ids:
-            refuse(f"model.vocab[{number}]", f"{piece!r:.80} is no piece of its own")
-        if type(score) not in (int, float) or not abs(score) <= _HIGHEST_SCORE:
-            refuse(f"model.vocab[{number}]", f"{score!r:.80} is no score")
+            refuse(where, f"{piece!r:.80} is no piece of its own")
+        if not _is_score(score):
+            refuse(where, f"{score!r:.80} is no score")
         ids[text] = number
     return ids
 
 
 def _is_pair(piece: Any) -> bool:
     return isinstance(piece, list) and len(piece) == 2
+
+
+def _is_score(value: Any) -> bool:
+    return type(value) in (int, float) and _LOWEST <= value <= _HIGHEST
 
 
 def _checked_numbers(ids: Mapping[str, int]) -> NDArray[np.int64]:

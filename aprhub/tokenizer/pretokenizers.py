@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from aprhub.errors import Fault, UnrepresentableError
 from aprhub.tokenizer.document import FILE, Document
+from aprhub.tokenizer.reach import merges_make_every_token
 from aprhub.tokenizer.regexes import normalised
 from aprhub.tokenizer.splits import (
     DIGIT,
@@ -23,9 +24,9 @@ Step = Mapping[str, Any]
 def split_of(document: Document, clean_up: bool | None) -> Split:
     """Return the way in which a byte-level tokenizer splits text.
 
-    It has the same expressions and the same `ignore_merges`. Among several, one that
-    tidies spaces and composes characters alike is preferred: neither changes the ids.
-    Raises UnrepresentableError that says what has no match.
+    It has the same expressions, and the same `ignore_merges` unless that is moot.
+    Among several, one that tidies spaces and composes characters alike is preferred:
+    neither changes the ids. Raises UnrepresentableError that says what has no match.
     """
     stages = _stages(document)
     ignored = bool(document.model.get("ignore_merges"))
@@ -35,6 +36,8 @@ def split_of(document: Document, clean_up: bool | None) -> Split:
             "pre_tokenizer", f"nobody splits text by {' then '.join(stages)}"
         )
     fitting = [split for split in alike if split.ignore_merges == ignored]
+    if not fitting and merges_make_every_token(document):
+        fitting = alike
     if not fitting:
         names = ", ".join(split.names[0] for split in alike)
         raise _unknown(

@@ -26,7 +26,14 @@ from aprhub.tokenizer.recipes import (
 )
 
 _NAME: Final = "tokenizer skeleton"
-_BROKEN: Final = (LookupError, TypeError, ValueError, AttributeError, RecursionError)
+_BROKEN: Final = (
+    ArithmeticError,
+    AttributeError,
+    LookupError,
+    RecursionError,
+    TypeError,
+    ValueError,
+)
 """What comes of data that is not made like a skeleton."""
 
 
@@ -88,7 +95,7 @@ def _checked_rules(document: Document) -> Rules:
 def _checksum(vocabulary: Vocabulary, rules: Rules) -> int:
     if isinstance(vocabulary, Mapping):
         words = sorted(vocabulary, key=vocabulary.__getitem__)
-        numbers = sorted(vocabulary.values())
+        numbers = list(map(float, sorted(vocabulary.values())))
     else:
         words = [piece[0] for piece in vocabulary]
         # Equal scores may be spelled in several ways: 0, 0.0, -0.0.

@@ -75,10 +75,9 @@ def _read_template(step: Step) -> Frame:
     single = _contents(step, "single")
     first, last = (single[0], single[-1]) if len(single) > 1 else (None, None)
     pair = _contents(step, "pair")
-    start = 1 if first and pair and pair[0] == first else 0
-    stop = len(pair) - 1 if last and pair and pair[-1] == last else len(pair)
-    inner = pair[start:stop]
-    return Frame(first, last, tuple(each for each in inner[1:-1] if each))
+    texts = [place for place, content in enumerate(pair) if content is None]
+    inner = pair[texts[0] : texts[-1]] if texts else []
+    return Frame(first, last, tuple(filter(None, inner)))
 
 
 def _contents(step: Step, form: str) -> list[str | None]:

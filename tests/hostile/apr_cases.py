@@ -12,7 +12,7 @@ from attrs import evolve
 
 from tests.hostile import apr_file, apr_models
 from tests.hostile.apr_file import HEADER, ROW_MAJOR, AprFile, Entry, aligned
-from tests.hostile.case import Case, RawFile, broken, legal, odd, unsound
+from tests.hostile.case import Case, Expected, RawFile, broken, legal, odd, unsound
 
 BASE: Final = apr_file.valid()
 SIZE: Final = len(BASE.tobytes())
@@ -192,7 +192,8 @@ def _extents() -> Iterator[Case]:
         file = evolve(BASE, cut=cut)
         yield odd(f"a footer short by {cut}", file, "the data is whole")
     wrong = evolve(BASE, footer=b"\xde\xad\xbe\xef")
-    yield legal("a wrong footer", wrong, "a warning unless the reader is told strict")
+    accepted, refused = Expected.ACCEPTED, Expected.REFUSED
+    yield Case("a wrong footer", wrong.write, accepted, refused, "footer")
     tail = evolve(BASE, tail=b"PK\3\4" + bytes(60))
     yield odd("bytes after the footer", tail, "no rule of the format forbids them")
     body = evolve(BASE, data=b"\xff" * DATA)

@@ -115,6 +115,10 @@ def _sizes() -> Iterator[Case]:
             folder = BASE.with_keys(CONFIG, **{key: value})
             yield unsound(f"{key} is {value!r}", folder)
     scalings: tuple[Any, ...] = ("linear", [1], {"rope_type": "quux", "factor": 2.0})
+    huge = {"low_freq_factor": 1.0, "high_freq_factor": 4.0, "factor": 1e308}
+    old = {"original_max_position_embeddings": 64, "rope_type": "llama3"}
+    overflowing = BASE.with_keys(CONFIG, rope_scaling={**huge, **old})
+    yield unsound("a rope factor over the largest f32", overflowing)
     for scaling in (*scalings, {"rope_type": "llama3"}, {"rope_type": "linear"}):
         folder = BASE.with_keys(CONFIG, rope_scaling=scaling)
         yield unsound(f"rope_scaling is {json.dumps(scaling)}", folder)

@@ -170,7 +170,7 @@ def _tokens() -> Iterator[Case]:
     for text in ("{", "[]", "null", '{"model": 1}', "[" * 100_000):
         file = _text("tokenizer.huggingface.json", text)
         name = f"tokenizer.huggingface.json {text[:20]}"
-        yield questionable(name, file, "tokenizer.huggingface.json")
+        yield questionable(name, file, "tokenizer.json")
 
 
 def _text(key: str, text: str) -> GgufFile:

@@ -38,10 +38,10 @@ def _names(folder: Path) -> list[str]:
 
 
 def _begun(target: Path, process: "subprocess.Popen[bytes]") -> bool:
-    """Wait until something of the process is in the folder; False when it is done."""
+    """Wait until the process writes a file in the folder; False when it is done."""
     end = time.monotonic() + SECONDS
     while time.monotonic() < end and process.poll() is None:
-        if any(each != target for each in target.parent.iterdir()):
+        if any(set(names) - {target.name} for _, _, names in os.walk(target.parent)):
             return True
         time.sleep(0.0005)
     return False

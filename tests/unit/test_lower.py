@@ -150,7 +150,7 @@ def _zeros(blocks: Any, _header: Any) -> Any:
 
 
 def test_packed_values_without_a_codec_are_refused_by_the_encoding() -> None:
-    with pytest.raises(UnrepresentableError, match="q8_0: no installed codec"):
+    with pytest.raises(UnrepresentableError, match="q8_0, and no installed codec"):
         toys.lower(_model("llama-quantised"), NEVER_PACKED)
 
 

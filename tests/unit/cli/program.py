@@ -1,7 +1,6 @@
 """The command line, run in this process."""
 
 import json
-from pathlib import Path
 from typing import Any
 
 from attrs import frozen
@@ -20,24 +19,28 @@ class Done:
 
     @property
     def json(self) -> Any:
-        """What it said, as JSON."""
-        return json.loads(self.out)
+        """What it said, as JSON by the letter of its standard."""
+        return json.loads(self.out, parse_constant=_refuse)
 
 
-def run(*words: str | Path) -> Done:
-    """Run a command; what it does not turn into an exit code comes out."""
+def _refuse(constant: str) -> None:
+    raise ValueError(f"{constant} is no JSON")
+
+
+def run(*words: object) -> Done:
+    """Run a command, its words made text; what it does not catch comes out."""
     done = CliRunner().invoke(main, list(map(str, words)), catch_exceptions=False)
     return Done(done.exit_code, done.stdout, done.stderr)
 
 
-def succeed(*words: str | Path) -> Done:
+def succeed(*words: object) -> Done:
     """Run a command that must succeed and complain of nothing."""
     done = run(*words)
     assert (done.code, done.err) == (0, "")
     return done
 
 
-def refused(code: int, *words: str | Path) -> str:
+def refused(code: int, *words: object) -> str:
     """Run a command that must fail with a code, and return its complaint."""
     done = run(*words)
     assert (done.code, done.out) == (code, ""), done.err

@@ -1,5 +1,6 @@
 """`aprhub convert`: what it says in text and in JSON, and what it leaves on disk."""
 
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -120,14 +121,18 @@ DRY = {
 
 @pytest.mark.parametrize("name", DRY)
 def test_a_dry_run_writes_nothing_and_tells_the_real_sizes(
-    gguf: Path, tmp_path: Path, name: str
+    gguf: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(scratch))
     words = ["convert", str(gguf), str(tmp_path / name), "--json", *DRY[name]]
 
     told = succeed(*words, "--dry-run").json
 
     assert told["dry_run"]
-    assert list(tmp_path.iterdir()) == []
+    assert entries(tmp_path) == ["scratch"]
+    assert entries(scratch) == []
     files = {each["path"]: each["nbytes"] for each in told["files"]}
     done = succeed(*words).json
     assert files == {each["path"]: each["nbytes"] for each in done["files"]}

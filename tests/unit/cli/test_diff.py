@@ -2,10 +2,11 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 from attrs import evolve
 
-from aprhub import save_model
+from aprhub import Tensor, save_model
 from tests.unit.cli.conftest import Models
 from tests.unit.cli.program import refused, run, succeed
 
@@ -99,3 +100,18 @@ def test_a_missing_file_is_named(gguf: Path, tmp_path: Path) -> None:
     complaint = refused(3, "diff", gguf, tmp_path / "absent.apr")
 
     assert "absent.apr: there is no such file" in complaint
+
+
+def test_a_difference_without_bounds_is_told_in_json_all_the_same(
+    models: Models, apr: Path, tmp_path: Path
+) -> None:
+    model = models.pico("llama")
+    values = model.tensors["embed.weight"].numpy().copy()
+    values[0, 0] = np.nan
+    tensors = {**model.tensors, "embed.weight": Tensor.of(values)}
+    other = evolve(model, tensors=tensors)
+    save_model(other, tmp_path / "nan.apr", registry=models.registry)
+
+    first, *_ = run("diff", apr, tmp_path / "nan.apr", "--json").json["tensors"]
+
+    assert (first["outcome"], first["max_error"]) == ("values", "inf")

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from tests.unit.cli.conftest import Models
-from tests.unit.cli.program import refused, succeed
+from tests.unit.cli.program import succeed
 
 EMBEDDING = "model.embed_tokens.weight"
 
@@ -90,13 +90,12 @@ def test_a_widening_loses_nothing(gguf: Path, tmp_path: Path) -> None:
     assert succeed("convert", gguf, tmp_path / "out", *words).json["losses"] == {}
 
 
-def test_an_encoding_that_a_format_lacks_is_refused_unless_loss_is_allowed(
+def test_a_format_without_block_types_gets_the_values_and_that_is_said(
     models: Models, tmp_path: Path
 ) -> None:
     source = models.file("llama-quantised", ".gguf")
 
-    complaint = refused(1, "convert", source, tmp_path / "out")
+    text = succeed("convert", source, tmp_path / "out", "--verify").out
 
-    assert "q8_0" in complaint
-    assert "--dtype" in complaint or "--lossy" in complaint
-    assert list(tmp_path.iterdir()) == []
+    assert encodings(tmp_path / "out") == {"f32", "f16"}
+    assert "6 decoded from q8_0, 4 decoded from q4_0" in text

@@ -4,15 +4,13 @@ import os
 import stat
 import subprocess
 import sys
-from importlib.metadata import EntryPoint
 from pathlib import Path
 
 import pytest
 
 import aprhub
+from tests.third_party.distributions import fake
 from tests.unit.cli.program import refused, run, succeed
-
-COMMANDS = [["inspect"], ["tensors"], ["convert", "OTHER"], ["diff", "OTHER"]]
 
 
 def test_the_version_is_told() -> None:
@@ -27,25 +25,20 @@ def test_wrong_usage_is_two(words: list[str]) -> None:
     assert done.err.startswith("Usage: ")
 
 
-@pytest.mark.parametrize("words", COMMANDS, ids=lambda words: words[0])
-def test_a_damaged_file_is_three(gguf: Path, tmp_path: Path, words: list[str]) -> None:
+@pytest.mark.parametrize("command", ["inspect", "tensors", "convert", "diff"])
+def test_a_damaged_file_is_three(gguf: Path, tmp_path: Path, command: str) -> None:
     damaged = tmp_path / "cut.gguf"
     damaged.write_bytes(gguf.read_bytes()[:-1000])
-    command, *rest = [str(tmp_path / each) if each.isupper() else each for each in words]
+    others = {"convert": [tmp_path / "out.apr"], "diff": [gguf]}
 
-    complaint = refused(3, command, damaged, *rest)
+    complaint = refused(3, command, damaged, *others.get(command, []))
 
     assert f"{damaged}: " in complaint
     assert len(complaint.splitlines()) == 1
 
 
-@pytest.mark.parametrize("place", ["--debug", "convert"])
-def test_debug_shows_the_traceback_and_then_the_message(
-    tmp_path: Path, place: str
-) -> None:
-    words = ["convert", tmp_path / "absent", tmp_path / "out", "--debug"]
-
-    done = run(*words)
+def test_debug_shows_the_traceback_and_then_the_message(tmp_path: Path) -> None:
+    done = run("convert", tmp_path / "absent", tmp_path / "out", "--debug")
 
     assert done.code == 3
     assert done.err.startswith("Traceback (most recent call last):")
@@ -79,10 +72,8 @@ def provide_formats():
 @pytest.fixture
 def odd(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Return a file of a format whose plugin has a defect."""
-    (tmp_path / "odd_plugin.py").write_text(BROKEN)
+    fake(tmp_path, "odd", BROKEN, "odd")
     monkeypatch.syspath_prepend(str(tmp_path))
-    entry = EntryPoint("odd", "odd_plugin", "aprhub")
-    monkeypatch.setattr("aprhub.registry.entry_points", lambda group: [entry])
     (tmp_path / "m.odd").write_text("")
     return tmp_path / "m.odd"
 
@@ -96,7 +87,7 @@ def test_a_defect_is_one_line_that_names_it(odd: Path) -> None:
 def test_a_defect_shows_its_place_when_debugging(odd: Path) -> None:
     done = run("inspect", odd, "--debug")
 
-    assert 'odd_plugin.py", line 5, in opened' in done.err
+    assert 'fake_odd.py", line 5, in opened' in done.err
 
 
 def test_the_program_runs_as_a_module(gguf: Path) -> None:
@@ -111,9 +102,7 @@ def test_the_program_runs_as_a_module(gguf: Path) -> None:
 def test_a_reader_that_stops_early_is_no_error(gguf: Path) -> None:
     line = f"{sys.executable} -m aprhub tensors {gguf} --json | head -n 1"
 
-    done = subprocess.run(
-        line, shell=True, capture_output=True, text=True, check=False
-    )
+    done = subprocess.run(line, shell=True, capture_output=True, text=True, check=False)
 
     assert done.stdout == "{\n"
     assert "Traceback" not in done.stderr

@@ -37,8 +37,10 @@ def test_a_list_is_a_table_in_text(models: Models, kind: str) -> None:
     assert names == provided(models.registry, kind)
 
 
-def test_formats_say_what_they_can(models: Models) -> None:
-    found = {each["name"]: each for each in succeed("formats", "--json").json["formats"]}
+def test_formats_say_what_they_can() -> None:
+    found = {
+        each["name"]: each for each in succeed("formats", "--json").json["formats"]
+    }
 
     assert found["gguf"]["extensions"] == [".gguf"]
     assert found["gguf"]["reads"]
@@ -49,7 +51,7 @@ def test_families_say_what_files_call_them() -> None:
     listed = succeed("families", "--json").json["families"]
 
     llama = next(each for each in listed if each["name"] == "llama")
-    assert llama["classes"] == ["LlamaForCausalLM"]
+    assert "LlamaForCausalLM" in llama["classes"]
     assert llama["ggml"] == "llama"
 
 
@@ -96,5 +98,5 @@ def test_every_command_is_listed_in_the_help() -> None:
 def test_every_command_explains_its_options(command: str) -> None:
     text = succeed(command, "--help").out
 
-    assert f"Usage: aprhub {command}" in text or f"Usage: main {command}" in text
+    assert f" {command} [OPTIONS]" in text
     assert {"--json", "--debug", "--strict-plugins"} <= set(text.split())

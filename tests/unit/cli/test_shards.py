@@ -5,10 +5,10 @@ from pathlib import Path
 import click
 import pytest
 
-from aprhub.cli.convert import Size
+from aprhub.cli.convert import size
 from tests.unit.cli.program import refused, succeed
 
-LIMIT = 40_000
+LIMIT = 100_000
 
 
 @pytest.mark.parametrize("name", ["out", "out.gguf"])
@@ -17,12 +17,13 @@ def test_no_shard_has_more_data_than_asked_for(
 ) -> None:
     target = tmp_path / name
 
-    report = succeed("convert", gguf, target, "--shard-size", "40K", "--json").json
+    report = succeed("convert", gguf, target, "--shard-size", "100K", "--json").json
 
-    weights = [Path(each["path"]) for each in report["files"] if "-of-" in each["path"]]
-    assert len(weights) > 2
-    small = [each for each in weights if "-00001-of-" not in each.name]
-    assert all(each.stat().st_size < LIMIT + 4096 for each in small)
+    paths = [Path(each["path"]) for each in report["files"]]
+    weights = [each for each in paths if "-of-0000" in each.name]
+    assert len(weights) == 4
+    later = [each for each in weights if "-00001-of-" not in each.name]
+    assert max(each.stat().st_size for each in later) < LIMIT + 4096
 
 
 def test_the_shards_of_a_folder_are_one_model(gguf: Path, tmp_path: Path) -> None:
@@ -78,14 +79,15 @@ def test_a_format_of_one_file_refuses(gguf: Path, tmp_path: Path) -> None:
         ("0.5T", 5 * 10**11),
         ("4.35G", 4_350_000_000),
         (" 10M ", 10**7),
-        ("9" * 400, int("9" * 28) * 10**372),
+        ("1" + "0" * 400, 10**400),
     ],
+    ids=lambda value: str(value)[:12],
 )
 def test_a_size_is_a_number_with_a_unit(text: str, count: int) -> None:
-    assert Size()(text) == pytest.approx(count, rel=1e-20)
+    assert size(text) == count
 
 
 @pytest.mark.parametrize("text", ["", "G", "-5G", "5X", "1e9", "5.5.5G", "²", "5 G"])
 def test_anything_else_is_no_size(text: str) -> None:
     with pytest.raises(click.BadParameter, match="is not a size such as 5G"):
-        Size()(text)
+        size(text)

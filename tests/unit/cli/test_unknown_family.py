@@ -78,7 +78,9 @@ def test_without_kept_names_the_known_families_are_listed(
 def test_a_family_that_it_is_not_is_refused_with_every_stranger(
     minilm: Path, tmp_path: Path
 ) -> None:
-    complaint = refused(1, "convert", minilm, tmp_path / "out.gguf", "--family", "llama")
+    complaint = refused(
+        1, "convert", minilm, tmp_path / "out.gguf", "--family", "llama"
+    )
 
     assert "104 of 104 tensors have no place in family llama" in complaint
     assert len(complaint.splitlines()) == 105

@@ -13,9 +13,6 @@ INSTALLED = Registry.load()
 FAMILIES = [each.value for each in INSTALLED.families]
 NAMINGS = [each.value for each in INSTALLED.namings]
 CODECS = [each.value for each in INSTALLED.codecs]
-READ_AND_WRITTEN = [
-    each.value for each in INSTALLED.formats if each.value.open and each.value.lay_out
-]
 
 
 def _names(values: list[Family] | list[Naming] | list[Codec]) -> list[str]:

@@ -37,7 +37,7 @@ def _document(tokenizer: Tokenizer) -> dict[str, Any]:
 def _flat(*tokens: tuple[str, int], **said: Any) -> FlatVocabulary:
     words = [word for word, _ in tokens]
     types = np.array([kind for _, kind in tokens], np.int32)
-    scores = np.arange(0, -len(tokens), -1, np.float32)
+    scores = -np.arange(len(tokens), dtype=np.float32)
     values = {"pre": "gpt-2", "merges": [], "scores": scores, **said}
     return FlatVocabulary(values.pop("model", "gpt2"), words, types=types, **values)
 
@@ -148,6 +148,14 @@ def test_an_eos_is_put_behind_when_the_file_says_so() -> None:
     flat = _flat(("a", NORMAL), ("<|end|>", CONTROL))
     tokenizer = Tokenizer(flat, special_ids={"eos": 1}, add_eos=True)
     assert _ids(_document(tokenizer), "a") == [0, 1]
+
+
+@pytest.mark.parametrize(("pre", "expected"), [("llama-bpe", [2]), ("dbrx", [0, 1])])
+def test_a_whole_word_is_found_without_merges_where_the_pre_tokenizer_says_so(
+    pre: str, expected: list[int]
+) -> None:
+    flat = _flat(("a", NORMAL), ("b", NORMAL), ("ab", NORMAL), pre=pre)
+    assert _ids(_document(Tokenizer(flat)), "ab") == expected
 
 
 @pytest.mark.parametrize(("prefix", "expected"), [(True, "▁a"), (False, "a")])

@@ -223,7 +223,7 @@ def test_a_wrong_tokenizer_config_names_the_key(
 
 
 def test_a_wrong_id_names_the_file_and_the_key() -> None:
-    with pytest.raises(CorruptFileError, match="config.json: eos_token_id"):
+    with pytest.raises(CorruptFileError, match=r"config\.json: eos_token_id"):
         _described(model={"eos_token_id": ["</s>"]})
 
 

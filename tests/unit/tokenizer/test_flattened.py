@@ -155,7 +155,8 @@ def test_unigram_keeps_its_scores() -> None:
 
     assert flat.model == "t5"
     assert list(flat.tokens) == [piece for piece, _ in pieces]
-    assert np.array_equal(flat.scores, np.array([s for _, s in pieces], np.float32))
+    assert flat.scores is not None
+    assert flat.scores.tolist() == [score for _, score in pieces]
     assert _types(flat)[:3] == [CONTROL, CONTROL, UNKNOWN]
 
 
@@ -268,7 +269,6 @@ def test_a_tokenizer_that_contradicts_itself_is_refused(
         ("gpt2", {"normalizer": {"type": "NFKC"}}, "normalizer: {'type': 'NFKC'}"),
         ("gpt2", {"end_of_word_suffix": "</w>"}, "model.end_of_word_suffix: '</w>'"),
         ("gpt2", {"dropout": 0.1}, "model.dropout: 0.1"),
-        ("gpt2", {"ignore_merges": True}, "model.ignore_merges: it is True"),
         ("llama", {"normalizer": {"type": "Lowercase"}}, "normalizer"),
         (
             "llama",

@@ -87,6 +87,7 @@ def test_a_byte_level_file_made_by_others_gives_the_ids_of_llama_cpp() -> None:
     assert _differences(vocabularies.read(path), path) == set()
 
 
+@pytest.mark.slow
 def test_a_sentencepiece_file_made_by_others_gives_the_ids_of_llama_cpp() -> None:
     path = assets.gemma3()
     differ = _differences(vocabularies.read(path), path)

@@ -64,6 +64,15 @@ def test_llama_3_ignores_merges_and_others_that_split_alike_do_not() -> None:
     assert _pre(_isolated(LLAMA3), BYTES) == "dbrx"
 
 
+def test_ignoring_merges_is_moot_where_they_make_every_token() -> None:
+    assert _pre(BYTE_LEVEL, ignore_merges=True) == "gpt-2"
+
+
+def test_ignoring_merges_counts_where_they_do_not_make_every_token() -> None:
+    with pytest.raises(UnrepresentableError, match=r"model\.ignore_merges: it is True"):
+        _pre(BYTE_LEVEL, ignore_merges=True, merges=["a b"])
+
+
 def test_digits_may_be_a_step_or_an_expression() -> None:
     digits = {"type": "Digits", "individual_digits": True}
     assert _pre(digits, BYTE_LEVEL, clean_up=False) == "smollm"
@@ -126,5 +135,5 @@ def test_a_file_without_a_name_means_the_default() -> None:
 
 
 def test_an_unknown_name_is_refused_with_the_known_ones() -> None:
-    with pytest.raises(UnrepresentableError, match="'kimi-k9' is not among .* qwen2"):
+    with pytest.raises(UnrepresentableError, match=r"'kimi-k9' is not among .* qwen2"):
         split_named("kimi-k9")

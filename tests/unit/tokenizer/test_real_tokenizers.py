@@ -87,7 +87,7 @@ def test_gemma_has_more_tokens_than_rows_and_loses_only_one_for_images() -> None
 
 
 def test_qwen_does_not_fit_fewer_rows_than_it_has_tokens() -> None:
-    with pytest.raises(ModelCheckError, match="151936 tokens .* of 151665 rows"):
+    with pytest.raises(ModelCheckError, match=r"151936 tokens .* of 151665 rows"):
         flattened(_flattened("qwen3"), 151665)
 
 
@@ -98,16 +98,19 @@ def test_gemma_has_the_tokens_and_types_of_a_file_made_by_others() -> None:
     assert list(ours.tokens) == list(theirs.tokens)
     assert theirs.types is not None
     assert ours.types is not None
-    differ = [ours.tokens[n] for n in np.flatnonzero(ours.types != theirs.types)]
+    places = np.flatnonzero(ours.types != theirs.types).tolist()
+    differ = [ours.tokens[number] for number in places]
     # They call the unknown token a control token, and forgot that images are special.
     assert differ == ["<unk>", "<start_of_image>", "<end_of_image>"]
 
 
+@pytest.mark.slow
 def test_a_gemma_file_made_by_others_gives_the_ids_of_the_original() -> None:
     theirs = assembled(vocabularies.read(assets.gemma3()))
     assert same_ids(_flattened("gemma3"), theirs, corpus.STRINGS) == []
 
 
+@pytest.mark.slow
 def test_a_skeleton_fits_a_vocabulary_made_by_others_too() -> None:
     text, theirs = _flattened("gemma3").json, vocabularies.read(assets.gemma3()).flat
     assert text is not None
@@ -118,8 +121,11 @@ def test_a_skeleton_fits_a_vocabulary_made_by_others_too() -> None:
 def test_a_wordpiece_model_goes_there_and_back() -> None:
     folder = assets.minilm()
     text = (folder / "tokenizer.json").read_text("utf-8")
-    names = ("tokenizer_config.json", "special_tokens_map.json", "config.json")
-    original = described(text, *(_json(folder / name) for name in names), None)
+    config, special, model = (
+        _json(folder / name)
+        for name in ("tokenizer_config.json", "special_tokens_map.json", "config.json")
+    )
+    original = described(text, config, special, model, None)
 
     flat = flattened(original, None)
 

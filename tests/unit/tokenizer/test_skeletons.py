@@ -93,10 +93,17 @@ def test_another_vocabulary_is_refused() -> None:
     "bones",
     [
         *("", "[]", "{}", "7", "[" * 100_000, '{"tokenizer": {"model": 3}}'),
-        '{"tokenizer": {"model": {}}, "vocab": {"ids": [[0, 9e99]], "words": {}}}',
-        '{"tokenizer": {"model": {}}, "vocab": {"ids": [[0, 1099511627776]], "words": {}}}',
-        '{"tokenizer": {"model": {}}, "vocab": {"ids": [[0, 1]], "words": {"x": 1}}}',
-        '{"tokenizer": {"model": {}}, "vocab": {"ids": [[0]], "words": {}}}',
+        *(
+            f'{{"tokenizer": {{"model": {{}}}}, "vocab": {vocab}}}'
+            for vocab in (
+                '{"ids": [[0, 9e99]], "words": {}}',
+                '{"ids": [[0, 1099511627776]], "words": {}}',
+                f'{{"ids": [[0, {10**30}]], "words": {{}}}}',
+                f'{{"ids": [[{10**400}, {10**400 + 1}]], "words": {{}}}}',
+                '{"ids": [[0, 1]], "words": {"x": 1}}',
+                '{"ids": [[0]], "words": {}}',
+            )
+        ),
     ],
 )
 def test_what_is_no_skeleton_is_refused(bones: str) -> None:

@@ -41,7 +41,6 @@ NPZ = Format(
     title="NumPy archive",
     extensions=(".npz",),
     naming="hf",
-    namings=("hf",),
     tokenizer_form="json",
     has_structure=_has_structure,
     open=_open,

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from aprhub_npz import NPZ
 
 from aprhub.api import (
     CorruptFileError,
@@ -13,7 +14,6 @@ from aprhub.api import (
 )
 from aprhub.testing.formats import FormatConformance
 from aprhub.testing.saving import Saver
-from aprhub_npz import NPZ
 
 
 class TestNpz(FormatConformance):

@@ -1,0 +1,118 @@
+"""An output has its outline before its data, so that it can be judged meanwhile."""
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from aprhub.api import (
+    ENCODINGS,
+    Bytes,
+    Crc32,
+    EnvironmentFailureError,
+    Layout,
+    Literal,
+    Padding,
+    Tensor,
+    TensorData,
+)
+from aprhub.export.commit import PIECE_BYTES, Writing
+from aprhub.export.staging import staged
+from tests.unit.export import layouts
+
+DATA = b"0123456789"
+
+
+@contextmanager
+def writing(target: Path) -> Iterator[tuple[Writing, Path]]:
+    """Give the writing of a small file, and where it is written."""
+    data, table = layouts.tensor_data(DATA), Literal(b"table")
+    parts = (Literal(b"head"), data, Padding(3), table, Crc32())
+    layout = Layout((layouts.file_of(*parts, name=target.name),))
+    with staged(target, is_folder=False) as staging, Writing(layout, staging) as found:
+        yield found, staging.path(target.name)
+
+
+def test_an_outline_is_the_whole_file_but_for_tensors_and_checksums(
+    tmp_path: Path,
+) -> None:
+    with writing(tmp_path / "m.bin") as (found, path):
+        found.outline()
+
+        assert path.read_bytes() == b"head" + bytes(10 + 3) + b"table" + bytes(4)
+
+
+def test_what_is_filled_is_complete_when_it_has_settled(tmp_path: Path) -> None:
+    with writing(tmp_path / "m.bin") as (found, path):
+        found.outline()
+        found.fill()
+        found.settle()
+
+        assert path.read_bytes()[:-4] == b"head" + DATA + bytes(3) + b"table"
+
+
+class _Slow:
+    """A source that takes its time, and counts what was begun and what was done."""
+
+    granule = 1
+
+    def __init__(self, nbytes: int) -> None:
+        self.nbytes = nbytes
+        self.begun = threading.Semaphore(0)
+        self.begun_count = self.done_count = 0
+
+    def read_into(self, start: int, out: Bytes) -> None:
+        self.begun_count += 1
+        self.begun.release()
+        time.sleep(0.1)
+        self.done_count += 1
+
+    def segments(self) -> None:
+        return None
+
+
+def test_a_writing_that_is_left_early_stops_after_the_piece_at_hand(
+    tmp_path: Path,
+) -> None:
+    slow = _Slow(9 * PIECE_BYTES)
+    data = TensorData("slow", Tensor((slow.nbytes,), ENCODINGS["u8"], slow))
+    layout = Layout((layouts.file_of(data, name="m"),))
+
+    with (
+        staged(tmp_path / "m", is_folder=False) as staging,
+        Writing(layout, staging) as found,
+    ):
+        found.outline()
+        found.fill(workers=1)
+        slow.begun.acquire()
+
+    assert slow.begun_count == slow.done_count < 9
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_outline_alone_takes_no_space_for_its_tensors(tmp_path: Path) -> None:
+    layout = Layout((layouts.file_of(Literal(b"head"), Padding(1 << 26), name="m"),))
+    with (
+        staged(tmp_path / "m", is_folder=False) as staging,
+        Writing(layout, staging) as found,
+    ):
+        found.outline()
+
+        made = staging.path("m").stat()
+        assert made.st_size == (1 << 26) + 4
+        assert made.st_blocks * 512 < 1 << 20
+
+
+def test_a_name_that_cannot_be_a_file_is_a_typed_error(tmp_path: Path) -> None:
+    layout = Layout((layouts.file_of(Literal(b"head"), name="x" * 300),))
+    with (
+        pytest.raises(EnvironmentFailureError, match="File name too long"),
+        staged(tmp_path / "m", is_folder=False) as staging,
+        Writing(layout, staging) as found,
+    ):
+        found.outline()
+
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,65 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from aprhub.api import (
+    Layout,
+    LayoutFile,
+    Literal,
+    Padding,
+    Tensor,
+    TensorData,
+    padding,
+    sharded,
+)
+
+
+@given(st.integers(0, 1 << 40), st.sampled_from([1, 8, 32, 64, 4096]))
+def test_padding_leads_to_the_next_multiple(position: int, alignment: int) -> None:
+    count = padding(position, alignment).nbytes
+
+    assert (position + count) % alignment == 0
+    assert 0 <= count < alignment
+
+
+def _items(sizes: list[int]) -> list[tuple[str, Tensor]]:
+    return [
+        (str(place), Tensor.of(np.zeros(size, np.uint8)))
+        for place, size in enumerate(sizes)
+    ]
+
+
+@given(st.lists(st.integers(0, 50)), st.integers(1, 100))
+def test_shards_hold_every_tensor_once_in_order_within_the_limit(
+    sizes: list[int], limit: int
+) -> None:
+    items = _items(sizes)
+
+    shards = sharded(items, limit)
+
+    assert [item for shard in shards for item in shard] == items
+    for shard in shards:
+        total = sum(tensor.nbytes for _, tensor in shard)
+        assert total <= limit or len(shard) == 1
+
+
+def test_without_a_limit_there_is_one_shard() -> None:
+    items = _items([5, 6, 7])
+
+    assert sharded(items, None) == [items]
+    assert sharded([], 10) == [[]]
+
+
+def test_sizes_of_a_layout_are_exact() -> None:
+    data = TensorData("t", Tensor.of(np.zeros(5, np.float32)))
+    file = LayoutFile.of("a", (Literal(b"xyz"), Padding(0), Padding(5), data))
+
+    assert file.nbytes == 28
+    assert len(file.segments) == 3
+    assert Layout((file, file)).nbytes == 56
+
+
+@pytest.mark.parametrize("segment", [Literal(b""), Padding(0)])
+def test_empty_segments_are_left_out(segment: Literal | Padding) -> None:
+    assert LayoutFile.of("a", (segment,)).segments == ()
