@@ -41,6 +41,7 @@ LAYERS = {
     "export": _VALUES,
     "conversion": (
         f"{_VALUES} registry detect lineage lift check lower verify export report"
+        " tokenizer"
     ),
     "front": "ir registry detect lift conversion difference report",
     "aprhub": "version errors ir registry report conversion front",
