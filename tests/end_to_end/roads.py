@@ -5,12 +5,12 @@ import unicodedata
 from collections.abc import Mapping
 from pathlib import Path
 
-import numpy as np
-from gguf import GGUFReader
+from gguf import GGMLQuantizationType
 from tokenizers import Tokenizer
 
 import aprhub
 from aprhub.tokenizer import assembled
+from tests.judges import gguf_c
 
 TOLERANCE = 1e-3
 """Largest difference of two runtimes' logits, relative to their spread."""
@@ -23,15 +23,17 @@ def convert(source: Path, target: Path, **options: object) -> aprhub.Report:
 
 
 def stored_hashes(gguf: Path) -> Mapping[str, str]:
-    """Return type and SHA-256 of each tensor, as the gguf package reads them."""
+    """Return type and SHA-256 of each tensor, where llama.cpp's own reader sees it."""
     return {
-        tensor.name: f"{tensor.tensor_type.name}:{_sha256(tensor.data)}"
-        for tensor in GGUFReader(gguf).tensors
+        each.name: f"{GGMLQuantizationType(each.type_id).name}:{_sha256(gguf, each)}"
+        for each in gguf_c.tensors(gguf)
     }
 
 
-def _sha256(data: np.ndarray) -> str:
-    return hashlib.sha256(np.ascontiguousarray(data).view(np.uint8).data).hexdigest()
+def _sha256(gguf: Path, place: gguf_c.Placed) -> str:
+    with gguf.open("rb") as file:
+        file.seek(place.offset)
+        return hashlib.sha256(file.read(place.size)).hexdigest()
 
 
 def tokenizer_of(path: Path) -> Tokenizer:
