@@ -17,11 +17,11 @@ demo:
 
 test: .venv-test
 	$(TEST) -m tests.judges.assets
-	$(TEST) -m pytest -n $(JOBS) --dist loadgroup -m "not slow"
+	$(TEST) -m pytest -n $(JOBS) --dist loadfile -m "not slow"
 
 test-all: .venv-test
 	$(TEST) -m tests.judges.assets
-	$(TEST) -m pytest -n $(JOBS) --dist loadgroup
+	$(TEST) -m pytest -n $(JOBS) --dist loadfile
 
 lint:
 	$(PYTHON) -m venv --clear .venv-lint
