@@ -14,7 +14,6 @@ import struct
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -80,17 +79,25 @@ class Row:
 HEADER = ["what", "GB", "s", "cp s", "ratio", "ratio less 0.3 s", "RSS MiB"]
 
 
-def timed(command: Sequence[str | Path], *, quiet: bool = True) -> Timing:
+LAUNCHER = """
+import os, sys, time
+start = time.perf_counter()
+child = os.posix_spawnp(sys.argv[1], sys.argv[1:], os.environ)
+_, status, usage = os.wait4(child, 0)
+print(time.perf_counter() - start, usage.ru_maxrss / 1024, file=sys.stderr)
+sys.exit(os.waitstatus_to_exitcode(status))
+"""
+"""Starts a command from a small process: a child's peak memory counts its parent's."""
+
+
+def timed(command: Sequence[str | Path]) -> Timing:
     """Run a command to its end and return its time and peak memory."""
-    out = subprocess.DEVNULL if quiet else None
-    start = time.perf_counter()
-    process = subprocess.Popen([str(word) for word in command], stdout=out)
-    _, status, usage = os.wait4(process.pid, 0)
-    seconds = time.perf_counter() - start
-    process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode:
-        raise SystemExit(f"failed: {' '.join(map(str, command))}")
-    return Timing(seconds, usage.ru_maxrss / 1024)
+    words = [sys.executable, "-S", "-c", LAUNCHER, *map(str, command)]
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise SystemExit(f"failed: {' '.join(words[4:])}\n{done.stderr}")
+    seconds, memory = done.stderr.splitlines()[-1].split()
+    return Timing(float(seconds), float(memory))
 
 
 def settle(nbytes: int = 3 << 30) -> None:
@@ -155,9 +162,9 @@ def make_model(folder: Path, shape: dict[str, int], tokenizer: Path) -> Path:
         position = stop
     head = json.dumps(table).encode()
     head += b" " * (-len(head) % 64)
-    with (folder / "model.safetensors").open("wb") as file:
-        file.write(struct.pack("<Q", len(head)) + head)
-        fill(file.write, position)
+    with (folder / "model.safetensors").open("wb") as weights_file:
+        weights_file.write(struct.pack("<Q", len(head)) + head)
+        fill(weights_file.write, position)
     return folder
 
 
@@ -213,7 +220,7 @@ def weights(shape: dict[str, int]) -> Iterator[tuple[str, list[int]]]:
 
 def conversions(work: Path, source: Path, label: str, runs: int) -> Iterator[Row]:
     """Yield the three conversions that change no encoding, and one that does."""
-    aprhub = [sys.executable, "-m", "aprhub", "convert", "-q"]
+    aprhub: list[str | Path] = [sys.executable, "-m", "aprhub", "convert", "-q"]
     gguf, apr, back = work / "m.gguf", work / "m.apr", work / "back"
     yield control(source, runs)
     for what, start, stop in (
