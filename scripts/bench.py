@@ -240,7 +240,8 @@ def peer(work: Path, source: Path, runs: int) -> Row:
     """Return llama.cpp's own converter, on the same model."""
     target = work / "peer.gguf"
     script = assets.llama_cpp() / "convert_hf_to_gguf.py"
-    command = [sys.executable, script, source, "--outtype", "bf16", "--outfile", target]
+    options: list[str | Path] = ["--outtype", "bf16", "--outfile", target]
+    command = [sys.executable, script, source, *options]
     return paired("1 GB: convert_hf_to_gguf.py", command, target, min(runs, 3))
 
 
