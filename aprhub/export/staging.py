@@ -144,18 +144,15 @@ else:
 
 
 def _replace_all(source: Path, folder: Path, names: Sequence[str]) -> None:
-    """Rename each file into place; on failure put back what stood there."""
-    done: list[str] = []
-    try:
+    """Rename each file into place; unless all are, put back what stood there."""
+    with contextlib.ExitStack() as undo:
         for name in names:
+            backup = source / f"{name}{REPLACED}"
             if os.path.lexists(folder / name):
-                _link(folder / name, source / f"{name}{REPLACED}")
-            done.append(name)
+                _link(folder / name, backup)
+            undo.callback(_put_back, backup, folder / name, source / name)
             (source / name).replace(folder / name)
-    except BaseException:
-        for name in done:
-            _put_back(source / f"{name}{REPLACED}", folder / name, source / name)
-        raise
+        undo.pop_all()
 
 
 def _put_back(backup: Path, place: Path, staged: Path) -> None:
@@ -172,13 +169,12 @@ def _exchange(new: Path, target: Path, aside: Path) -> None:
     A process that is killed between the two renames leaves the old folder aside; the
     next run finds and restores it.
     """
-    try:
+    with contextlib.ExitStack() as undo:
+        undo.callback(_restore, aside, target)
         if os.path.lexists(target):
             target.replace(aside)
         new.replace(target)
-    except BaseException:
-        _restore(aside, target)
-        raise
+        undo.pop_all()
 
 
 def _bring_others(target: Path, new: Path, owned: Sequence[str]) -> None:

@@ -22,7 +22,7 @@ class FamilyConformance:
     @pytest.fixture
     def family(self) -> Family:
         """Return the family under test."""
-        raise NotImplementedError("give a fixture 'family' that returns your Family")
+        pytest.fail("give a fixture 'family' that returns your Family")
 
     def test_its_name_is_one_word_in_lower_case(self, family: Family) -> None:
         """So that it can be typed after `--family`."""

@@ -53,12 +53,12 @@ class FormatConformance:
     @pytest.fixture
     def format(self) -> Format:
         """Return the format under test."""
-        raise NotImplementedError("give a fixture 'format' that returns your Format")
+        pytest.fail("give a fixture 'format' that returns your Format")
 
     @pytest.fixture
     def sample(self, tmp_path: Path) -> Path:
         """Make a file or folder of the format by hand, not by its own writer."""
-        raise NotImplementedError("give a fixture 'sample' that returns a path")
+        pytest.fail("give a fixture 'sample' that returns a path")
 
     @pytest.fixture
     def registry(self, format: Format) -> Registry:

@@ -74,7 +74,7 @@ class NamingConformance:
     @pytest.fixture
     def naming(self) -> Naming:
         """Return the naming under test."""
-        raise NotImplementedError("give a fixture 'naming' that returns your Naming")
+        pytest.fail("give a fixture 'naming' that returns your Naming")
 
     @pytest.fixture
     def families(self, naming: Naming) -> Sequence[Family]:

