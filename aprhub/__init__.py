@@ -10,9 +10,9 @@
 Names are loaded when they are first used, so that `aprhub --help` imports little.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
+from aprhub.deferred import deferred
 from aprhub.version import VERSION
 
 if TYPE_CHECKING:
@@ -53,10 +53,4 @@ __all__ = [
     "save_model",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    """Load a public name from its module."""
-    home = _HOMES.get(name)
-    if home is None:
-        raise AttributeError(f"module 'aprhub' has no attribute {name!r}")
-    return getattr(import_module(home), name)
+__getattr__ = deferred(__name__, _HOMES)

@@ -1,5 +1,8 @@
 """All that a plugin may import. Names here are a promise within a minor version."""
 
+from typing import TYPE_CHECKING, Final
+
+from aprhub.deferred import deferred
 from aprhub.errors import (
     AprhubError,
     CorruptFileError,
@@ -42,16 +45,30 @@ from aprhub.spec.layout import (
     sharded,
 )
 from aprhub.spec.naming import Adjustment, Naming, Rule, Spelling, Transform
-from aprhub.tokenizer import (
-    assembled,
-    described,
-    flattened,
-    joined_files,
-    read_sentencepiece,
-    restored,
-    same_ids,
-    skeleton,
-    token_ids,
+
+if TYPE_CHECKING:
+    from aprhub.tokenizer import (
+        assembled,
+        described,
+        flattened,
+        joined_files,
+        read_sentencepiece,
+        restored,
+        same_ids,
+        skeleton,
+        token_ids,
+    )
+
+_TOKENIZER_NAMES: Final = (
+    "assembled",
+    "described",
+    "flattened",
+    "joined_files",
+    "read_sentencepiece",
+    "restored",
+    "same_ids",
+    "skeleton",
+    "token_ids",
 )
 
 __all__ = [
@@ -119,3 +136,5 @@ __all__ = [
     "stacked",
     "token_ids",
 ]
+
+__getattr__ = deferred(__name__, dict.fromkeys(_TOKENIZER_NAMES, "aprhub.tokenizer"))

@@ -21,10 +21,10 @@ from aprhub.registry import Registry
 from aprhub.report import Report, WrittenFile
 from aprhub.spec.format import Format, StoredModel
 from aprhub.spec.layout import Layout, LayoutOptions
-from aprhub.tokenizer import flattened
-from aprhub.verify import LEVELS, verified
 
 DTYPES = ("f32", "f16", "bf16")
+LEVELS = ("names", "values", "bytes")
+"""How closely an output can be compared with its source."""
 
 UNTOLD = ("dry_run", "force", "verify", "workers")
 """Options that change no byte of the output, so that its lineage is without them."""
@@ -164,11 +164,18 @@ def _refuse_damaged(source: Path, reader: Format, *, lossy: bool) -> None:
         )
 
 
-def _refuse_broken_program(stored: StoredModel) -> None:
-    """Raise if a `tokenizer.json` that is passed on contradicts itself or the model."""
-    tokenizer = stored.tokenizer
-    if stored.family and tokenizer and tokenizer.json is not None:
-        flattened(evolve(tokenizer, flat=None), stored.config.vocab_size)
+def _refuse_broken_program(found: Lifted, ready: Lowered) -> None:
+    """Raise if a `tokenizer.json` that is passed on contradicts itself or the model.
+
+    One that the flat vocabulary was made from has been read already.
+    """
+    before, after = found.model.tokenizer, ready.stored.tokenizer
+    if found.family is None or before is None or after is None or after.json is None:
+        return
+    if after.flat is None or before.flat is not None:
+        from aprhub.tokenizer import flattened
+
+        flattened(evolve(after, flat=None), ready.stored.config.vocab_size)
 
 
 def _accept() -> None:
@@ -238,7 +245,7 @@ class _Saving:
                 progress = self.announce(layout.nbytes) if self.announce else None
                 writing.fill(progress, self.options.workers)
                 self.prove_source()
-                _refuse_broken_program(ready.stored)
+                _refuse_broken_program(found, ready)
             faults = self._judged(gate.reopened(first, self.format, ready.stored))
             if not self.options.dry_run:
                 writing.settle()
@@ -261,6 +268,8 @@ class _Saving:
 
     def _verify(self, first: Path, found: Lifted) -> None:
         if self.options.verify:
+            from aprhub.verify import verified
+
             verified(first, self.format, found, self.registry, self.options.verify)
 
 

@@ -6,15 +6,18 @@ calls, nothing is printed.
 
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from aprhub import conversion
 from aprhub.conversion import Announce, ConvertOptions
 from aprhub.detect import identify
-from aprhub.difference import Difference, difference
 from aprhub.ir.model import ModelIR
 from aprhub.lift import Lifted, LiftOptions, lifted
 from aprhub.registry import Registry
 from aprhub.report import Report
+
+if TYPE_CHECKING:
+    from aprhub.difference import Difference
 
 PathLike = str | os.PathLike[str]
 
@@ -81,8 +84,10 @@ def save_model(
 
 def diff(
     one: PathLike, other: PathLike, *, registry: Registry | None = None
-) -> Difference:
+) -> "Difference":
     """Compare two models of any formats through their canonical form."""
+    from aprhub.difference import difference
+
     loaded = registry or Registry.load()
     left, right = (_lifted(Path(path), loaded) for path in (one, other))
     return difference(left.model, right.model, (left.sources, right.sources))

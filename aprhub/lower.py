@@ -20,7 +20,6 @@ from aprhub.report import TensorFate
 from aprhub.spec.family import Family
 from aprhub.spec.format import Format, StoredModel
 from aprhub.spec.naming import Naming, Transform
-from aprhub.tokenizer import assembled, flattened
 
 Steps = tuple[str, ...]
 
@@ -204,7 +203,11 @@ class _Lowering:
         if tokenizer is None or self.format.tokenizer_form is None:
             return tokenizer
         if self.format.tokenizer_form == "json":
+            from aprhub.tokenizer import assembled
+
             return assembled(tokenizer)
+        from aprhub.tokenizer import flattened
+
         rows = model.config.vocab_size if self.lifted.family else None
         return flattened(tokenizer, rows)
 

@@ -13,8 +13,6 @@ from aprhub.registry import Registry
 from aprhub.spec.format import Format
 from aprhub.tokenizer import PROBES, same_ids
 
-LEVELS = ("names", "values", "bytes")
-
 
 def verified(
     path: Path, fmt: Format, meant: Lifted, registry: Registry, level: str

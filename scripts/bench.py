@@ -100,22 +100,28 @@ def timed(command: Sequence[str | Path]) -> Timing:
     return Timing(float(seconds), float(memory))
 
 
-def settle(nbytes: int = 3 << 30) -> None:
-    """Touch and give back memory: a host may have taken what was freed."""
+def settle(source: Path, nbytes: int = 3 << 30) -> None:
+    """Read a source into the cache; touch and give back memory.
+
+    A host may have taken what was freed.
+    """
+    files = source.rglob("*") if source.is_dir() else [source]
+    subprocess.run(["cat", *files], stdout=subprocess.DEVNULL, check=True)
     code = f"import numpy; numpy.ones({nbytes // 8}); "
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
-def paired(what: str, command: Sequence[str | Path], output: Path, runs: int) -> Row:
+def paired(
+    what: str, command: Sequence[str | Path], source: Path, output: Path, runs: int
+) -> Row:
     """Run a command and a `cp` of its output in turn, and return the pairs."""
     pairs = []
     copy = output.with_name(output.name + ".cp")
     for _ in range(runs):
         remove(output)
-        settle()
+        settle(source)
         ours = timed(command)
-        remove(copy)
-        settle()
+        settle(output)
         pairs.append((ours, timed(["cp", "-r", output, copy])))
         remove(copy)
     return Row(what, size(output), pairs)
@@ -128,7 +134,7 @@ def control(path: Path, runs: int) -> Row:
     for _ in range(runs):
         both = []
         for copy in copies:
-            settle()
+            settle(path)
             both.append(timed(["cp", "-r", path, copy]))
             remove(copy)
         pairs.append((both[0], both[1]))
@@ -228,10 +234,10 @@ def conversions(work: Path, source: Path, label: str, runs: int) -> Iterator[Row
         (f"{label}: GGUF → APR", gguf, apr),
         (f"{label}: APR → HF", apr, back),
     ):
-        yield paired(what, [*aprhub, start, stop], stop, runs)
+        yield paired(what, [*aprhub, start, stop], start, stop, runs)
     half = work / "half.gguf"
     cast = [*aprhub, source, half, "--dtype", "f16"]
-    yield paired(f"{label}: HF bf16 → GGUF f16", cast, half, min(runs, 3))
+    yield paired(f"{label}: HF bf16 → GGUF f16", cast, source, half, min(runs, 3))
     for path in (gguf, apr, back, half):
         remove(path)
 
@@ -242,7 +248,7 @@ def peer(work: Path, source: Path, runs: int) -> Row:
     script = assets.llama_cpp() / "convert_hf_to_gguf.py"
     options: list[str | Path] = ["--outtype", "bf16", "--outfile", target]
     command = [sys.executable, script, source, *options]
-    return paired("1 GB: convert_hf_to_gguf.py", command, target, min(runs, 3))
+    return paired("1 GB: convert_hf_to_gguf.py", command, source, target, min(runs, 3))
 
 
 def start_up(work: Path, runs: int) -> Iterator[tuple[str, float, float]]:

@@ -19,15 +19,16 @@ _VALUES = "errors ir spec"
 
 LAYERS = {
     "version": "",
+    "deferred": "",
     "errors": "",
     "ir": "errors",
     "equality": "ir",
     "statistics": "ir",
     "rope": "errors ir",
-    "tokenizer": "errors ir",
+    "tokenizer": "deferred errors ir",
     "spec": "errors ir",
     "hookspecs": "spec",
-    "api": f"{_VALUES} hookspecs tokenizer",
+    "api": f"deferred {_VALUES} hookspecs tokenizer",
     "report": "ir spec",
     "lineage": "ir spec version",
     "difference": "ir equality",
@@ -44,7 +45,7 @@ LAYERS = {
         " tokenizer"
     ),
     "front": "ir registry detect lift conversion difference report",
-    "aprhub": "version errors ir registry report conversion front",
+    "aprhub": "version deferred errors ir registry report conversion front",
     "testing": f"api {_VALUES} registry lift check report conversion front",
     "cli": (
         f"version {_VALUES} statistics report difference registry detect identity"

@@ -15,18 +15,18 @@ from pathlib import Path
 from threading import Event, Lock
 from typing import Self
 
-import numpy as np
 from attrs import Factory, define, field, frozen
 
 from aprhub.errors import EnvironmentFailureError
 from aprhub.export.checksums import Checksums, Place, places
-from aprhub.export.roads import Chooser, write_all
+from aprhub.export.sink import BLOCK, Sink, placed, room
 from aprhub.export.staging import Staging
-from aprhub.ir.source import Bytes, FileRange
+from aprhub.ir.source import Bytes
 from aprhub.spec.layout import Layout, LayoutFile, Literal, TensorData
 
-PIECE_BYTES = 1 << 22
-WORKERS = min(os.cpu_count() or 1, 8)
+PIECE_BYTES = 1 << 21
+WORKERS = min(2 * (os.cpu_count() or 1), 8)
+"""Twice the cores: half of the time a worker waits for the disk."""
 
 Progress = Callable[[int], None]
 """Is told how many bytes more have been written."""
@@ -48,20 +48,20 @@ class Piece:
 
 @define
 class _Output:
-    """A file being written: its descriptor, and checksums of what it has so far."""
+    """A file being written: where to, and checksums of what it has so far."""
 
     file: LayoutFile
-    descriptor: int
+    sink: Sink
     places: tuple[Place, ...]
     checksums: Checksums = field(factory=Checksums)
 
     def outline(self) -> None:
         """Give the file its size, and write what is neither tensor nor checksum."""
-        os.truncate(self.descriptor, self.file.nbytes)
+        os.truncate(self.sink.descriptor, self.file.nbytes)
         offset = 0
         for segment in self.file.segments:
             if isinstance(segment, Literal):
-                write_all(self.descriptor, segment.data, offset)
+                self.sink.write(segment.data, offset)
                 self.note(offset, segment.data)
             offset += segment.nbytes
 
@@ -70,7 +70,9 @@ class _Output:
         offset = 0
         for segment in self.file.segments:
             if isinstance(segment, TensorData):
-                for start, length in segment.tensor.chunks(PIECE_BYTES):
+                for start, length in segment.tensor.chunks(
+                    PIECE_BYTES, -offset % BLOCK
+                ):
                     yield Piece(segment, start, length, offset + start)
             offset += segment.nbytes
 
@@ -84,9 +86,9 @@ class _Output:
         for place in self.places:
             crc = self.checksums.over(place.start, place.stop)
             digest = crc.to_bytes(4, "little")
-            write_all(self.descriptor, digest, place.offset)
+            self.sink.write(digest, place.offset)
             self.checksums.note(place.offset, digest)
-        os.fsync(self.descriptor)
+        os.fsync(self.sink.descriptor)
 
 
 @define
@@ -96,7 +98,6 @@ class _Crew:
     queue: Iterator[tuple[_Output, Piece]]
     progress: Progress
     stop: Event
-    roads: Chooser = Factory(Chooser)
     _lock: Lock = Factory(Lock)
 
     def run(self, workers: int) -> None:
@@ -110,25 +111,21 @@ class _Crew:
 
     def work(self) -> None:
         """Write pieces until there are none, or until told to stop."""
-        room = np.empty(PIECE_BYTES, np.uint8)
+        memory = room(PIECE_BYTES)
         while not self.stop.is_set():
             with self._lock:
                 item = next(self.queue, None)
             if item is None:
                 return
-            self._write(*item, room)
+            self._write(*item, memory)
             self.progress(item[1].nbytes)
 
-    def _write(self, output: _Output, piece: Piece, room: np.ndarray) -> None:
-        source = piece.data.tensor.source
-        if isinstance(source, FileRange) and not output.places:
-            extent = source.sliced(piece.start, piece.start + piece.nbytes)
-            self.roads.copy(extent, output.descriptor, piece.offset, room)
-            return
-        fits = piece.nbytes <= room.size
-        buffer = room[: piece.nbytes] if fits else np.empty(piece.nbytes, np.uint8)
+    def _write(self, output: _Output, piece: Piece, memory: Bytes) -> None:
+        if piece.nbytes > PIECE_BYTES:
+            memory = room(piece.nbytes)
+        buffer = placed(memory, piece.nbytes, piece.offset)
         piece.data.tensor.read_into(piece.start, buffer)
-        write_all(output.descriptor, buffer, piece.offset)
+        output.sink.write(buffer, piece.offset)
         output.note(piece.offset, buffer)
 
 
@@ -158,7 +155,7 @@ class Writing:
         self._stop.set()
         self._pool.shutdown()
         for output in self._outputs:
-            os.close(output.descriptor)
+            output.sink.close()
 
     def outline(self) -> None:
         """Make the files, sparse, with their headers, tables and metadata."""
@@ -219,9 +216,8 @@ def _require_space(layout: Layout, staging: Staging) -> None:
 
 
 def _opened(file: LayoutFile, path: Path) -> _Output:
-    flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
     due = places(file)
-    return _Output(file, os.open(path, flags, 0o666), due)
+    return _Output(file, Sink.create(path), due)
 
 
 def _preallocate(output: _Output) -> None:
@@ -229,7 +225,7 @@ def _preallocate(output: _Output) -> None:
     size = output.file.nbytes
     if hasattr(os, "posix_fallocate") and size:
         try:
-            os.posix_fallocate(output.descriptor, 0, size)
+            os.posix_fallocate(output.sink.descriptor, 0, size)
         except OSError as error:
             if error.errno not in (errno.EOPNOTSUPP, errno.EINVAL):
                 raise

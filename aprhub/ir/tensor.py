@@ -78,15 +78,21 @@ class Tensor:
         """Return the file ranges that hold the encoded bytes, or None if computed."""
         return self.source.segments()
 
-    def chunks(self, limit: int = PIECE_BYTES) -> Iterator[tuple[int, int]]:
+    def chunks(
+        self, limit: int = PIECE_BYTES, first: int = 0
+    ) -> Iterator[tuple[int, int]]:
         """Yield (start, length) of consecutive pieces that can be read one by one.
 
-        Pieces are `limit` bytes or less, unless a single unit is longer.
+        Pieces are `limit` bytes or less, unless a single unit is longer. The first has
+        `first` bytes, if that is given and not within a unit.
         """
         granule = max(self.source.granule, 1)
         step = max(limit // granule, 1) * granule
-        for start in range(0, self.nbytes, step):
-            yield start, min(step, self.nbytes - start)
+        start = 0
+        stop = step if first % granule else first or step
+        while start < self.nbytes:
+            yield start, min(stop, self.nbytes) - start
+            start, stop = stop, stop + step
 
     def read_into(self, start: int, out: Bytes) -> None:
         """Fill `out` with the encoded bytes from `start` on."""

@@ -1,12 +1,33 @@
-"""Converts between the two forms of a tokenizer."""
+"""Converts between the two forms of a tokenizer.
 
-from aprhub.tokenizer.assembling import assembled
-from aprhub.tokenizer.described import described
-from aprhub.tokenizer.flattening import flattened
-from aprhub.tokenizer.parity import PROBES, same_ids, token_ids
-from aprhub.tokenizer.sentencepiece import read_sentencepiece
-from aprhub.tokenizer.skeletons import restored, skeleton
-from aprhub.tokenizer.vocabulary_files import joined_files
+Names are loaded when they are first used: most roads need few of them.
+"""
+
+from typing import TYPE_CHECKING, Final
+
+from aprhub.deferred import deferred
+
+if TYPE_CHECKING:
+    from aprhub.tokenizer.assembling import assembled
+    from aprhub.tokenizer.describing import described
+    from aprhub.tokenizer.flattening import flattened
+    from aprhub.tokenizer.parity import PROBES, same_ids, token_ids
+    from aprhub.tokenizer.sentencepiece import read_sentencepiece
+    from aprhub.tokenizer.skeletons import restored, skeleton
+    from aprhub.tokenizer.vocabulary_files import joined_files
+
+_HOMES: Final = {
+    "PROBES": "aprhub.tokenizer.parity",
+    "assembled": "aprhub.tokenizer.assembling",
+    "described": "aprhub.tokenizer.describing",
+    "flattened": "aprhub.tokenizer.flattening",
+    "joined_files": "aprhub.tokenizer.vocabulary_files",
+    "read_sentencepiece": "aprhub.tokenizer.sentencepiece",
+    "restored": "aprhub.tokenizer.skeletons",
+    "same_ids": "aprhub.tokenizer.parity",
+    "skeleton": "aprhub.tokenizer.skeletons",
+    "token_ids": "aprhub.tokenizer.parity",
+}
 
 __all__ = [
     "PROBES",
@@ -20,3 +41,5 @@ __all__ = [
     "skeleton",
     "token_ids",
 ]
+
+__getattr__ = deferred(__name__, _HOMES)

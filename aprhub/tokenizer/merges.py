@@ -25,9 +25,7 @@ def pairs_of(document: Document, ids: Mapping[str, int]) -> Sequence[Pair]:
     not in the vocabulary.
     """
     entries = document.model.get("merges")
-    if not isinstance(entries, list):
-        refuse("model.merges", f"{entries!r:.80} found, a list expected")
-    pairs = _as_pairs(entries)
+    pairs = as_pairs(entries)
     if not set(map(len, pairs)) <= {2}:
         odd = next(pair for pair in pairs if len(pair) != 2)
         refuse("model.merges", f"{odd!r:.80} found, two tokens expected")
@@ -79,14 +77,19 @@ def listed(pairs: Sequence[Pair]) -> Sequence[str] | Sequence[Pair]:
 
 def unknown_tokens(pairs: Sequence[Pair], ids: Mapping[str, int]) -> list[str]:
     """Return what rules take or make that is not in the vocabulary, in order."""
-    tokens = chain(chain.from_iterable(pairs), starmap(add, pairs))
-    if all(map(ids.__contains__, tokens)):
+    taken = set(chain.from_iterable(pairs))
+    if taken <= ids.keys() and all(map(ids.__contains__, starmap(add, pairs))):
         return []
     return sorted({*chain.from_iterable(pairs), *starmap(add, pairs)} - ids.keys())
 
 
-def _as_pairs(entries: list[Any]) -> Sequence[Pair]:
-    """Return what are pairs if each has two parts; all parts are texts."""
+def as_pairs(entries: Any) -> Sequence[Pair]:
+    """Return what are pairs if each has two parts; all parts are texts.
+
+    Raises CorruptFileError for anything else.
+    """
+    if not isinstance(entries, list):
+        refuse("model.merges", f"{entries!r:.80} found, a list expected")
     kinds = set(map(type, entries))
     if kinds == {list} and set(map(type, chain.from_iterable(entries))) <= {str}:
         return entries

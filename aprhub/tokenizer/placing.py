@@ -1,6 +1,6 @@
 """The vocabulary of a `tokenizer.json` as a list by id, without holes."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -42,14 +42,15 @@ def placed(document: Document) -> Placed:
         _place(slots, token, ids)
     empty = np.flatnonzero(slots == np.array(None))
     tokens: list[Any] = slots.tolist()
-    for number, name in zip(empty.tolist(), fill_names(empty, tokens), strict=True):
+    holes = empty.tolist()
+    for number, name in zip(holes, fill_names(holes, tokens), strict=True):
         tokens[number] = name
     return Placed(tokens, ids, empty)
 
 
-def fill_names(numbers: Iterable[int], taken: Iterable[str | None]) -> list[str]:
+def fill_names(numbers: Collection[int], taken: Iterable[str | None]) -> list[str]:
     """Return a name for each id that has no token; none is taken already."""
-    used = set(taken)
+    used = set(taken) if len(numbers) else set()
     names = []
     for number in numbers:
         name = f"<|pad_{number}|>"

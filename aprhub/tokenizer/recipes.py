@@ -9,9 +9,10 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from itertools import chain, pairwise, takewhile
 from operator import eq
-from typing import Any, Final
+from typing import Any, Final, Self
 
 import numpy as np
+from attrs import frozen
 
 from aprhub.ir.tokenizer import FlatVocabulary
 from aprhub.tokenizer.kinds import SENTENCEPIECE
@@ -29,21 +30,39 @@ _SCORES: Final = "scores"
 _SCORES_LONGEST: Final = "scores, longest first"
 
 
-def vocabulary_recipe(vocabulary: Vocabulary, flat: FlatVocabulary) -> Recipe:
+@frozen
+class Ordered:
+    """The words of a vocabulary by id; `numbers` are the ids, or else the scores."""
+
+    words: list[str]
+    numbers: list[Any]
+    scored: bool
+
+    @classmethod
+    def of(cls, vocabulary: Vocabulary) -> Self:
+        """Put a vocabulary in order."""
+        if not isinstance(vocabulary, Mapping):
+            words, scores = map(list, zip(*vocabulary, strict=True))
+            return cls(words, scores, scored=True)
+        ids = list(vocabulary.values())
+        words, ordered = list(vocabulary), sorted(ids)
+        if ordered != ids:  # to sort by ids takes a while
+            words.sort(key=vocabulary.__getitem__)
+        return cls(words, ordered, scored=False)
+
+
+def vocabulary_recipe(vocabulary: Ordered, flat: FlatVocabulary) -> Recipe:
     """Return what `recalled_vocabulary` needs to make the vocabulary again."""
-    words = spelled(flat, types_of(flat, {}))
-    if not isinstance(vocabulary, Mapping):
-        ids = list(range(len(vocabulary)))
-        found = [piece[0] for piece in vocabulary]
-        scores = [piece[1] for piece in vocabulary]
+    known = spelled(flat, types_of(flat, {}))
+    numbers, words = vocabulary.numbers, vocabulary.words
+    if vocabulary.scored:
+        ids = list(range(len(words)))
         return {
             "ids": [[0, len(ids)]],
-            "words": _unlike(ids, found, words),
-            "scores": _unlike(ids, scores, _scores(flat)),
+            "words": _unlike(ids, words, known),
+            "scores": _unlike(ids, numbers, _scores(flat)),
         }
-    ids = sorted(vocabulary.values())
-    found = sorted(vocabulary, key=vocabulary.__getitem__)
-    return {"ids": list(_ranges(ids)), "words": _unlike(ids, found, words)}
+    return {"ids": list(_ranges(numbers)), "words": _unlike(numbers, words, known)}
 
 
 def recalled_vocabulary(recipe: Recipe, flat: FlatVocabulary) -> Vocabulary:
@@ -69,7 +88,7 @@ def merges_recipe(rules: Rules, flat: FlatVocabulary) -> Recipe:
         return {}
     paired = any(not isinstance(rule, str) for rule in rules[:1])
     whole = {"from": _NOWHERE, "first": rules, "paired": paired}
-    texts = [rule if isinstance(rule, str) else " ".join(rule) for rule in rules]
+    texts = texts_of(rules)
     if "".join(texts).count(" ") != len(texts):
         return whole
     source, first = _NOWHERE, texts
@@ -94,6 +113,14 @@ def recalled_merges(recipe: Recipe, flat: FlatVocabulary) -> Rules:
     gone = set(recipe["first"])
     texts = [*recipe["first"], *(text for text in others() if text not in gone)]
     return [text.split(" ") for text in texts] if recipe["paired"] else texts
+
+
+def texts_of(rules: Rules) -> list[str]:
+    """Return rules as texts with a space between the parts."""
+    if rules is None:
+        return []
+    texts = all(isinstance(rule, str) for rule in rules[:1])
+    return list(map(str, rules) if texts else map(" ".join, rules))
 
 
 def _ranges(numbers: Sequence[int]) -> Iterator[list[int]]:

@@ -7,21 +7,23 @@ of what was left out.
 
 import json
 import zlib
-from collections.abc import Mapping
 from typing import Final
+
+import numpy as np
 
 from aprhub.errors import CorruptFileError
 from aprhub.ir.tokenizer import FlatVocabulary
 from aprhub.tokenizer.document import Document, parsed
 from aprhub.tokenizer.flattening import flat_vocabulary
-from aprhub.tokenizer.merges import pairs_of
+from aprhub.tokenizer.merges import as_pairs
 from aprhub.tokenizer.placing import placed
 from aprhub.tokenizer.recipes import (
+    Ordered,
     Rules,
-    Vocabulary,
     merges_recipe,
     recalled_merges,
     recalled_vocabulary,
+    texts_of,
     vocabulary_recipe,
 )
 
@@ -42,11 +44,12 @@ def skeleton(json_text: str, flat: FlatVocabulary | None = None) -> str:
 
     `flat` is the vocabulary that will stand beside it. With None it is the one that
     `flattened` makes of the text, and what `flattened` raises is raised. Raises
-    CorruptFileError where the text contradicts itself.
+    CorruptFileError where the text is not made like a tokenizer.
     """
     document = parsed(json_text)
-    rules = _checked_rules(document)
-    vocabulary: Vocabulary = document.model["vocab"]
+    placed(document)
+    rules = _rules(document)
+    vocabulary = Ordered.of(document.model["vocab"])
     flat = flat or flat_vocabulary(document, None)
     left_out = {key: None for key in ("vocab", "merges") if key in document.model}
     recipes = {
@@ -70,7 +73,7 @@ def restored(skeleton_text: str, flat: FlatVocabulary) -> str:
         vocabulary = recalled_vocabulary(data["vocab"], flat)
         rules = recalled_merges(data["merges"], flat)
         checksum = data["checksum"]
-        found = _checksum(vocabulary, rules)
+        found = _checksum(Ordered.of(vocabulary), rules)
         model["vocab"] = vocabulary
         model |= {"merges": rules} if "merges" in model else {}
     except _BROKEN as error:
@@ -83,23 +86,17 @@ def restored(skeleton_text: str, flat: FlatVocabulary) -> str:
     return json.dumps(data["tokenizer"], ensure_ascii=False)
 
 
-def _checked_rules(document: Document) -> Rules:
-    ids = placed(document).ids
-    if document.model.get("merges") is None:
-        return None
-    pairs_of(document, ids)
-    rules: Rules = document.model["merges"]
+def _rules(document: Document) -> Rules:
+    rules: Rules = document.model.get("merges")
+    if rules is not None:
+        as_pairs(rules)
     return rules
 
 
-def _checksum(vocabulary: Vocabulary, rules: Rules) -> int:
-    if isinstance(vocabulary, Mapping):
-        words = sorted(vocabulary, key=vocabulary.__getitem__)
-        numbers = list(map(float, sorted(vocabulary.values())))
-    else:
-        words = [piece[0] for piece in vocabulary]
-        # Equal scores may be spelled in several ways: 0, 0.0, -0.0.
-        numbers = [float(piece[1]) + 0.0 for piece in vocabulary]
-    texts = (rule if isinstance(rule, str) else " ".join(rule) for rule in rules or ())
-    text = "\0".join((*words, repr(numbers), *texts))
-    return zlib.crc32(text.encode("utf-8", "surrogatepass"))
+def _checksum(vocabulary: Ordered, rules: Rules) -> int:
+    words, texts = "\0".join(vocabulary.words), "\0".join(texts_of(rules))
+    # Equal scores may be spelled in several ways: 0, 0.0, -0.0.
+    numbers = np.asarray(vocabulary.numbers, "<f8") + 0.0
+    crc = zlib.crc32(words.encode("utf-8", "surrogatepass"))
+    crc = zlib.crc32(numbers.tobytes(), crc)
+    return zlib.crc32(texts.encode("utf-8", "surrogatepass"), crc)

@@ -155,11 +155,15 @@ def _encoded_elements(key: str, kind: ValueType, values: Any) -> bytes:
 
 
 def _encoded_strings(key: str, values: Sequence[str]) -> bytes:
-    length = _U64.pack
     try:
-        data = b"".join([length(len(each)) + each for each in map(str.encode, values)])
+        texts = list(map(str.encode, values))
     except UnicodeEncodeError as error:
         raise _not_text(key, error) from error
+    lengths = {length: _U64.pack(length) for length in set(map(len, texts))}
+    parts = [b""] * (2 * len(texts))
+    parts[::2] = map(lengths.__getitem__, map(len, texts))
+    parts[1::2] = texts
+    data = b"".join(parts)
     if len(values) > STRING_COUNT or len(data) > STRING_BYTES:
         raise UnrepresentableError(
             key[:80],

@@ -8,10 +8,11 @@ import pytest
 from attrs import evolve
 
 from aprhub.api import Format, ModelIR, StoredModel, Tensor
+from aprhub.conversion import LEVELS
 from aprhub.errors import UnrunnableError
 from aprhub.lift import decodable
 from aprhub.testing.models import PICOS
-from aprhub.verify import LEVELS, verified
+from aprhub.verify import verified
 from tests.unit import toys
 
 Change = Callable[[StoredModel], StoredModel]

@@ -88,6 +88,25 @@ def test_pieces_of_any_size_join_to_the_whole(
 
 
 @pytest.mark.parametrize("kind", sorted(KINDS))
+@given(limit=st.integers(1, 700), first=st.integers(0, 900))
+def test_chunks_follow_one_another_and_are_cut_between_units(
+    noise: Path, kind: str, limit: int, first: int
+) -> None:
+    tensor = KINDS[kind](noise)
+    granule = tensor.source.granule
+
+    chunks = list(tensor.chunks(limit, first))
+
+    starts = [start for start, _ in chunks]
+    stops = [start + length for start, length in chunks]
+    assert [0, *stops] == [*starts, tensor.nbytes]
+    assert all(start % granule == 0 for start in starts)
+    assert all(length <= max(limit, granule, first) for _, length in chunks)
+    if first and first % granule == 0 and first < tensor.nbytes:
+        assert first in starts
+
+
+@pytest.mark.parametrize("kind", sorted(KINDS))
 def test_a_source_has_as_many_bytes_as_its_tensor(noise: Path, kind: str) -> None:
     tensor = KINDS[kind](noise)
 

@@ -1,0 +1,96 @@
+"""Sink: a file that is written at offsets, past the page cache where that can be.
+
+Direct writes cost no page of memory per page written, leave the cache to what is read,
+and are on the disk when they return, so that nothing is left for `fsync` to wait for.
+They take whole blocks from memory that lies as the file does; the rest of a piece, and
+everything on file systems without them, goes through the cache.
+"""
+
+import errno
+import mmap
+import os
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+from attrs import frozen
+
+from aprhub.ir.source import Bytes
+
+BLOCK = 4096
+"""What direct writes start and end at, in the file and in memory."""
+
+_NOT_HERE = (errno.EINVAL, errno.EOPNOTSUPP)
+
+
+@frozen
+class Sink:
+    """An open file; `direct` is a second descriptor of it that goes past the cache."""
+
+    descriptor: int
+    direct: int | None
+
+    @classmethod
+    def create(cls, path: Path) -> Self:
+        """Make a file that is not there yet."""
+        flags = os.O_RDWR | getattr(os, "O_BINARY", 0)
+        descriptor = os.open(path, flags | os.O_CREAT | os.O_EXCL, 0o666)
+        return cls(descriptor, _opened_direct(path, flags))
+
+    def write(self, data: Bytes | bytes, offset: int) -> None:
+        """Write all of a buffer at an offset."""
+        view = memoryview(data if isinstance(data, bytes) else data.data)
+        start, stop = -offset % BLOCK, len(view) - (offset + len(view)) % BLOCK
+        if self.direct is not None and start < stop and _is_placed(data, offset):
+            self._write_cached(view[:start], offset)
+            done = start + _write_blocks(self.direct, view[start:stop], offset + start)
+            view, offset = view[done:], offset + done
+        self._write_cached(view, offset)
+
+    def _write_cached(self, view: memoryview, offset: int) -> None:
+        while view:
+            count = os.pwrite(self.descriptor, view, offset)
+            view, offset = view[count:], offset + count
+
+    def close(self) -> None:
+        """Close the file."""
+        os.close(self.descriptor)
+        if self.direct is not None:
+            os.close(self.direct)
+
+
+def room(nbytes: int) -> Bytes:
+    """Return memory for pieces of a size, wherever in the file they go."""
+    return np.frombuffer(mmap.mmap(-1, nbytes + BLOCK), np.uint8)
+
+
+def placed(memory: Bytes, nbytes: int, offset: int) -> Bytes:
+    """Return the part of a `room` that lies as a piece at an offset does."""
+    start = offset % BLOCK
+    return memory[start : start + nbytes]
+
+
+def _is_placed(data: Bytes | bytes, offset: int) -> bool:
+    return not isinstance(data, bytes) and (data.ctypes.data - offset) % BLOCK == 0
+
+
+def _opened_direct(path: Path, flags: int) -> int | None:
+    direct = getattr(os, "O_DIRECT", None)
+    if direct is None:
+        return None
+    try:
+        return os.open(path, flags | direct)
+    except OSError as error:
+        if error.errno not in _NOT_HERE:
+            raise
+        return None
+
+
+def _write_blocks(direct: int, view: memoryview, offset: int) -> int:
+    """Return how many bytes went past the cache: all, or fewer where that fails."""
+    try:
+        return os.pwrite(direct, view, offset)
+    except OSError as error:
+        if error.errno not in _NOT_HERE:
+            raise
+        return 0

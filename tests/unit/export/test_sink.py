@@ -1,0 +1,149 @@
+"""Any bytes at any offset arrive, past the page cache or not."""
+
+import errno
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from aprhub.api import Bytes
+from aprhub.export.sink import BLOCK, Sink, placed, room
+
+SIZE = 8 * BLOCK
+DATA = np.random.default_rng(11).integers(0, 256, SIZE, np.uint8)
+
+
+@pytest.fixture
+def sink(tmp_path: Path) -> Iterator[Sink]:
+    """Give a file as this machine opens it."""
+    made = Sink.create(tmp_path / "out.bin")
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def two_ways(sink: Sink, tmp_path: Path) -> Iterator[Sink]:
+    """Give a file with a second descriptor, whether this machine has the direct way."""
+    direct = os.open(tmp_path / "out.bin", os.O_RDWR)
+    yield Sink(sink.descriptor, direct)
+    os.close(direct)
+
+
+def _piece(offset: int, length: int) -> Bytes:
+    piece = placed(room(length), length, offset)
+    piece[:] = DATA[:length]
+    return piece
+
+
+@settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    pieces=st.lists(
+        st.tuples(st.integers(0, SIZE), st.integers(1, SIZE), st.booleans()),
+        min_size=1,
+        max_size=4,
+    )
+)
+def test_the_file_is_what_was_written_last(
+    sink: Sink, pieces: list[tuple[int, int, bool]]
+) -> None:
+    os.truncate(sink.descriptor, 0)
+    os.truncate(sink.descriptor, 2 * SIZE)
+    expected = bytearray(2 * SIZE)
+
+    for offset, length, in_place in pieces:
+        data = _piece(offset, length) if in_place else DATA[:length].tobytes()
+        sink.write(data, offset)
+        expected[offset : offset + length] = DATA[:length].tobytes()
+
+    assert os.pread(sink.descriptor, 2 * SIZE, 0) == bytes(expected)
+
+
+def test_whole_blocks_go_past_the_cache_and_the_rest_through_it(
+    two_ways: Sink, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written: list[tuple[bool, int, int]] = []
+    write = os.pwrite
+
+    def spy(descriptor: int, data: memoryview, offset: int) -> int:
+        written.append((descriptor == two_ways.direct, offset, len(data)))
+        return write(descriptor, data, offset)
+
+    monkeypatch.setattr(os, "pwrite", spy)
+    two_ways.write(_piece(BLOCK - 10, 2 * BLOCK + 15), BLOCK - 10)
+
+    assert written == [
+        (False, BLOCK - 10, 10),
+        (True, BLOCK, 2 * BLOCK),
+        (False, 3 * BLOCK, 5),
+    ]
+
+
+def test_memory_that_does_not_lie_as_the_file_does_goes_through_the_cache(
+    two_ways: Sink, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _refuse_direct(two_ways, monkeypatch, errno.EIO)
+
+    two_ways.write(_piece(1, 3 * BLOCK), 0)
+
+    assert os.pread(two_ways.descriptor, SIZE, 0) == DATA[: 3 * BLOCK].tobytes()
+
+
+@pytest.mark.parametrize("code", [errno.EINVAL, errno.EOPNOTSUPP])
+def test_a_file_system_that_refuses_direct_writes_gets_others(
+    two_ways: Sink, monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
+    _refuse_direct(two_ways, monkeypatch, code)
+
+    two_ways.write(_piece(0, SIZE), 0)
+
+    assert os.pread(two_ways.descriptor, SIZE, 0) == DATA.tobytes()
+
+
+def test_a_failed_direct_write_is_not_hidden(
+    two_ways: Sink, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _refuse_direct(two_ways, monkeypatch, errno.ENOSPC)
+
+    with pytest.raises(OSError, match="refused"):
+        two_ways.write(_piece(0, SIZE), 0)
+
+
+def test_a_file_system_without_direct_writes_is_written_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened = os.open
+
+    def without_direct(path: Path, flags: int, mode: int = 0o777) -> int:
+        if flags & os.O_DIRECT:
+            raise OSError(errno.EINVAL, "refused")
+        return opened(path, flags, mode)
+
+    monkeypatch.setattr(os, "open", without_direct)
+    sink = Sink.create(tmp_path / "out.bin")
+    sink.write(_piece(7, SIZE), 7)
+    sink.close()
+
+    assert sink.direct is None
+    assert (tmp_path / "out.bin").read_bytes() == bytes(7) + DATA.tobytes()
+
+
+def test_a_file_that_is_there_is_not_opened(tmp_path: Path) -> None:
+    (tmp_path / "out.bin").write_bytes(b"mine")
+
+    with pytest.raises(FileExistsError):
+        Sink.create(tmp_path / "out.bin")
+
+
+def _refuse_direct(sink: Sink, monkeypatch: pytest.MonkeyPatch, code: int) -> None:
+    write = os.pwrite
+
+    def refuse(descriptor: int, data: memoryview, offset: int) -> int:
+        if descriptor == sink.direct:
+            raise OSError(code, "refused")
+        return write(descriptor, data, offset)
+
+    monkeypatch.setattr(os, "pwrite", refuse)
