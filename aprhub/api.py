@@ -50,6 +50,7 @@ if TYPE_CHECKING:
     from aprhub.tokenizer import (
         assembled,
         described,
+        described_pieces,
         flattened,
         joined_files,
         read_sentencepiece,
@@ -62,6 +63,7 @@ if TYPE_CHECKING:
 _TOKENIZER_NAMES: Final = (
     "assembled",
     "described",
+    "described_pieces",
     "flattened",
     "joined_files",
     "read_sentencepiece",
@@ -123,6 +125,7 @@ __all__ = [
     "combined",
     "concatenated",
     "described",
+    "described_pieces",
     "flattened",
     "hookimpl",
     "joined_files",

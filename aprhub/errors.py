@@ -27,11 +27,14 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from difflib import get_close_matches
 from os import PathLike
-from typing import ClassVar
+from typing import ClassVar, Final
 
 from attrs import frozen
 
 Location = str | PathLike[str]
+
+_SHOWN: Final = 24
+"""How many faults a message lists."""
 
 
 class AprhubError(Exception):
@@ -42,11 +45,14 @@ class AprhubError(Exception):
 
 @contextmanager
 def about(path: Location) -> Iterator[None]:
-    """Make every error from within say which file the work was about."""
+    """Make every error from within say which file the work was about.
+
+    A request that makes no sense is not about a file.
+    """
     try:
         yield
     except AprhubError as error:
-        if str(path) not in str(error):
+        if not isinstance(error, UsageError) and str(path) not in str(error):
             error.add_note(f"while working on {path}")
         raise
 
@@ -110,12 +116,14 @@ class Fault:
 
 
 class ModelError(AprhubError):
-    """A check of the model said no."""
+    """A check of the model said no; the message has the first of many `faults`."""
 
     exit_code = 1
 
     def __init__(self, path: Location, what: str, faults: Sequence[Fault] = ()) -> None:
-        lines = [f"{path}: {what}", *(f"  - {fault}" for fault in faults)]
+        lines = [f"{path}: {what}", *(f"  - {fault}" for fault in faults[:_SHOWN])]
+        if len(faults) > _SHOWN:
+            lines.append(f"  … and {len(faults) - _SHOWN} more like these")
         super().__init__("\n".join(lines))
         self.path = path
         self.faults = tuple(faults)

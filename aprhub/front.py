@@ -83,15 +83,25 @@ def save_model(
 
 
 def diff(
-    one: PathLike, other: PathLike, *, registry: Registry | None = None
+    one: PathLike,
+    other: PathLike,
+    *,
+    naming: str | None = None,
+    family: str | None = None,
+    registry: Registry | None = None,
 ) -> "Difference":
-    """Compare two models of any formats through their canonical form."""
+    """Compare two models of any formats through their canonical form.
+
+    `naming` and `family` are those of both; a naming of `keep` compares the names as
+    they are stored.
+    """
     from aprhub.difference import difference
 
     loaded = registry or Registry.load()
-    left, right = (_lifted(Path(path), loaded) for path in (one, other))
+    options = LiftOptions(naming, family)
+    left, right = (_lifted(Path(path), loaded, options) for path in (one, other))
     return difference(left.model, right.model, (left.sources, right.sources))
 
 
-def _lifted(path: Path, registry: Registry) -> Lifted:
-    return lifted(identify(path, registry).opened(path), registry, LiftOptions())
+def _lifted(path: Path, registry: Registry, options: LiftOptions) -> Lifted:
+    return lifted(identify(path, registry).opened(path), registry, options)

@@ -34,7 +34,8 @@ class TensorFate:
     @property
     def is_copied(self) -> bool:
         """Whether the bytes are those of the source, perhaps with rows reordered."""
-        return self.encoding == self.stored_encoding and bool(self.source)
+        there = bool(self.source and self.target)
+        return there and self.encoding == self.stored_encoding
 
 
 @frozen

@@ -25,8 +25,8 @@ HF_WORLD Identity InputError KeyFate Layout LayoutFile LayoutOptions LineageStep
 Magic Memory MissingFileError ModelCheckError ModelConfig ModelError ModelIR Naming
 Padding Provenance RopeScaling Rule Source Spelling StoredModel Tensor TensorData
 Tokenizer Transform UnrepresentableError UnsupportedFileError WeightSpec assembled
-combined concatenated described flattened hookimpl joined_files opaque padding
-read_sentencepiece restored same_ids sharded skeleton stacked token_ids
+combined concatenated described described_pieces flattened hookimpl joined_files opaque
+padding read_sentencepiece restored same_ids sharded skeleton stacked token_ids
 """
 
 HEAVY = {

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from aprhub.cli.options import echo_json, human_bytes, registry, shared
+from aprhub.cli.source import source as source_options
 
 if TYPE_CHECKING:
     from aprhub.ir.casting import Loss
@@ -30,27 +31,12 @@ def size(text: str) -> int:
 @click.command()
 @click.argument("source", type=click.Path(path_type=Path))
 @click.argument("target", type=click.Path(path_type=Path))
-@click.option(
-    "--from",
-    "source_format",
-    metavar="FORMAT",
-    help="Format of SOURCE, instead of detecting it.",
-)
+@source_options("SOURCE")
 @click.option(
     "--to",
     "target_format",
     metavar="FORMAT",
     help="Format of TARGET, instead of its extension's.",
-)
-@click.option(
-    "--naming",
-    metavar="NAMING",
-    help="Naming of SOURCE's tensors; 'keep' changes no name.",
-)
-@click.option(
-    "--family",
-    metavar="FAMILY",
-    help="Family of SOURCE, instead of what it claims.",
 )
 @click.option(
     "--dtype",

@@ -16,6 +16,14 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("one", type=click.Path(path_type=Path))
 @click.argument("other", type=click.Path(path_type=Path))
+@click.option(
+    "--naming",
+    metavar="NAMING",
+    help="'keep' compares names as they are stored; else the naming of both.",
+)
+@click.option(
+    "--family", metavar="FAMILY", help="Family of both, instead of what they claim."
+)
 @shared
 def diff(one: Path, other: Path, **options: Any) -> None:
     """Compare two models, of any formats, tensor by tensor.
@@ -25,7 +33,13 @@ def diff(one: Path, other: Path, **options: Any) -> None:
     """
     from aprhub.front import diff as run
 
-    found = run(one, other, registry=registry(strict=options["strict_plugins"]))
+    found = run(
+        one,
+        other,
+        naming=options["naming"],
+        family=options["family"],
+        registry=registry(strict=options["strict_plugins"]),
+    )
     if options["as_json"]:
         echo_json(found.as_json())
     else:

@@ -13,12 +13,12 @@ from aprhub.cli.options import (
     echo_table,
     human_bytes,
     printable,
-    registry,
     shared,
 )
+from aprhub.cli.source import fit_of, opened, source
 
 if TYPE_CHECKING:
-    from aprhub.registry import Registry
+    from aprhub.identity import Fit
     from aprhub.spec.format import StoredModel
 
 LINE = 100
@@ -29,38 +29,31 @@ _NOTHING: tuple[object, ...] = (None, (), [], {})
 
 @click.command()
 @click.argument("file", type=click.Path(path_type=Path))
-@click.option(
-    "--from",
-    "source_format",
-    metavar="FORMAT",
-    help="Format of FILE, instead of detecting it.",
-)
+@source("FILE")
 @shared
-def inspect(file: Path, source_format: str | None, **options: Any) -> None:
+def inspect(file: Path, **options: Any) -> None:
     """Show what FILE is and what it says of itself. No weights are read."""
-    from aprhub.detect import identify
-
-    plugins = registry(strict=options["strict_plugins"])
-    stored = identify(file, plugins, source_format).opened(file)
-    described = _described(stored, plugins)
+    stored, plugins = opened(file, options)
+    described = _described(stored, *fit_of(stored, plugins, options))
     if options["as_json"]:
         echo_json(described)
     else:
         _echo(described)
 
 
-def _described(stored: "StoredModel", plugins: "Registry") -> dict[str, Any]:
+def _described(
+    stored: "StoredModel", fit: "Fit | None", finding: str | None
+) -> dict[str, Any]:
     sizes: Counter[str] = Counter()
     counts: Counter[str] = Counter()
     for tensor in stored.tensors.values():
         counts[tensor.encoding.name] += 1
         sizes[tensor.encoding.name] += tensor.nbytes
-    family, finding = _family(stored, plugins)
     return {
         "schema": 1,
         "path": str(stored.path),
         "format": stored.format,
-        "family": family,
+        "family": fit.family.name if fit else None,
         "config": stored.config.known(),
         "tensors": len(stored.tensors),
         "parameters": sum(tensor.size for tensor in stored.tensors.values()),
@@ -75,21 +68,6 @@ def _described(stored: "StoredModel", plugins: "Registry") -> dict[str, Any]:
         "notes": list(stored.notes),
         "findings": [finding] if finding else [],
     }
-
-
-def _family(
-    stored: "StoredModel", plugins: "Registry"
-) -> tuple[str | None, str | None]:
-    """Return the family, or why there is none: a finding, not a failure, here."""
-    from aprhub.errors import ModelError, PluginError
-    from aprhub.identity import resolved
-    from aprhub.lift import namings_of
-
-    try:
-        fit, _ = resolved(stored, plugins, namings_of(stored, plugins), None)
-    except (ModelError, PluginError) as error:
-        return None, str(error)
-    return fit.family.name, None
 
 
 def _tokenizer(stored: "StoredModel") -> dict[str, Any] | None:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from aprhub.cli.options import echo_json, echo_table, registry, shared
+from aprhub.cli.options import echo_json, echo_table, shared
+from aprhub.cli.source import fit_of, opened, source
 
 if TYPE_CHECKING:
     from aprhub.ir.tensor import Tensor
@@ -18,12 +19,7 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("file", type=click.Path(path_type=Path))
-@click.option(
-    "--from",
-    "source_format",
-    metavar="FORMAT",
-    help="Format of FILE, instead of detecting it.",
-)
+@source("FILE")
 @click.option(
     "--filter",
     "pattern",
@@ -40,18 +36,13 @@ if TYPE_CHECKING:
     help="Add extremes and mean of the values, and counts of zeros, NaNs, infinities.",
 )
 @shared
-def tensors(
-    file: Path, source_format: str | None, pattern: str, **options: Any
-) -> None:
+def tensors(file: Path, pattern: str, **options: Any) -> None:
     """List the tensors of FILE: names, shapes, encodings, sizes.
 
     Each has its stored name and its canonical one, which is empty where the family is
     unknown. The pattern of --filter matches either; `*` stands for anything.
     """
-    from aprhub.detect import identify
-
-    plugins = registry(strict=options["strict_plugins"])
-    stored = identify(file, plugins, source_format).opened(file)
+    stored, plugins = opened(file, options)
     rows = list(_rows(stored, plugins, pattern, options))
     if options["as_json"]:
         echo_json({"schema": 1, "path": str(file), "tensors": rows})
@@ -72,7 +63,9 @@ def _cell(value: object) -> str:
 def _rows(
     stored: "StoredModel", plugins: "Registry", pattern: str, options: dict[str, Any]
 ) -> Iterator[dict[str, Any]]:
-    canonical = _canonical(stored, plugins)
+    fit, _ = fit_of(stored, plugins, options)
+    spellings = fit.spellings if fit else ()
+    canonical = {each.stored: each.canonical for each in spellings}
     for name, tensor in stored.tensors.items():
         ours = canonical.get(name, "")
         if not (fnmatchcase(name, pattern) or fnmatchcase(ours, pattern)):
@@ -89,19 +82,6 @@ def _rows(
         if options["stats"]:
             row |= _stats(tensor, plugins)
         yield row
-
-
-def _canonical(stored: "StoredModel", plugins: "Registry") -> dict[str, str]:
-    """Return canonical names by stored ones; none where the family is unknown."""
-    from aprhub.errors import ModelError, PluginError
-    from aprhub.identity import resolved
-    from aprhub.lift import namings_of
-
-    try:
-        fit, _ = resolved(stored, plugins, namings_of(stored, plugins), None)
-    except (ModelError, PluginError):
-        return {}
-    return {each.stored: each.canonical for each in fit.spellings}
 
 
 def _sha256(tensor: "Tensor") -> str:

@@ -72,8 +72,9 @@ def staged(target: Path, *, is_folder: bool) -> Iterator[Staging]:
         remove_abandoned(target)
         folder = Path(tempfile.mkdtemp(SUFFIX, f".{target.name}.", parent))
     except OSError as error:
+        hint = "" if parent.is_dir() else "; make the folder first"
         raise EnvironmentFailureError(
-            f"{parent}: cannot write there: {error.strerror}"
+            f"{parent}: cannot write there: {error.strerror}{hint}"
         ) from error
     with contextlib.ExitStack() as stack:
         stack.callback(shutil.rmtree, folder, ignore_errors=True)

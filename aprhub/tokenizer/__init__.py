@@ -9,7 +9,7 @@ from aprhub.deferred import deferred
 
 if TYPE_CHECKING:
     from aprhub.tokenizer.assembling import assembled
-    from aprhub.tokenizer.describing import described
+    from aprhub.tokenizer.describing import described, described_pieces
     from aprhub.tokenizer.flattening import flattened
     from aprhub.tokenizer.parity import PROBES, same_ids, token_ids
     from aprhub.tokenizer.sentencepiece import read_sentencepiece
@@ -20,6 +20,7 @@ _HOMES: Final = {
     "PROBES": "aprhub.tokenizer.parity",
     "assembled": "aprhub.tokenizer.assembling",
     "described": "aprhub.tokenizer.describing",
+    "described_pieces": "aprhub.tokenizer.describing",
     "flattened": "aprhub.tokenizer.flattening",
     "joined_files": "aprhub.tokenizer.vocabulary_files",
     "read_sentencepiece": "aprhub.tokenizer.sentencepiece",
@@ -33,6 +34,7 @@ __all__ = [
     "PROBES",
     "assembled",
     "described",
+    "described_pieces",
     "flattened",
     "joined_files",
     "read_sentencepiece",

@@ -3,10 +3,13 @@
 from collections.abc import Mapping
 from typing import Any, Final
 
+from attrs import evolve
+
 from aprhub.errors import CorruptFileError
 from aprhub.ir.tokenizer import Tokenizer
-from aprhub.tokenizer.document import skimmed
+from aprhub.tokenizer.document import Document, parsed, skimmed
 from aprhub.tokenizer.kinds import prefixes_space
+from aprhub.tokenizer.pieces import with_added
 from aprhub.tokenizer.special import Config, special_ids, special_names
 from aprhub.tokenizer.templates import Frame, frame_of
 
@@ -36,18 +39,12 @@ def described(
     config = tokenizer_config or {}
     document = skimmed(json_text)
     frame = frame_of(document)
-    names = special_names(
-        {_TOKENIZER_CONFIG: config, "special_tokens_map.json": special_map or {}},
-        frame,
-    )
-    numbers = {
-        "config.json": model_config or {},
-        "generation_config.json": generation_config or {},
-    }
+    names = _names(config, special_map, frame)
+    numbers = _numbers(model_config, generation_config)
     default, named = _templates(config.get("chat_template"))
     return Tokenizer(
         json=json_text,
-        special_ids=special_ids(names, numbers, json_text, document),
+        special_ids=special_ids(names, numbers, _contents(names, document, json_text)),
         add_bos=_adds(config, "bos", frame, {names.get("bos"), names.get("cls")}),
         add_eos=_adds(config, "eos", frame, {names.get("eos")}),
         add_sep=_separates(frame, {names.get("sep"), names.get("eos")}),
@@ -56,6 +53,75 @@ def described(
         chat_template=default,
         chat_templates=named,
     )
+
+
+def described_pieces(
+    pieces: Tokenizer,
+    tokenizer_config: Config | None,
+    special_map: Config | None,
+    model_config: Config | None,
+    generation_config: Config | None,
+) -> Tokenizer:
+    """Return the tokenizer of a folder with a `tokenizer.model` alone.
+
+    `pieces` is what `read_sentencepiece` made of that; the rest is as for `described`.
+    What `tokenizer_config` says goes before what the pieces say. Raises
+    CorruptFileError as `described` does, and for added tokens that do not fit.
+    """
+    config = tokenizer_config or {}
+    flat = with_added(pieces.flat, config.get("added_tokens_decoder"))
+    names = _names(config, special_map, Frame())
+    contents = {token: number for number, token in enumerate(flat.tokens)}
+    ids = special_ids(names, _numbers(model_config, generation_config), contents)
+    add_bos, add_eos = (_flag(config, f"add_{role}_token") for role in ("bos", "eos"))
+    default, named = _templates(config.get("chat_template"))
+    return evolve(
+        pieces,
+        flat=flat,
+        special_ids={**pieces.special_ids, **ids},
+        add_bos=pieces.add_bos if add_bos is None else add_bos,
+        add_eos=pieces.add_eos if add_eos is None else add_eos,
+        clean_up_spaces=_flag(config, "clean_up_tokenization_spaces"),
+        chat_template=default,
+        chat_templates=named,
+    )
+
+
+def _names(
+    config: Config, special_map: Config | None, frame: Frame
+) -> Mapping[str, str]:
+    files = {_TOKENIZER_CONFIG: config, "special_tokens_map.json": special_map or {}}
+    return special_names(files, frame)
+
+
+def _numbers(
+    model_config: Config | None, generation_config: Config | None
+) -> Mapping[str, Config]:
+    return {
+        "config.json": model_config or {},
+        "generation_config.json": generation_config or {},
+    }
+
+
+def _contents(
+    names: Mapping[str, str], document: Document, text: str
+) -> Mapping[str, int]:
+    """Return the ids of the added tokens, and of all others where a name needs them."""
+    added = {token.content: token.id for token in document.added}
+    if all(name in added for name in names.values()):
+        return added
+    vocabulary = parsed(text).model.get("vocab")
+    if isinstance(vocabulary, list):
+        others = {
+            entry[0]: number
+            for number, entry in enumerate(vocabulary)
+            if isinstance(entry, list) and entry and isinstance(entry[0], str)
+        }
+        return {**others, **added}
+    if not isinstance(vocabulary, Mapping):
+        return added
+    numbered = {word: at for word, at in vocabulary.items() if type(at) is int}
+    return {**numbered, **added}
 
 
 def _adds(config: Config, role: str, frame: Frame, expected: set[str | None]) -> bool:

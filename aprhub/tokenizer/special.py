@@ -4,7 +4,6 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from aprhub.errors import CorruptFileError
-from aprhub.tokenizer.document import Document, parsed
 from aprhub.tokenizer.templates import Frame
 
 Config = Mapping[str, Any]
@@ -37,21 +36,14 @@ def special_names(files: Mapping[str, Config], frame: Frame) -> dict[str, str]:
 
 
 def special_ids(
-    names: Mapping[str, str],
-    files: Mapping[str, Config],
-    text: str,
-    document: Document,
+    names: Mapping[str, str], files: Mapping[str, Config], contents: Mapping[str, int]
 ) -> dict[str, int]:
     """Return the ids of special tokens by role.
 
-    Names are looked up among the added tokens of the document, then in the whole
-    vocabulary of `text`; a name that is nowhere has no id. Numbers in `files` count
-    where there is no name. Of several ends, those that are not the EOS are the end of
-    a message and of a turn.
+    `contents` maps tokens to ids; a name that is not among them has no id. Numbers in
+    `files` count where there is no name. Of several ends, those that are not the EOS
+    are the end of a message and of a turn.
     """
-    contents = {token.content: token.id for token in document.added}
-    if any(name not in contents for name in names.values()):
-        contents = {**_vocabulary(text), **contents}
     ids = {role: contents[name] for role, name in names.items() if name in contents}
     ends: list[int] = []
     for file, config in _scopes(files):
@@ -69,19 +61,6 @@ def _content(entry: Any, key: str, file: str) -> str | None:
     if content is None or isinstance(content, str):
         return content
     raise CorruptFileError(file, f"{entry!r:.80} found, a token expected", where=key)
-
-
-def _vocabulary(text: str) -> Mapping[str, int]:
-    vocabulary = parsed(text).model.get("vocab")
-    if isinstance(vocabulary, list):
-        return {
-            entry[0]: number
-            for number, entry in enumerate(vocabulary)
-            if isinstance(entry, list) and entry and isinstance(entry[0], str)
-        }
-    if not isinstance(vocabulary, Mapping):
-        return {}
-    return {word: number for word, number in vocabulary.items() if type(number) is int}
 
 
 def _scopes(files: Mapping[str, Config]) -> Iterator[tuple[str, Config]]:

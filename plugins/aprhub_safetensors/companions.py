@@ -27,12 +27,13 @@ class Companions:
     """Texts by file name.
 
     `home` is the folder they lie in, or with `embedded` the file whose metadata has
-    them.
+    them. `pieces` is a `tokenizer.model`, read where there is no `tokenizer.json`.
     """
 
     home: Path
     texts: Mapping[str, str] = field(factory=dict, repr=False)
     embedded: bool = False
+    pieces: bytes | None = field(default=None, repr=False)
 
     def document(self, name: str) -> Document | None:
         """Return the JSON object of a text, or None when there is no such text."""

@@ -33,6 +33,15 @@ def opened(path: Path) -> Iterator[BinaryIO]:
 
 def read_text(path: Path, limit: int) -> str:
     """Return the text of a UTF-8 file of at most `limit` bytes."""
+    data = read_bytes(path, limit)
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise CorruptFileError(path, "not UTF-8", offset=error.start) from error
+
+
+def read_bytes(path: Path, limit: int) -> bytes:
+    """Return the bytes of a file of at most `limit` bytes; no web page or pointer."""
     with opened(path) as file:
         size = os.fstat(file.fileno()).st_size
         if size > limit:
@@ -40,7 +49,4 @@ def read_text(path: Path, limit: int) -> str:
             raise UnsupportedFileError(path, what)
         data = file.read()
     refuse_impostor(path, data[:4096])
-    try:
-        return data.decode("utf-8")
-    except UnicodeDecodeError as error:
-        raise CorruptFileError(path, "not UTF-8", offset=error.start) from error
+    return data

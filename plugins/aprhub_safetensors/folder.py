@@ -12,7 +12,7 @@ from aprhub.api import (
     UnsupportedFileError,
 )
 from aprhub_safetensors.documents import Document, shown
-from aprhub_safetensors.files import read_text
+from aprhub_safetensors.files import read_bytes, read_text
 from aprhub_safetensors.recognition import PICKLES, SHARD
 from aprhub_safetensors.tables import INDEX, LIMITS, SUFFIX
 
@@ -61,6 +61,12 @@ class ModelFolder:
             for name in names
             if name in self.names
         }
+
+    def data(self, name: str) -> bytes | None:
+        """Return the bytes of a file, or None when it is not there."""
+        if name not in self.names:
+            return None
+        return read_bytes(self.file(name), LIMITS[name])
 
     def index(self) -> Document | None:
         """Return the object of the index, or None when there is no index."""

@@ -13,8 +13,6 @@ from aprhub.api import (
     MissingFileError,
     StoredModel,
     Tensor,
-    Tokenizer,
-    described,
 )
 from aprhub_safetensors.companions import Companions
 from aprhub_safetensors.config import ReadConfig, read_config
@@ -25,19 +23,17 @@ from aprhub_safetensors.recognition import SHARD
 from aprhub_safetensors.record import OWN_WORLD, read_record
 from aprhub_safetensors.spelling import torch_dtype
 from aprhub_safetensors.tables import (
-    CHAT_TEMPLATE,
     CONFIG,
     EMBEDDED,
-    GENERATION,
     INDEX,
     LIMITS,
+    PIECES,
     RECORD,
-    SPECIAL_TOKENS,
     SUFFIX,
     TEXTS,
     TOKENIZER,
-    TOKENIZER_CONFIG,
 )
+from aprhub_safetensors.vocabulary import read_tokenizer
 
 TEXT_NAMES = (*TEXTS, TOKENIZER, RECORD)
 """Every text that belongs to a model."""
@@ -76,7 +72,7 @@ def _open_folder(root: Path, path: Path) -> StoredModel:
         raise MissingFileError(root / CONFIG, what)
     weights = _weights([read_header(folder.file(name)) for name in names])
     notes = tuple(_index_notes(index, weights)) if index else ()
-    companions = Companions(root, folder.texts(dict.fromkeys(TEXT_NAMES)))
+    companions = _companions(folder)
     notes += tuple(_left_out(folder, names))
     return _stored(path, weights, companions, notes)
 
@@ -96,8 +92,14 @@ def _open_file(path: Path) -> StoredModel:
     if CONFIG not in folder.names:
         return _stored(path, weights, Companions(path.parent), notes)
     notes += ("config.json and the tokenizer are those that lie beside the file",)
-    companions = Companions(path.parent, folder.texts(dict.fromkeys(TEXT_NAMES)))
+    companions = _companions(folder)
     return _stored(path, weights, companions, notes)
+
+
+def _companions(folder: ModelFolder) -> Companions:
+    texts = folder.texts(dict.fromkeys(TEXT_NAMES))
+    pieces = None if TOKENIZER in texts else folder.data(PIECES)
+    return Companions(folder.root, texts, pieces=pieces)
 
 
 def _weights(headers: Sequence[Header]) -> Weights:
@@ -150,11 +152,6 @@ def _left_out(folder: ModelFolder, weights: Sequence[str]) -> Iterator[str]:
         more = f" and {len(left) - 8} more" if len(left) > 8 else ""
         listed = ", ".join(map(shown, left[:8]))
         yield f"not part of the model, not read: {listed}{more}"
-    if TOKENIZER not in folder.names and "tokenizer.model" in folder.names:
-        yield (
-            "tokenizer.model is not read; make a tokenizer.json with"
-            " AutoTokenizer.from_pretrained(…).save_pretrained(…)"
-        )
 
 
 def _stored(
@@ -166,16 +163,17 @@ def _stored(
     own = dict(_own_world(weights, document))
     texts = {**record.carried.get(HF_WORLD, {}), **companions.carried()}
     worlds = {**record.carried, HF_WORLD: texts, OWN_WORLD: own}
+    tokenizer, tokenizer_notes = read_tokenizer(companions)
     return StoredModel(
         OWN_WORLD,
         path,
         weights.tensors,
         found.config,
-        _tokenizer(companions, document),
+        tokenizer,
         record.provenance,
         {world: keys for world, keys in worlds.items() if keys},
         record.native,
-        notes=(*notes, *found.notes),
+        notes=(*notes, *found.notes, *tokenizer_notes),
         fates=(*found.fates, *_fates(weights, companions)),
     )
 
@@ -201,25 +199,6 @@ def _own_world(
         yield "dtype", dtype
 
 
-def _tokenizer(companions: Companions, config: Document | None) -> Tokenizer | None:
-    text = companions.texts.get(TOKENIZER)
-    if text is None:
-        return None
-    settings, special, generation = (
-        _values(companions.document(name))
-        for name in (TOKENIZER_CONFIG, SPECIAL_TOKENS, GENERATION)
-    )
-    template = companions.texts.get(CHAT_TEMPLATE)
-    if template is not None:
-        settings = {**settings, "chat_template": template}
-    try:
-        return described(text, settings, special, _values(config), generation)
-    except CorruptFileError as error:
-        what = str(error).removeprefix(f"{error.path}: ")
-        place = companions.home if companions.embedded else companions.home / error.path
-        raise CorruptFileError(place, what) from error
-
-
 def _values(document: Document | None) -> Mapping[str, Any]:
     return document.values if document else {}
 
@@ -235,3 +214,5 @@ def _fates(weights: Weights, companions: Companions) -> Iterator[KeyFate]:
             yield KeyFate(name, "kept", "tokenizer.json")
         elif name != CONFIG:
             yield KeyFate(name, "carried", f"carried.hf.{name}")
+    if companions.pieces is not None:
+        yield KeyFate(PIECES, "transformed", "tokenizer.flat")

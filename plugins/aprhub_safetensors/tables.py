@@ -10,6 +10,9 @@ SUFFIX: Final = ".safetensors"
 INDEX: Final = "model.safetensors.index.json"
 CONFIG: Final = "config.json"
 TOKENIZER: Final = "tokenizer.json"
+PIECES: Final = "tokenizer.model"
+VOCABULARY: Final = "vocab.json"
+MERGES: Final = "merges.txt"
 GENERATION: Final = "generation_config.json"
 TOKENIZER_CONFIG: Final = "tokenizer_config.json"
 SPECIAL_TOKENS: Final = "special_tokens_map.json"
@@ -37,23 +40,28 @@ TEXTS: Final[Mapping[str, int]] = MappingProxyType(
         CHAT_TEMPLATE: 16 * _MIB,
         "chat_template.json": 16 * _MIB,
         "added_tokens.json": 64 * _MIB,
-        "vocab.json": 64 * _MIB,
+        VOCABULARY: 64 * _MIB,
         "vocab.txt": 64 * _MIB,
-        "merges.txt": 64 * _MIB,
+        MERGES: 64 * _MIB,
     }
 )
 """The files whose texts travel with a model, and the most bytes each may have."""
 
 LIMITS: Final[Mapping[str, int]] = MappingProxyType(
-    {**TEXTS, TOKENIZER: 256 * _MIB, RECORD: 256 * _MIB, INDEX: 64 * _MIB}
+    {
+        **TEXTS,
+        TOKENIZER: 256 * _MIB,
+        RECORD: 256 * _MIB,
+        INDEX: 64 * _MIB,
+        PIECES: 64 * _MIB,
+    }
 )
-"""The most bytes of every text that is read."""
+"""The most bytes of every file beside the weights that is read."""
 
 COMPANIONS: Final = (
     "*" + SUFFIX,
     "*" + SUFFIX + ".index.json",
     *LIMITS,
-    "tokenizer.model",
 )
 """Which files of a folder belong to the model in it and are replaced with it."""
 

@@ -382,15 +382,47 @@ def test_a_broken_tokenizer_is_refused_by_its_path(tmp_path: Path, name: str) ->
         opened(folder)
 
 
-def test_a_sentencepiece_model_alone_is_not_passed_over_in_silence(
-    tmp_path: Path,
-) -> None:
+def test_a_broken_sentencepiece_model_is_named(tmp_path: Path) -> None:
     folder = model_folder(tmp_path / "m", tokenizer__model=b"\n\x0e")
 
-    model = opened(folder)
+    with pytest.raises(CorruptFileError, match=str(folder / "tokenizer.model")):
+        opened(folder)
+
+
+def test_a_sentencepiece_model_beside_a_tokenizer_json_is_left_alone(
+    tmp_path: Path,
+) -> None:
+    files = {"tokenizer__model": b"\n\x0e", "tokenizer__json": TOKENIZER}
+    model = opened(model_folder(tmp_path / "m", **files))
+
+    assert model.tokenizer is not None
+    assert model.tokenizer.json == json.dumps(TOKENIZER)
+
+
+def test_the_files_before_tokenizer_json_are_joined(tmp_path: Path) -> None:
+    files: dict[str, Any] = {
+        "vocab__json": {"a": 0, "b": 1, "ab": 2},
+        "merges__txt": b"#version: 0.2\na b\n",
+        "tokenizer_config__json": {"tokenizer_class": "Qwen2Tokenizer"},
+    }
+    model = opened(model_folder(tmp_path / "m", **files))
+
+    assert model.tokenizer is not None
+    program = json.loads(model.tokenizer.json or "")
+    assert program["model"]["vocab"] == {"a": 0, "b": 1, "ab": 2}
+    assert model.carried["hf"]["merges.txt"] == "#version: 0.2\na b\n"
+
+
+def test_a_tokenizer_of_an_unknown_class_is_said_not_to_be_read(tmp_path: Path) -> None:
+    files: dict[str, Any] = {
+        "vocab__json": {"a": 0},
+        "merges__txt": b"",
+        "tokenizer_config__json": {"tokenizer_class": "HomemadeTokenizer"},
+    }
+    model = opened(model_folder(tmp_path / "m", **files))
 
     assert model.tokenizer is None
-    assert any("make a tokenizer.json" in note for note in model.notes)
+    assert any("HomemadeTokenizer" in note for note in model.notes)
 
 
 @pytest.mark.parametrize(

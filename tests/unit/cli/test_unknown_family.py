@@ -75,7 +75,7 @@ def test_without_kept_names_the_known_families_are_listed(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_family_that_it_is_not_is_refused_with_every_stranger(
+def test_a_family_that_it_is_not_is_refused_with_the_strangers(
     minilm: Path, tmp_path: Path
 ) -> None:
     complaint = refused(
@@ -83,7 +83,8 @@ def test_a_family_that_it_is_not_is_refused_with_every_stranger(
     )
 
     assert "104 of 104 tensors have no place in family llama" in complaint
-    assert len(complaint.splitlines()) == 105
+    assert complaint.count("no weight of llama is called so") == 24
+    assert complaint.endswith("… and 80 more like these\n")
 
 
 def test_it_can_be_inspected_all_the_same(minilm: Path) -> None:

@@ -1,0 +1,77 @@
+"""Options that say how to read a file, and what comes of them."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from aprhub.cli.options import registry
+
+if TYPE_CHECKING:
+    from aprhub.identity import Fit
+    from aprhub.registry import Registry
+    from aprhub.spec.format import StoredModel
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def source(metavar: str) -> Callable[[F], F]:
+    """Return what adds `--from`, `--naming` and `--family` to a command."""
+    added = (
+        click.option(
+            "--family",
+            metavar="FAMILY",
+            help=f"Family of {metavar}, instead of what it claims.",
+        ),
+        click.option(
+            "--naming",
+            metavar="NAMING",
+            help=f"Naming of {metavar}'s tensors; 'keep' changes no name.",
+        ),
+        click.option(
+            "--from",
+            "source_format",
+            metavar="FORMAT",
+            help=f"Format of {metavar}, instead of detecting it.",
+        ),
+    )
+
+    def add(function: F) -> F:
+        for option in added:
+            function = option(function)
+        return function
+
+    return add
+
+
+def opened(file: Path, options: dict[str, Any]) -> tuple["StoredModel", "Registry"]:
+    """Open a file as the options say; no weights are read."""
+    from aprhub.detect import identify
+
+    plugins = registry(strict=options["strict_plugins"])
+    reader = identify(file, plugins, options["source_format"])
+    return reader.opened(file), plugins
+
+
+def fit_of(
+    stored: "StoredModel", plugins: "Registry", options: dict[str, Any]
+) -> tuple["Fit | None", str | None]:
+    """Return how a model fits its family, or why it has none: here no failure.
+
+    With names kept, it has none without a reason.
+    """
+    from aprhub.errors import ModelError, PluginError, UnknownNameError
+    from aprhub.identity import resolved
+    from aprhub.lift import KEEP, namings_of
+
+    if options["naming"] == KEEP:
+        return None, None
+    try:
+        namings = namings_of(stored, plugins, options["naming"])
+        fit, _ = resolved(stored, plugins, namings, options["family"])
+    except UnknownNameError:
+        raise
+    except (ModelError, PluginError) as error:
+        return None, str(error)
+    return fit, None

@@ -1,0 +1,52 @@
+"""Tokens that were added to the pieces of a `tokenizer.model` later."""
+
+from typing import Any, Final
+
+import numpy as np
+from attrs import evolve
+
+from aprhub.errors import CorruptFileError, ModelCheckError
+from aprhub.ir.tokenizer import CONTROL, NORMAL, USER_DEFINED, FlatVocabulary
+from aprhub.tokenizer.fitting import SUBJECT
+
+_FILE: Final = "tokenizer_config.json"
+_KEY: Final = "added_tokens_decoder"
+
+
+def with_added(flat: FlatVocabulary | None, decoder: Any) -> FlatVocabulary:
+    """Return pieces with the tokens of an `added_tokens_decoder`, which may be None.
+
+    Those that are pieces are matched whole in the text from then on; the others have
+    the ids behind. Raises CorruptFileError for ids that are taken or leave a gap.
+    """
+    if flat is None:
+        raise ModelCheckError(SUBJECT, "there are no pieces to add tokens to")
+    tokens = list(flat.tokens)
+    types = [NORMAL] * len(tokens) if flat.types is None else flat.types.tolist()
+    for number, content, special in _entries(decoder):
+        if number == len(tokens):
+            tokens.append(content)
+            types.append(NORMAL)
+        elif number > len(tokens) or tokens[number] != content:
+            there = tokens[number] if number < len(tokens) else "nothing"
+            raise _wrong(f"{content!r:.80} has id {number}, where {there!r:.80} is")
+        if types[number] in (NORMAL, USER_DEFINED):
+            types[number] = CONTROL if special else USER_DEFINED
+    scores = np.zeros(len(tokens), np.float32)
+    if flat.scores is not None:
+        scores[: len(flat.scores)] = flat.scores
+    return evolve(flat, tokens=tokens, scores=scores, types=np.array(types, np.int32))
+
+
+def _entries(decoder: Any) -> list[tuple[int, str, bool]]:
+    try:
+        return sorted(
+            (int(number), str(fields["content"]), fields.get("special") is True)
+            for number, fields in (decoder or {}).items()
+        )
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise _wrong(f"{decoder!r:.80} found, tokens by id expected") from error
+
+
+def _wrong(what: str) -> CorruptFileError:
+    return CorruptFileError(_FILE, what, where=_KEY)
