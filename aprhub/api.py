@@ -31,6 +31,7 @@ from aprhub.spec.format import (
     Format,
     KeyFate,
     Magic,
+    StoredChecksum,
     StoredModel,
 )
 from aprhub.spec.layout import (
@@ -113,6 +114,7 @@ __all__ = [
     "Rule",
     "Source",
     "Spelling",
+    "StoredChecksum",
     "StoredModel",
     "Tensor",
     "TensorData",

@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Callable, Sequence
-from functools import partial
 from pathlib import Path
 from tempfile import gettempdir
 from typing import Any
@@ -14,6 +13,7 @@ from aprhub.check import checked
 from aprhub.errors import Fault, ModelCheckError, UnrunnableError, UsageError, about
 from aprhub.export import commit, gate
 from aprhub.export.staging import Staging, refuse_existing, staged
+from aprhub.export.witness import Witness
 from aprhub.ir.model import ModelIR
 from aprhub.lift import KEEP, Lifted, LiftOptions, decodable, lifted
 from aprhub.lower import Lowered, LowerOptions, lowered
@@ -122,8 +122,7 @@ def _converted(
     provenance = evolve(provenance, original_format=original)
     found = evolve(found, model=evolve(found.model, provenance=provenance))
     ready = lowered(found, target, writer, registry, options.lower)
-    prove = partial(_refuse_damaged, source, reader, lossy=options.lossy)
-    saving = _Saving(writer, options, registry, announce, prove)
+    saving = _Saving(writer, options, registry, announce)
     return saving.report(source, stored, found, ready)
 
 
@@ -155,9 +154,9 @@ def save_model(
     return saving.report(stored.path, stored, found, ready)
 
 
-def _refuse_damaged(source: Path, reader: Format, *, lossy: bool) -> None:
-    """Read a source whole and raise if its own checksums contradict its bytes."""
-    faults = () if lossy else reader.checksum(source)
+def _refuse_damaged(source: Path, witness: Witness) -> None:
+    """Raise if the source's own checksums contradict the bytes that were read."""
+    faults = witness.faults()
     if faults:
         raise ModelCheckError(
             source, "damaged; --lossy converts what is there all the same", faults
@@ -178,10 +177,6 @@ def _refuse_broken_program(found: Lifted, ready: Lowered) -> None:
         flattened(evolve(after, flat=None), ready.stored.config.vocab_size)
 
 
-def _accept() -> None:
-    pass
-
-
 @frozen
 class _Saving:
     """The second half of the road: from a lowered model to files in place."""
@@ -190,13 +185,13 @@ class _Saving:
     options: ConvertOptions
     registry: Registry
     announce: Announce | None
-    prove_source: Callable[[], None] = _accept
 
     def report(
         self, source: Path, stored: StoredModel, found: Lifted, ready: Lowered
     ) -> Report:
         layout = self._layout(ready.stored)
-        faults = self._written(layout, found, ready)
+        witness = Witness.of(() if self.options.lossy else stored.checksums, layout)
+        faults = self._written(source, layout, witness, found, ready)
         return Report(
             source,
             ready.stored.path,
@@ -225,7 +220,12 @@ class _Saving:
         return layout
 
     def _written(
-        self, layout: Layout, found: Lifted, ready: Lowered
+        self,
+        source: Path,
+        layout: Layout,
+        witness: Witness,
+        found: Lifted,
+        ready: Lowered,
     ) -> Sequence[Fault]:
         """Write and gate a layout; return what was found and allowed.
 
@@ -243,12 +243,13 @@ class _Saving:
             first = _first_file(layout, staging)
             if not self.options.dry_run:
                 progress = self.announce(layout.nbytes) if self.announce else None
-                writing.fill(progress, self.options.workers)
-                self.prove_source()
+                writing.fill(progress, self.options.workers, witness)
+                witness.read_rest()
                 _refuse_broken_program(found, ready)
             faults = self._judged(gate.reopened(first, self.format, ready.stored))
             if not self.options.dry_run:
                 writing.settle()
+                _refuse_damaged(source, witness)
                 self._verify(first, found)
                 names = [file.name for file in layout.files]
                 staging.publish(names, self.format.companions)

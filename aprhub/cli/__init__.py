@@ -8,7 +8,8 @@ import gc
 import signal
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import Any, NoReturn
 
@@ -30,26 +31,36 @@ class _Group(click.Group):
     def main(self, args: Sequence[str] | None = None, *rest: Any, **extra: Any) -> Any:
         """Run a command; a termination signal unwinds, so that nothing is left."""
         words = sys.argv[1:] if args is None else list(args)
-        before = _on_termination()
-        collecting = gc.isenabled()
-        # A vocabulary is a million objects without a cycle, and a command ends soon:
-        # looking through them again and again doubled the time to parse one.
-        gc.disable()
-        try:
-            return super().main(words, *rest, **extra)
-        except AprhubError as error:
-            _fail(error, error.exit_code, debug="--debug" in words)
-        except OSError as error:
-            _fail(error, AprhubError.exit_code, debug="--debug" in words)
-        # A defect of aprhub or of a plugin: say so, without a page of frames.
-        except Exception as error:
-            what = f"internal error: {type(error).__name__}: {error}"
-            _fail(error, AprhubError.exit_code, debug="--debug" in words, text=what)
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
-            if collecting:
-                gc.enable()
+        debug = "--debug" in words
+        with _signals_unwind(), _tuned_interpreter():
+            try:
+                return super().main(words, *rest, **extra)
+            except AprhubError as error:
+                _fail(error, error.exit_code, debug=debug)
+            except OSError as error:
+                _fail(error, AprhubError.exit_code, debug=debug)
+            # A defect of aprhub or of a plugin: say so, without a page of frames.
+            except Exception as error:
+                what = f"internal error: {type(error).__name__}: {error}"
+                _fail(error, AprhubError.exit_code, debug=debug, text=what)
+
+
+@contextmanager
+def _tuned_interpreter() -> Iterator[None]:
+    """Set the interpreter up for a program that copies files and ends soon."""
+    collecting, interval = gc.isenabled(), sys.getswitchinterval()
+    # A vocabulary is a million objects without a cycle: looking through them again
+    # and again doubled the time to parse one.
+    gc.disable()
+    # Threads that copy need the interpreter for microseconds at a time; they waited
+    # for milliseconds whenever the main thread computed.
+    sys.setswitchinterval(0.0005)
+    try:
+        yield
+    finally:
+        sys.setswitchinterval(interval)
+        if collecting:
+            gc.enable()
 
 
 def _fail(error: Exception, code: int, *, debug: bool, text: str = "") -> NoReturn:
@@ -62,18 +73,25 @@ def _fail(error: Exception, code: int, *, debug: bool, text: str = "") -> NoRetu
     sys.exit(code)
 
 
-def _on_termination() -> dict[int, Any]:
-    """Let signals that end the process unwind the stack; return what handled them.
+@contextmanager
+def _signals_unwind() -> Iterator[None]:
+    """Let signals that end the process unwind the stack.
 
     A signal that is ignored stays so: `nohup` does that.
     """
+    before: dict[int, Any] = {}
     names = ("SIGINT", "SIGTERM", "SIGHUP")
     numbers = (getattr(signal, name, None) for name in names)
-    heeded = (each for each in numbers if each and _is_heeded(each))
     try:
-        return {number: signal.signal(number, _terminate) for number in heeded}
-    except ValueError:  # not the main thread: the host owns the signals
-        return {}
+        # Only the main thread may; in others the host owns the signals.
+        with suppress(ValueError):
+            for number in filter(None, numbers):
+                if _is_heeded(number):
+                    before[number] = signal.signal(number, _terminate)
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _is_heeded(number: int) -> bool:

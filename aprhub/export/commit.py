@@ -21,6 +21,7 @@ from aprhub.errors import EnvironmentFailureError
 from aprhub.export.checksums import Checksums, Place, places
 from aprhub.export.sink import BLOCK, Sink, placed, room
 from aprhub.export.staging import Staging
+from aprhub.export.witness import Witness
 from aprhub.ir.source import Bytes
 from aprhub.spec.layout import Layout, LayoutFile, Literal, TensorData
 
@@ -97,6 +98,7 @@ class _Crew:
 
     queue: Iterator[tuple[_Output, Piece]]
     progress: Progress
+    witness: Witness
     stop: Event
     _lock: Lock = Factory(Lock)
 
@@ -125,6 +127,7 @@ class _Crew:
             memory = room(piece.nbytes)
         buffer = placed(memory, piece.nbytes, piece.offset)
         piece.data.tensor.read_into(piece.start, buffer)
+        self.witness.note(piece.data, piece.start, buffer)
         output.sink.write(buffer, piece.offset)
         output.note(piece.offset, buffer)
 
@@ -164,13 +167,20 @@ class Writing:
                 self._outputs.append(_opened(file, self.staging.path(file.name)))
                 self._outputs[-1].outline()
 
-    def fill(self, progress: Progress | None = None, workers: int = 0) -> None:
+    def fill(
+        self,
+        progress: Progress | None = None,
+        workers: int = 0,
+        witness: Witness | None = None,
+    ) -> None:
         """Start to write all tensors, in parallel, and then the checksums.
 
-        The bytes are the same for any number of workers.
+        The bytes are the same for any number of workers. The witness sees all that is
+        read.
         """
         _require_space(self.layout, self.staging)
-        crew = _Crew(self._pieces(), progress or _ignore, self._stop)
+        sees = witness or Witness.of((), self.layout)
+        crew = _Crew(self._pieces(), progress or _ignore, sees, self._stop)
         self._filling = self._pool.submit(self._fill, crew, workers or WORKERS)
 
     def settle(self) -> None:

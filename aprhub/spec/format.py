@@ -12,6 +12,7 @@ from aprhub.errors import EnvironmentFailureError, Fault, MissingFileError, Usag
 from aprhub.ir.config import ModelConfig
 from aprhub.ir.encoding import Encoding
 from aprhub.ir.model import Provenance
+from aprhub.ir.source import FileRange
 from aprhub.ir.tensor import Tensor
 from aprhub.ir.tokenizer import Tokenizer
 from aprhub.spec.family import Family
@@ -93,6 +94,18 @@ def _frozen_tensors(values: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
 
 
 @frozen
+class StoredChecksum:
+    """A CRC-32 (IEEE, as zlib's) that a file has of some of its own bytes.
+
+    `where` says where in the file it stands.
+    """
+
+    covered: FileRange
+    crc: int
+    where: str
+
+
+@frozen
 class StoredModel:
     """A model as one format has it: stored names, stored encodings, stored order.
 
@@ -101,7 +114,8 @@ class StoredModel:
     `lay_out`). `naming` names the convention of the tensor names, or is None where
     the file does not say; `namings` are then tried in turn for each tensor (the hub
     fills them in from the format). `native` is as in `ModelIR`, by canonical name.
-    `notes` are oddities that the reader accepted.
+    `notes` are oddities that the reader accepted. `checksums` are compared with the
+    bytes when these are read to be written elsewhere, since `open` reads few of them.
     """
 
     format: str
@@ -117,6 +131,7 @@ class StoredModel:
     family: Family | None = field(default=None, repr=False)
     notes: tuple[str, ...] = ()
     fates: tuple[KeyFate, ...] = field(default=(), repr=False)
+    checksums: tuple[StoredChecksum, ...] = ()
 
 
 def _no_structure(_evidence: FileEvidence) -> bool:
@@ -124,10 +139,6 @@ def _no_structure(_evidence: FileEvidence) -> bool:
 
 
 def _no_faults(_stored: StoredModel) -> Sequence[Fault]:
-    return ()
-
-
-def _unchecked(_path: Path) -> Sequence[Fault]:
     return ()
 
 
@@ -147,8 +158,6 @@ class Format:
     takes a stored name and a tensor and returns the encoding in which the format
     stores it: the tensor's own where possible. `runnable` judges a model that was
     written (re-opened, with its family set) by what the format's consumers need.
-    `checksum` compares a file with the checksums in it; it reads every byte, so `open`
-    never does it.
     With `stores_tied_head`, a tied head is stored as a copy of the embedding.
     `tokenizer_form` is the form that `lay_out` needs: `flat`, `json`, or None for no
     tokenizer. `writes_folder` says that the output is a folder, unless its
@@ -179,7 +188,6 @@ class Format:
     runnable: Callable[[StoredModel], Sequence[Fault]] = field(
         default=_no_faults, repr=False
     )
-    checksum: Callable[[Path], Sequence[Fault]] = field(default=_unchecked, repr=False)
 
     def opened(self, path: Path) -> StoredModel:
         """Open a file and say which namings to try for its tensors.

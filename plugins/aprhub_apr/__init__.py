@@ -42,12 +42,6 @@ def _runnable(stored: StoredModel) -> Sequence[Fault]:
     return runnable(stored)
 
 
-def _checksum(path: Path) -> Sequence[Fault]:
-    from aprhub_apr.footer import footer_faults
-
-    return footer_faults(path)
-
-
 APR: Final = Format(
     name="apr",
     title="APR v2",
@@ -62,7 +56,6 @@ APR: Final = Format(
     lay_out=_lay_out,
     encoding_for=_encoding_for,
     runnable=_runnable,
-    checksum=_checksum,
 )
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO, Final
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from aprhub.api import (
     CorruptFileError,
@@ -34,13 +34,17 @@ from aprhub_apr.tables import (
 
 @frozen
 class Container:
-    """The header, the metadata and the index of one file of `size` bytes."""
+    """The header, the metadata and the index of one file of `size` bytes.
+
+    `footer` is the checksum of all bytes before it, None where there is none.
+    """
 
     path: Path
     size: int
     header: Header
     document: Document
     entries: tuple[Entry, ...]
+    footer: int | None = None
 
     @property
     def required_size(self) -> int:
@@ -48,11 +52,6 @@ class Container:
         return index.required_size(
             self.header.data_offset, self.header.metadata_end, self.entries
         )
-
-    @property
-    def has_footer(self) -> bool:
-        """Whether there are bytes enough for a footer after the data."""
-        return self.size >= self.required_size + FOOTER_BYTES
 
     def notes(self) -> Iterator[str]:
         """Yield what is odd about the file and no reason to refuse it."""
@@ -88,7 +87,9 @@ def _scanned(path: Path, file: BinaryIO) -> Container:
     described = document.parsed(path, text, head.metadata_offset)
     container = Container(path, size, head, described, _entries(path, head, file))
     _check_extents(container)
-    return container
+    tail = _read(file, container.required_size, FOOTER_BYTES)
+    whole = len(tail) == FOOTER_BYTES
+    return evolve(container, footer=int.from_bytes(tail, "little") if whole else None)
 
 
 def _read(file: BinaryIO, offset: int, count: int) -> bytes:

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from aprhub.api import StoredModel, Tensor
+from aprhub.api import FileRange, StoredChecksum, StoredModel, Tensor
 from aprhub_apr import configuration, index, metadata, vocabulary
 from aprhub_apr.claims import Claims
 from aprhub_apr.container import Container, scanned
@@ -35,7 +35,16 @@ def open_apr(path: Path) -> StoredModel:
         carried=metadata.carried(claims, tensors),
         notes=(*container.notes(), *_type_notes(tensors), *claims.notes),
         fates=tuple(claims.fates),
+        checksums=tuple(_checksums(container)),
     )
+
+
+def _checksums(container: Container) -> Iterator[StoredChecksum]:
+    """Yield the footer, which some writers leave out; `notes` say so then."""
+    if container.footer is not None:
+        size = container.required_size
+        covered = FileRange(container.path, 0, size)
+        yield StoredChecksum(covered, container.footer, f"footer at byte {size}")
 
 
 def _tensor(container: Container, entry: Entry) -> Tensor:

@@ -1,39 +1,69 @@
+"""The footer: what the reader says of it, and what becomes of a file it contradicts."""
+
 from pathlib import Path
 
 import pytest
 from attrs import evolve
 
-from aprhub.api import CorruptFileError
-from aprhub_apr import APR
+import aprhub
+from aprhub.api import CorruptFileError, Fault, ModelCheckError
+from aprhub.export.witness import checksum_faults
 from tests.hostile import apr_file
+from tests.plugins.apr import disk
 
 FILE = apr_file.valid()
 
 
+def _faults(path: Path) -> list[Fault]:
+    return checksum_faults(disk.opened(path).checksums)
+
+
 def test_a_right_footer_is_no_fault(tmp_path: Path) -> None:
-    assert APR.checksum(FILE.write(tmp_path)) == ()
+    path = FILE.write(tmp_path)
+
+    assert disk.opened(path).checksums
+    assert _faults(path) == []
 
 
 @pytest.mark.parametrize("place", [-20_000, -5000, -70, -1])
 def test_any_changed_byte_is_seen(place: int, tmp_path: Path) -> None:
-    data = bytearray(FILE.tobytes())
-    data[place] ^= 0x20
-    path = tmp_path / "model.apr"
-    path.write_bytes(data)
+    path = _damaged(place, tmp_path)
 
-    (fault,) = APR.checksum(path)
+    (fault,) = _faults(path)
 
-    assert f"byte {len(data) - 4}" in fault.subject
+    assert f"byte {path.stat().st_size - 4}" in fault.subject
+
+
+@pytest.mark.parametrize("place", [-20_000, -5000, -70, -1])
+@pytest.mark.parametrize("target", ["out.gguf", "out.apr", "out.safetensors"])
+def test_a_damaged_file_is_not_converted_unless_it_is_asked_for(
+    place: int, target: str, tmp_path: Path
+) -> None:
+    path = _damaged(place, tmp_path)
+
+    with pytest.raises(ModelCheckError, match=r"damaged; --lossy.*\n.*footer"):
+        aprhub.convert(path, tmp_path / target)
+
+    assert [each.name for each in tmp_path.iterdir()] == ["model.apr"]
+    aprhub.convert(path, tmp_path / target, aprhub.ConvertOptions(lossy=True))
 
 
 def test_a_file_without_a_footer_is_no_fault(tmp_path: Path) -> None:
-    assert APR.checksum(evolve(FILE, footer=b"").write(tmp_path)) == ()
+    assert disk.opened(evolve(FILE, footer=b"").write(tmp_path)).checksums == ()
 
 
 def test_bytes_after_the_footer_are_not_part_of_it(tmp_path: Path) -> None:
-    assert APR.checksum(evolve(FILE, tail=b"more").write(tmp_path)) == ()
+    assert _faults(evolve(FILE, tail=b"more").write(tmp_path)) == []
 
 
 def test_a_broken_file_is_refused(tmp_path: Path) -> None:
     with pytest.raises(CorruptFileError):
-        APR.checksum(evolve(FILE, cut=100).write(tmp_path))
+        disk.opened(evolve(FILE, cut=100).write(tmp_path))
+
+
+def _damaged(place: int, folder: Path) -> Path:
+    data = bytearray(FILE.tobytes())
+    data[place] ^= 0x20
+    path = folder / "model.apr"
+    path.write_bytes(data)
+    return path

@@ -142,6 +142,7 @@ def test_what_is_laid_out_is_opened_as_it_was(
             "apr": {"model_type": "transformer_lm", **stored.carried.get("apr", {})},
         },
         fates=found.fates,
+        checksums=found.checksums,
     )
     assert found == expected
     assert _content(found) == _content(stored)
