@@ -109,8 +109,8 @@ def _read_array(cursor: Cursor, key: str) -> Entry:
     return Entry("array", FileArray(place, kind.name, count, key), kind.name)
 
 
-def encoded_entries(entries: Mapping[str, Entry]) -> bytes:
-    """Return the metadata section.
+def encoded_entries(entries: Mapping[str, Entry]) -> list[bytes]:
+    """Return the metadata section, in parts: a vocabulary is not copied to join it.
 
     Raises UnrepresentableError, with the key, for what its type cannot hold.
     """
@@ -126,22 +126,23 @@ def encoded_entries(entries: Mapping[str, Entry]) -> bytes:
             raise UnrepresentableError(
                 key, f"{entry.value!r:.80} is not a {entry.described}: {error}"
             ) from error
-        parts += (name, _U32.pack(VALUE_TYPE_NAMES[entry.kind].id), value)
-    return b"".join(parts)
+        parts += (name, _U32.pack(VALUE_TYPE_NAMES[entry.kind].id), *value)
+    return parts
 
 
-def _encoded_scalar(_key: str, entry: Entry) -> bytes:
-    return struct.pack(f"<{VALUE_TYPE_NAMES[entry.kind].code}", entry.value)
+def _encoded_scalar(_key: str, entry: Entry) -> tuple[bytes]:
+    return (struct.pack(f"<{VALUE_TYPE_NAMES[entry.kind].code}", entry.value),)
 
 
-def _encoded_text(key: str, entry: Entry) -> bytes:
-    return _encoded_string(key, entry.value, STRING_BYTES)
+def _encoded_text(key: str, entry: Entry) -> tuple[bytes, bytes]:
+    data = _encoded(key, entry.value, STRING_BYTES)
+    return _U64.pack(len(data)), data
 
 
-def _encoded_array(key: str, entry: Entry) -> bytes:
+def _encoded_array(key: str, entry: Entry) -> tuple[bytes, bytes]:
     kind = VALUE_TYPE_NAMES[entry.of or ""]
     head = _U32.pack(kind.id) + _U64.pack(len(entry.value))
-    return head + _encoded_elements(key, kind, entry.value)
+    return head, _encoded_elements(key, kind, entry.value)
 
 
 def _encoded_elements(key: str, kind: ValueType, values: Any) -> bytes:
@@ -174,6 +175,11 @@ def _encoded_strings(key: str, values: Sequence[str]) -> bytes:
 
 
 def _encoded_string(key: str, text: str, limit: int) -> bytes:
+    data = _encoded(key, text, limit)
+    return _U64.pack(len(data)) + data
+
+
+def _encoded(key: str, text: str, limit: int) -> bytes:
     try:
         data = text.encode()
     except UnicodeEncodeError as error:
@@ -182,14 +188,14 @@ def _encoded_string(key: str, text: str, limit: int) -> bytes:
         raise UnrepresentableError(
             key[:80], f"{len(data)} bytes of text; a reader takes {limit} at most"
         )
-    return _U64.pack(len(data)) + data
+    return data
 
 
 def _not_text(key: str, error: UnicodeEncodeError) -> UnrepresentableError:
     return UnrepresentableError(key[:80], f"not text: {error.reason}")
 
 
-_ENCODERS: Final[Mapping[str, Callable[[str, Entry], bytes]]] = {
+_ENCODERS: Final[Mapping[str, Callable[[str, Entry], tuple[bytes, ...]]]] = {
     "string": _encoded_text,
     "array": _encoded_array,
 }

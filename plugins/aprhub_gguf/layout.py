@@ -7,9 +7,9 @@ programs had added, `aprhub.*`, `split.*`.
 
 import struct
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import chain
+from itertools import chain, groupby
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from aprhub.api import (
     Fault,
@@ -41,6 +41,7 @@ from aprhub_gguf.worlds import (
     world_entries,
 )
 
+_LARGE: Final = 1 << 16
 _Items = Sequence[tuple[str, Tensor]]
 
 
@@ -80,18 +81,25 @@ def _parts(
 
 def _file(name: str, entries: Mapping[str, Entry], items: _Items) -> LayoutFile:
     head = _head(entries, items)
-    segments: list[Literal | Padding | TensorData] = [Literal(head)]
+    segments: list[Literal | Padding | TensorData] = list(map(Literal, head))
     if items:
-        segments.append(padding(len(head), DEFAULT_ALIGNMENT))
+        segments.append(padding(sum(map(len, head)), DEFAULT_ALIGNMENT))
     for stored_name, tensor in items:
         segments.append(TensorData(stored_name, tensor))
         segments.append(padding(tensor.nbytes, DEFAULT_ALIGNMENT))
     return LayoutFile.of(name, segments)
 
 
-def _head(entries: Mapping[str, Entry], items: _Items) -> bytes:
+def _head(entries: Mapping[str, Entry], items: _Items) -> list[bytes]:
     counts = struct.pack("<IQQ", VERSION, len(items), len(entries))
-    return b"".join((MAGIC, counts, encoded_entries(entries), *_rows(items)))
+    return [MAGIC + counts, *_joined(encoded_entries(entries)), b"".join(_rows(items))]
+
+
+def _joined(parts: Sequence[bytes]) -> Iterator[bytes]:
+    """Yield parts with the small ones between large ones joined."""
+    for is_large, group in groupby(parts, lambda part: len(part) > _LARGE):
+        run = tuple(group)
+        yield from run if is_large else (b"".join(run),)
 
 
 def _rows(items: _Items) -> Iterator[bytes]:
