@@ -16,17 +16,17 @@ from aprhub.deferred import deferred
 from aprhub.version import VERSION
 
 if TYPE_CHECKING:
-    from aprhub.conversion import ConvertOptions
     from aprhub.errors import AprhubError
     from aprhub.front import convert, diff, open_model, save_model
     from aprhub.ir.model import ModelIR
     from aprhub.ir.tensor import Tensor
+    from aprhub.options import ConvertOptions
     from aprhub.registry import Registry
     from aprhub.report import Report
 
 _HOMES: Final = {
     "AprhubError": "aprhub.errors",
-    "ConvertOptions": "aprhub.conversion",
+    "ConvertOptions": "aprhub.options",
     "ModelIR": "aprhub.ir.model",
     "Registry": "aprhub.registry",
     "Report": "aprhub.report",

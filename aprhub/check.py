@@ -6,9 +6,9 @@ from attrs import asdict
 
 from aprhub.errors import Fault, ModelCheckError
 from aprhub.ir.config import ModelConfig
-from aprhub.ir.model import ModelIR
+from aprhub.ir.model import EMBEDDING, HEAD, ModelIR
 from aprhub.ir.tokenizer import FlatVocabulary
-from aprhub.lift import EMBEDDING, HEAD, Lifted
+from aprhub.lift import Lifted
 from aprhub.spec.family import Family, WeightSpec
 from aprhub.spec.format import StoredModel
 

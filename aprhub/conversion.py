@@ -4,9 +4,8 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from tempfile import gettempdir
-from typing import Any
 
-from attrs import asdict, evolve, frozen
+from attrs import evolve, frozen
 
 from aprhub import detect, lineage
 from aprhub.check import checked
@@ -16,75 +15,15 @@ from aprhub.export.staging import Staging, refuse_existing, staged
 from aprhub.export.witness import Witness
 from aprhub.ir.model import ModelIR
 from aprhub.lift import KEEP, Lifted, LiftOptions, decodable, lifted
-from aprhub.lower import Lowered, LowerOptions, lowered
+from aprhub.lower import Lowered, lowered
+from aprhub.options import ConvertOptions
 from aprhub.registry import Registry
 from aprhub.report import Report, WrittenFile
 from aprhub.spec.format import Format, StoredModel
 from aprhub.spec.layout import Layout, LayoutOptions
 
-DTYPES = ("f32", "f16", "bf16")
-LEVELS = ("names", "values", "bytes")
-"""How closely an output can be compared with its source."""
-
-UNTOLD = ("dry_run", "force", "verify", "workers")
-"""Options that change no byte of the output, so that its lineage is without them."""
-
 Announce = Callable[[int], commit.Progress]
 """Is told the bytes to come, and returns what is told of each part written."""
-
-
-@frozen
-class ConvertOptions:
-    """What a user may ask of a conversion.
-
-    `source_format` and `target_format` override detection; `naming` is a naming's
-    name or `keep`; `family` overrides what the source claims. `dtype` casts floats to
-    `f32`, `f16` or `bf16`; None keeps every encoding. `shard_size` is in bytes.
-    `lossy` drops what the target cannot hold, `force` replaces an existing output, and
-    `allow_unrunnable` writes a model that the target's programs would refuse.
-    `verify` is `names`, `values` or `bytes`: the level at which the output is
-    compared with the source after writing.
-    """
-
-    source_format: str | None = None
-    target_format: str | None = None
-    naming: str | None = None
-    family: str | None = None
-    dtype: str | None = None
-    shard_size: int | None = None
-    dry_run: bool = False
-    lossy: bool = False
-    force: bool = False
-    allow_unrunnable: bool = False
-    verify: str | None = None
-    workers: int = 0
-
-    def __attrs_post_init__(self) -> None:
-        """Refuse values that are none of the allowed ones."""
-        _require("dtype", self.dtype, DTYPES)
-        _require("verify", self.verify, LEVELS)
-        if self.shard_size is not None and self.shard_size <= 0:
-            raise UsageError(f"shard size must be positive, is {self.shard_size}")
-
-    @property
-    def lift(self) -> LiftOptions:
-        """The part that concerns the source."""
-        return LiftOptions(self.naming, self.family, self.lossy)
-
-    @property
-    def lower(self) -> LowerOptions:
-        """The part that concerns the target's encodings."""
-        return LowerOptions(self.dtype, self.lossy)
-
-    @property
-    def told(self) -> dict[str, Any]:
-        """The part that the output's lineage tells of."""
-        return asdict(self, filter=lambda field, _value: field.name not in UNTOLD)
-
-
-def _require(name: str, value: str | None, allowed: Sequence[str]) -> None:
-    if value is not None and value not in allowed:
-        raise UsageError(f"{name} {value!r} is none of {', '.join(allowed)}")
 
 
 def convert(

@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from aprhub import conversion
-from aprhub.conversion import Announce, ConvertOptions
+from aprhub.conversion import Announce
 from aprhub.detect import identify
 from aprhub.ir.model import ModelIR
 from aprhub.lift import Lifted, LiftOptions, lifted
+from aprhub.options import ConvertOptions
 from aprhub.registry import Registry
 from aprhub.report import Report
 

@@ -13,7 +13,7 @@ from aprhub.identity import Fit, resolved
 from aprhub.ir.casting import refuse_rounding
 from aprhub.ir.config import ModelConfig
 from aprhub.ir.encoding import ENCODINGS
-from aprhub.ir.model import ModelIR
+from aprhub.ir.model import EMBEDDING, HEAD, ModelIR
 from aprhub.ir.tensor import Tensor
 from aprhub.registry import Registry
 from aprhub.spec.family import Family, evaluated
@@ -22,8 +22,6 @@ from aprhub.spec.naming import Naming, Spelling
 
 KEEP = "keep"
 """The naming that leaves every name as it is."""
-
-EMBEDDING, HEAD = "embed.weight", "head.weight"
 
 
 @frozen

@@ -1,58 +1,24 @@
 """Lower: the canonical model becomes a stored one, as a target format wants it."""
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from threading import Lock
 
-from attrs import Factory, define, evolve, field, frozen
+from attrs import evolve, frozen
 
 from aprhub import rope
+from aprhub.encodings import Encodings, Losses, LowerOptions, Steps
 from aprhub.errors import UnrepresentableError
-from aprhub.ir.casting import Loss, Observer, widens
 from aprhub.ir.config import ModelConfig
-from aprhub.ir.encoding import ENCODINGS, Encoding
-from aprhub.ir.model import ModelIR
+from aprhub.ir.model import EMBEDDING, HEAD, ModelIR
 from aprhub.ir.tensor import Tensor
 from aprhub.ir.tokenizer import Tokenizer
-from aprhub.lift import EMBEDDING, HEAD, Lifted
+from aprhub.lift import Lifted
 from aprhub.registry import Registry
 from aprhub.report import TensorFate
 from aprhub.spec.family import Family
 from aprhub.spec.format import Format, StoredModel
 from aprhub.spec.naming import Naming, Transform
-
-Steps = tuple[str, ...]
-
-
-@define
-class Losses:
-    """Adds up what casts lose, while several threads run them."""
-
-    _by_tensor: dict[str, Loss] = field(factory=dict)
-    _lock: Lock = Factory(Lock)
-
-    def observer(self, name: str) -> Observer:
-        """Return what a cast of this tensor reports to."""
-
-        def observe(loss: Loss) -> None:
-            if loss != Loss():
-                with self._lock:
-                    before = self._by_tensor.get(name, Loss())
-                    self._by_tensor[name] = before + loss
-
-        return observe
-
-    def found(self) -> dict[str, Loss]:
-        """Return the losses by stored name."""
-        return dict(sorted(self._by_tensor.items()))
-
-
-@frozen
-class LowerOptions:
-    """What a user may ask of the target's encodings: `dtype` casts all floats."""
-
-    dtype: str | None = None
-    lossy: bool = False
 
 
 @frozen
@@ -78,8 +44,9 @@ def lowered(
     for it that keeps its values, unless `lossy`.
     """
     naming = registry.naming(fmt.naming) if lifted.family and fmt.naming else None
-    work = _Lowering(lifted, target, fmt, naming, options, Losses())
-    return work.result()
+    config = lifted.model.config
+    encodings = Encodings(target, fmt, config, registry, options, Losses())
+    return _Lowering(lifted, target, fmt, naming, encodings).result()
 
 
 @frozen
@@ -88,21 +55,21 @@ class _Lowering:
     target: Path
     format: Format
     naming: Naming | None
-    options: LowerOptions
-    losses: Losses
+    encodings: Encodings
 
     def result(self) -> Lowered:
         model, family = self.lifted.model, self.lifted.family
+        options = self.encodings.options
         tensors: dict[str, Tensor] = {}
         fates: list[TensorFate] = []
         native: dict[str, str] = dict(model.native) if family is None else {}
         for canonical, tensor in self._outgoing():
             name, transform = self._spelled(canonical, family)
             self._require_decoder(canonical, name, tensor)
-            stored, steps = self._encoded(name, tensor, transform)
+            stored, steps = self.encodings.encoded(canonical, name, tensor, transform)
             tensors[name] = stored
             fates.append(self._fate(canonical, name, stored, steps))
-            forced = stored.encoding != tensor.encoding and not self.options.dtype
+            forced = stored.encoding != tensor.encoding and not options.is_asked
             if forced and tensor.encoding.is_float:
                 native[canonical] = tensor.encoding.name
         stored_model = StoredModel(
@@ -116,9 +83,11 @@ class _Lowering:
             native,
             naming=self.naming.name if self.naming else None,
             family=family,
+            mixture=options.quantization.mixture if options.quantization else None,
         )
+        notes = tuple(_requantized(fates))
         fates += self._gone()
-        return Lowered(stored_model, tuple(fates), self.losses)
+        return Lowered(stored_model, tuple(fates), self.encodings.losses, notes)
 
     def _outgoing(self) -> Iterator[tuple[str, Tensor]]:
         """Yield the model's tensors, and those that this format stores besides."""
@@ -151,52 +120,13 @@ class _Lowering:
         """Refuse what can be neither stored as it is nor decoded."""
         if tensor.encoding.is_plain or tensor.decoder is not None:
             return
-        if self._wanted(name, tensor) != tensor.encoding:
+        if self.encodings.wanted(canonical, name, tensor) != tensor.encoding:
             source = self.lifted.sources.get(canonical, canonical)
             raise UnrepresentableError(
                 self.target,
                 f"{source}: {self.format.name} cannot hold {tensor.encoding.name}, and"
                 " no installed codec decodes it; see 'aprhub codecs'",
             )
-
-    def _encoded(
-        self, name: str, tensor: Tensor, transform: Transform | None
-    ) -> tuple[Tensor, Steps]:
-        steps: Steps = ()
-        if transform:
-            blocked = not transform.packed_safe or tensor.encoding.flat
-            if tensor.encoding.is_quantized and blocked:
-                steps += (f"decoded from {tensor.encoding.name}",)
-                tensor = tensor.decoded()
-            config, observe = self.lifted.model.config, self.losses.observer(name)
-            tensor = transform.lowered(tensor, config, observe)
-            steps += (transform.name,)
-        wanted = self._wanted(name, tensor)
-        if wanted == tensor.encoding:
-            return tensor, steps
-        if tensor.encoding.is_quantized:
-            steps += (f"decoded from {tensor.encoding.name}",)
-            tensor = tensor.decoded()
-        if wanted != tensor.encoding:
-            steps += (f"cast to {wanted.name}",)
-        return tensor.cast(wanted, self.losses.observer(name)), steps
-
-    def _wanted(self, name: str, tensor: Tensor) -> Encoding:
-        """Return the encoding to store: the format's, unless that loses unasked."""
-        asked = ENCODINGS[self.options.dtype] if self.options.dtype else None
-        changeable = tensor.encoding.is_float or tensor.encoding.is_quantized
-        if asked and changeable:
-            probe = Tensor(tensor.shape, asked, tensor.source)
-            return self.format.encoding_for(name, probe)
-        wanted = self.format.encoding_for(name, tensor)
-        exact = tensor.encoding.is_quantized or widens(tensor.encoding, wanted)
-        if wanted != tensor.encoding and not exact and not self.options.lossy:
-            raise UnrepresentableError(
-                self.target,
-                f"{name}: {self.format.name} stores it as {wanted.name}, which cannot"
-                f" hold every {tensor.encoding.name} value; allow it with --lossy",
-            )
-        return wanted
 
     def _tokenizer(self, model: ModelIR) -> Tokenizer | None:
         tokenizer = model.tokenizer
@@ -239,6 +169,17 @@ class _Lowering:
             TensorFate(source, "", "", (), "", "", 0, (why,))
             for source, why in self.lifted.gone.items()
         ]
+
+
+def _requantized(fates: Sequence[TensorFate]) -> Iterator[str]:
+    """Say which encodings were decoded to be quantised again, which loses twice."""
+    pairs = Counter(
+        (fate.stored_encoding, fate.encoding)
+        for fate in fates
+        if {"decoded", "quantised"} <= {step.split(" ")[0] for step in fate.steps}
+    )
+    for (before, after), count in sorted(pairs.items()):
+        yield f"requantised: {count} tensors were decoded from {before} to {after}"
 
 
 def _identified(config: ModelConfig, family: Family | None) -> ModelConfig:

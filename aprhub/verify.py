@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from aprhub.difference import EQUAL, TensorDifference, compared
 from aprhub.errors import Fault, UnrunnableError
@@ -20,8 +20,8 @@ def verified(
     """Lift a written file and compare it with what it was made from.
 
     `names` compares names and shapes; `values` also every value, after the same cast
-    where one was made; `bytes` demands the source's encoded bytes. Raises
-    UnrunnableError with a fault for each tensor that differs.
+    or quantisation where one was made; `bytes` demands the source's encoded bytes.
+    Raises UnrunnableError with a fault for each tensor that differs.
     """
     family = meant.family.name if meant.family else None
     options = LiftOptions(None if family else KEEP, family)
@@ -66,12 +66,22 @@ class _Comparison:
             return
         if self.level == "names":
             return
-        if self.level == "values" and found.encoding.is_plain:
-            source = source.cast(found.encoding)
+        if self.level == "values":
+            source = self._encoded_alike(source, found)
         result = compared(name, *self._comparable(name, source, found))
         exact = ("equal",) if self.level == "bytes" else EQUAL
         if result.outcome not in exact:
             yield _described(result)
+
+    def _encoded_alike(self, source: Tensor, found: Tensor) -> Tensor:
+        """Return the source in the encoding of the written tensor."""
+        if found.encoding.is_plain:
+            return source.cast(found.encoding)
+        codec = self.registry.codec(found.encoding.name)
+        if source.encoding == found.encoding or codec is None or codec.encode is None:
+            return source
+        again = source.decoded().encoded(found.encoding, codec.encode)
+        return evolve(again, decoder=codec.decode)
 
     def _comparable(
         self, name: str, source: Tensor, found: Tensor

@@ -37,19 +37,22 @@ LAYERS = {
     "identity": "errors spec registry",
     "lift": f"{_VALUES} equality rope registry identity",
     "check": f"{_VALUES} lift",
-    "lower": f"{_VALUES} rope tokenizer registry report lift",
+    "mixtures": "errors ir",
+    "encodings": f"{_VALUES} mixtures registry",
+    "lower": f"{_VALUES} rope tokenizer registry report lift encodings",
+    "options": "errors lift encodings mixtures",
     "verify": f"{_VALUES} tokenizer registry difference lift",
     "export": _VALUES,
     "conversion": (
         f"{_VALUES} registry detect lineage lift check lower verify export report"
-        " tokenizer"
+        " tokenizer options"
     ),
-    "front": "ir registry detect lift conversion difference report",
-    "aprhub": "version deferred errors ir registry report conversion front",
-    "testing": f"api {_VALUES} registry lift check report conversion front",
+    "front": "ir registry detect lift options conversion difference report",
+    "aprhub": "version deferred errors ir registry report options conversion front",
+    "testing": f"api {_VALUES} registry lift check report options conversion front",
     "cli": (
         f"version {_VALUES} statistics report difference registry detect identity"
-        " lift conversion front"
+        " lift options conversion front"
     ),
     "__main__": "cli",
 }

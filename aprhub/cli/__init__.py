@@ -15,7 +15,7 @@ from typing import Any, NoReturn
 
 import click
 
-from aprhub.cli.convert import convert
+from aprhub.cli.convert import convert, quantize
 from aprhub.cli.diff import diff
 from aprhub.cli.inspect import inspect
 from aprhub.cli.options import printable
@@ -129,6 +129,7 @@ for command in (
     formats,
     inspect,
     plugins,
+    quantize,
     tensors,
 ):
     main.add_command(command)

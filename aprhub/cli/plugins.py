@@ -103,12 +103,13 @@ def families(**options: Any) -> None:
 @click.command()
 @shared
 def codecs(**options: Any) -> None:
-    """List the quantised encodings whose values can be decoded."""
+    """List the quantised encodings, and who decodes and encodes them."""
     found = registry(strict=options["strict_plugins"])
     rows = [
         {
             "name": each.value.name,
             "source": each.value.source,
+            "encoder": each.value.encoder,
             "plugin": each.plugin,
         }
         for each in found.codecs

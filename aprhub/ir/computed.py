@@ -11,6 +11,7 @@ import numpy as np
 from attrs import field, frozen
 from numpy.typing import NDArray
 
+from aprhub.ir.encoding import Encoding
 from aprhub.ir.source import Bytes, FileRange, Source, read
 
 if TYPE_CHECKING:
@@ -44,23 +45,26 @@ class Mapped:
 
     @classmethod
     def of(
-        cls, origin: "Tensor", operation: Operation, kernel: Kernel, item_bytes: int
+        cls, origin: "Tensor", operation: Operation, kernel: Kernel, target: Encoding
     ) -> "Mapped":
-        """Return a map whose values take `item_bytes` each.
+        """Return a map whose values are in another encoding, without padding.
 
-        A unit is a block, or a row where rows are padded to whole blocks, or what the
-        origin can be read by, whichever is largest.
+        A unit is a block of either, or a row where rows are padded to whole blocks, or
+        what the origin can be read by, whichever is largest.
         """
         unit_in, elements = _unit(origin)
         times = math.lcm(unit_in, origin.source.granule) // unit_in
-        size = math.prod(origin.shape) * item_bytes
+        times *= target.block_elements // math.gcd(
+            elements * times, target.block_elements
+        )
+        blocks = elements * times // target.block_elements
         return cls(
             origin,
             operation,
             kernel,
-            size,
+            target.nbytes(origin.shape),
             unit_in * times,
-            elements * times * item_bytes,
+            blocks * target.block_bytes,
         )
 
     @property

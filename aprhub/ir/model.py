@@ -2,13 +2,17 @@
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Final
 
 from attrs import evolve, field, frozen
 
 from aprhub.ir.config import ModelConfig
 from aprhub.ir.tensor import Tensor
 from aprhub.ir.tokenizer import Tokenizer
+
+EMBEDDING: Final = "embed.weight"
+HEAD: Final = "head.weight"
+"""The canonical names of two tensors that may be one: then the head is tied."""
 
 
 def _frozen_tensors(values: Mapping[str, Tensor]) -> Mapping[str, Tensor]:

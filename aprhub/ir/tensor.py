@@ -28,6 +28,7 @@ from aprhub.ir.encoding import ENCODINGS, F32, Encoding
 from aprhub.ir.source import Bytes, FileRange, Memory, Source
 
 Decoder = Callable[[Bytes, Bytes], NDArray[np.float32]]
+Encoder = Callable[[NDArray[np.float32]], Bytes]
 
 
 @frozen(eq=False)
@@ -163,7 +164,7 @@ class Tensor:
                 "no installed codec decodes this encoding; see 'aprhub plugins'",
             )
         kernel = _decoding(self.decoder, self.encoding, self.shape)
-        mapped = Mapped.of(self, Operation("decode"), kernel, F32.block_bytes)
+        mapped = Mapped.of(self, Operation("decode"), kernel, F32)
         return Tensor(self.shape, F32, mapped)
 
     def cast(self, encoding: Encoding, observe: Observer | None = None) -> "Tensor":
@@ -182,8 +183,35 @@ class Tensor:
             if origin.encoding == encoding and widens(encoding, plain.encoding):
                 return origin
         kernel = caster(plain.encoding, encoding, observe)
-        mapped = Mapped.of(plain, Operation("cast"), kernel, encoding.block_bytes)
+        mapped = Mapped.of(plain, Operation("cast"), kernel, encoding)
         return Tensor(plain.shape, encoding, mapped)
+
+    def encoded(self, encoding: Encoding, encoder: Encoder) -> "Tensor":
+        """Return the values quantised; what is in that encoding already is kept.
+
+        Blocks are filled along rows, so a row must be a whole number of them: else
+        UnrepresentableError.
+        """
+        inner = self.source
+        if encoding == self.encoding:
+            return self
+        decoded = isinstance(inner, Mapped) and inner.operation.name == "decode"
+        if isinstance(inner, Mapped) and decoded and inner.origin.encoding == encoding:
+            return inner.origin
+        columns = self.shape[-1] if self.shape else 0
+        if encoding.flat or not columns or columns % encoding.block_elements:
+            raise UnrepresentableError(
+                encoding.name,
+                f"{self.shape}: rows of whole blocks expected, which have"
+                f" {encoding.block_elements} elements",
+            )
+        plain = self.cast(F32)
+
+        def kernel(packed: Bytes, _header: Bytes) -> Bytes:
+            return encoder(packed.view("<f4").reshape(-1, encoding.block_elements))
+
+        mapped = Mapped.of(plain, Operation("encode"), kernel, encoding)
+        return Tensor(self.shape, encoding, mapped)
 
     def affine(self, offset: float, observe: Observer | None = None) -> "Tensor":
         """Return the f32 values plus `offset`; adding back what was taken vanishes.
@@ -204,7 +232,7 @@ class Tensor:
             return moved
 
         operation = Operation("affine", offset=offset)
-        mapped = Mapped.of(plain, operation, kernel, F32.block_bytes)
+        mapped = Mapped.of(plain, operation, kernel, F32)
         return Tensor(self.shape, F32, mapped)
 
     def _bytes_per(self, shape: tuple[int, ...], what: str) -> int:

@@ -116,6 +116,7 @@ class StoredModel:
     fills them in from the format). `native` is as in `ModelIR`, by canonical name.
     `notes` are oddities that the reader accepted. `checksums` are compared with the
     bytes when these are read to be written elsewhere, since `open` reads few of them.
+    `mixture` names the mixture of encodings that a model was just quantised to.
     """
 
     format: str
@@ -132,6 +133,7 @@ class StoredModel:
     notes: tuple[str, ...] = ()
     fates: tuple[KeyFate, ...] = field(default=(), repr=False)
     checksums: tuple[StoredChecksum, ...] = ()
+    mixture: str | None = None
 
 
 def _no_structure(_evidence: FileEvidence) -> bool:

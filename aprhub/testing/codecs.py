@@ -1,4 +1,7 @@
-"""CodecConformance: arithmetic that is exact, repeatable and leaves its input alone."""
+"""CodecConformance and EncoderConformance: arithmetic that is repeatable.
+
+Neither way of a codec changes its input, or lets blocks depend on each other.
+"""
 
 import numpy as np
 import pytest
@@ -107,3 +110,115 @@ class CodecConformance:
 
         np.testing.assert_array_equal(mine, blocks)
         np.testing.assert_array_equal(head, header)
+
+
+@pytest.mark.conformance
+class EncoderConformance:
+    """Subclass it for a codec that encodes, give `codec`, and inherit the checks.
+
+    Whether the blocks are the right ones, only another encoder can tell: add a test
+    with one.
+    """
+
+    @pytest.fixture
+    def codec(self) -> Codec:
+        """Return the codec under test."""
+        pytest.fail("give a fixture 'codec' that returns your Codec")
+
+    @pytest.fixture
+    def encoding(self, codec: Codec) -> Encoding:
+        """Return the encoding that the codec encodes."""
+        return ENCODINGS[codec.name]
+
+    @pytest.fixture
+    def values(self, encoding: Encoding) -> NDArray[np.float32]:
+        """Return values for some blocks, each block of another size."""
+        shape = (BLOCKS, encoding.block_elements)
+        values = np.random.default_rng(4).standard_normal(shape, np.float32)
+        return values * np.float32(4) ** np.arange(-3, BLOCKS - 3)[:, None].astype("f4")
+
+    def test_it_says_who_encodes(self, codec: Codec, encoding: Encoding) -> None:
+        """And the blocks have no header, which each piece would make anew."""
+        assert codec.encode
+        assert codec.encoder
+        assert not encoding.header_bytes
+
+    def test_every_row_of_values_becomes_a_block(
+        self, codec: Codec, encoding: Encoding, values: NDArray[np.float32]
+    ) -> None:
+        """As its bytes."""
+        blocks = _encoded(codec, values)
+
+        assert blocks.shape == (BLOCKS, encoding.block_bytes)
+        assert blocks.dtype == np.uint8
+
+    def test_no_values_become_no_blocks(self, codec: Codec, encoding: Encoding) -> None:
+        """A tensor may be empty."""
+        blocks = _encoded(codec, np.empty((0, encoding.block_elements), np.float32))
+
+        assert blocks.shape == (0, encoding.block_bytes)
+
+    def test_zeros_stay_zeros(self, codec: Codec, encoding: Encoding) -> None:
+        """Of either sign."""
+        for zero in (0.0, -0.0):
+            zeros = np.full((BLOCKS, encoding.block_elements), zero, np.float32)
+
+            assert not np.any(_decoded(codec, _encoded(codec, zeros)))
+
+    def test_values_come_back_roughly(
+        self, codec: Codec, values: NDArray[np.float32]
+    ) -> None:
+        """Within 0.6 of a block's largest: ternary blocks round by up to half of it."""
+        again = _decoded(codec, _encoded(codec, values))
+
+        largest = np.abs(values).max(axis=1)
+        assert np.all(np.abs(again - values).max(axis=1) <= 0.6 * largest)
+
+    def test_decoded_values_are_encoded_closely(
+        self, codec: Codec, values: NDArray[np.float32]
+    ) -> None:
+        """They are among the values that a block can hold."""
+        held = _decoded(codec, _encoded(codec, values))
+
+        again = _decoded(codec, _encoded(codec, held))
+
+        largest = np.abs(held).max(axis=1)
+        assert np.all(np.abs(again - held).max(axis=1) <= 0.25 * largest)
+
+    def test_encoded_blocks_do_not_depend_on_their_neighbours(
+        self, codec: Codec, values: NDArray[np.float32]
+    ) -> None:
+        """The hub encodes a tensor in pieces of any number of blocks."""
+        alone = [_encoded(codec, values[i : i + 1]) for i in range(BLOCKS)]
+        backwards = _encoded(codec, np.ascontiguousarray(values[::-1]))
+
+        np.testing.assert_array_equal(np.concatenate(alone), backwards[::-1])
+
+    def test_encoding_twice_gives_the_same_blocks(
+        self, codec: Codec, values: NDArray[np.float32]
+    ) -> None:
+        """And is not disturbed by what was done to the first result."""
+        first = _encoded(codec, values)
+        kept = first.copy()
+        first.fill(0)
+
+        np.testing.assert_array_equal(_encoded(codec, values), kept)
+
+    def test_encoding_leaves_its_input_unchanged(
+        self, codec: Codec, values: NDArray[np.float32]
+    ) -> None:
+        """The input may be the user's own array."""
+        mine = values.copy()
+
+        _encoded(codec, mine)
+
+        np.testing.assert_array_equal(mine, values)
+
+
+def _encoded(codec: Codec, values: NDArray[np.float32]) -> NDArray[np.uint8]:
+    assert codec.encode, f"{codec.name}: the codec has no encoder"
+    return codec.encode(values)
+
+
+def _decoded(codec: Codec, blocks: NDArray[np.uint8]) -> NDArray[np.float32]:
+    return codec.decode(blocks, np.empty(0, np.uint8))

@@ -8,7 +8,7 @@ from attrs import evolve, fields_dict
 
 from aprhub.api import Family, ModelConfig, ModelIR
 from aprhub.check import faults
-from aprhub.lift import EMBEDDING, HEAD
+from aprhub.ir.model import EMBEDDING, HEAD
 from aprhub.testing.models import pico_config, pico_model
 
 ROLE = re.compile(r"(layers\.\{i\}\.)?[a-z0-9_]+(\.[a-z0-9_]+)*\.(weight|bias)")

@@ -6,9 +6,9 @@ from typing import Any, ClassVar
 from attrs import evolve, frozen
 
 from aprhub.api import Bytes, Encoding, FileRange, Format, ModelIR, Tensor
-from aprhub.conversion import ConvertOptions
 from aprhub.front import save_model
 from aprhub.lift import decodable
+from aprhub.options import ConvertOptions
 from aprhub.registry import Registry
 from aprhub.report import Report
 from aprhub.testing.models import PICOS

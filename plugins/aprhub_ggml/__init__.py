@@ -1,11 +1,14 @@
-"""Decoders of ggml's block encodings.
+"""Decoders and encoders of ggml's block encodings.
 
 The arithmetic is that of `gguf.quants` in the `gguf` package, which its authors check
-against ggml bit by bit; `q8_1`, which the package leaves out, is here.
+against ggml bit by bit; `q8_1`, which the package leaves out, is here. Values are
+encoded by ggml's own kernels where `libggml-python` is installed, else by the `gguf`
+package as far as it goes, to the same bytes.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import partial
+from importlib.util import find_spec
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,6 +42,16 @@ _GGUF_NAMES = (
 )
 """What `gguf.quants` decodes; the package is imported when a block is decoded."""
 
+_PORTABLE_NAMES = ("q4_0", "q4_1", "q5_0", "q5_1", "q8_0", "tq1_0", "tq2_0", "mxfp4")
+"""What `gguf.quants` encodes."""
+
+_NATIVE_NAMES = (
+    *_PORTABLE_NAMES,
+    *("q2_k", "q3_k", "q4_k", "q5_k", "q6_k"),
+    *("iq4_nl", "iq4_xs", "nvfp4"),
+)
+"""What ggml encodes without an importance matrix."""
+
 _OWN_NAME = "q8_1"
 
 
@@ -58,9 +71,35 @@ def _decode_q8_1(
     return decode_q8_1(blocks)
 
 
+def _encode_natively(name: str, values: NDArray[np.float32]) -> NDArray[np.uint8]:
+    from aprhub_ggml.native import encode
+
+    return encode(name, values)
+
+
+def _encode_by_gguf(name: str, values: NDArray[np.float32]) -> NDArray[np.uint8]:
+    from aprhub_ggml.encoding import encode_by_gguf
+
+    return encode_by_gguf(name, values)
+
+
+_Encoder = Callable[[NDArray[np.float32]], NDArray[np.uint8]]
+
+
+def _encoder(name: str, *, native: bool) -> tuple[_Encoder | None, str]:
+    """Return what encodes, and whose arithmetic that is."""
+    if native and name in _NATIVE_NAMES:
+        return partial(_encode_natively, name), "libggml-python"
+    if name in _PORTABLE_NAMES:
+        return partial(_encode_by_gguf, name), "gguf.quants"
+    return None, ""
+
+
 @hookimpl
 def provide_codecs() -> Iterable[Codec]:
     """Return a codec for each encoding that can be decoded."""
+    native = find_spec("libggml") is not None
     for name in _GGUF_NAMES:
-        yield Codec(name, partial(_decode_by_gguf, name), "gguf.quants")
+        decode = partial(_decode_by_gguf, name)
+        yield Codec(name, decode, "gguf.quants", *_encoder(name, native=native))
     yield Codec(_OWN_NAME, _decode_q8_1, "ggml-common.h: block_q8_1")

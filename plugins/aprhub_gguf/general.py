@@ -9,7 +9,7 @@ from aprhub.api import Tensor, UnrepresentableError, UnsupportedFileError
 from aprhub_gguf.container import ALIGNMENT_KEY
 from aprhub_gguf.ledger import Ledger
 from aprhub_gguf.parts import SPLIT_KEYS
-from aprhub_gguf.tables import FILE_TYPES, QUANTIZATION_VERSION
+from aprhub_gguf.tables import FILE_TYPES, MIXTURE_TYPES, QUANTIZATION_VERSION
 from aprhub_gguf.values import Entry
 
 ARCHITECTURE_KEY: Final = "general.architecture"
@@ -87,7 +87,10 @@ def is_recomputed(key: str, carried: Mapping[str, Any]) -> bool:
 
 
 def layout_entries(
-    architecture: str, tensors: Mapping[str, Tensor], carried: Mapping[str, Any]
+    architecture: str,
+    tensors: Mapping[str, Tensor],
+    carried: Mapping[str, Any],
+    mixture: str | None,
 ) -> Iterator[tuple[str, Entry]]:
     """Yield the entries that describe the file.
 
@@ -102,6 +105,8 @@ def layout_entries(
     before = carried.get(_FILE_TYPE_KEY, {})
     same = before.get("mixture") == dict(_mixture(tensors))
     file_type = before.get("value") if same else _file_type(tensors)
+    if mixture is not None:
+        file_type = {**FILE_TYPES, **MIXTURE_TYPES}.get(mixture, file_type)
     if file_type is not None:
         yield _FILE_TYPE_KEY, Entry("u32", file_type)
     if _is_quantized(tensors):

@@ -155,7 +155,7 @@ def _said(
         stored.family.defaults if stored.family else {},
     )
     sections = (
-        layout_entries(architecture, stored.tensors, carried),
+        layout_entries(architecture, stored.tensors, carried, stored.mixture),
         provenance_entries(stored.provenance),
         config.items(),
         tokenizer_entries(stored.tokenizer),

@@ -158,3 +158,16 @@ FILE_TYPES: Final = MappingProxyType(
     }
 )
 """The `general.file_type` of a model whose matrices are mostly in one encoding."""
+
+MIXTURE_TYPES: Final = MappingProxyType(
+    {
+        "q3_k_s": 11,
+        "q3_k_m": 12,
+        "q3_k_l": 13,
+        "q4_k_s": 14,
+        "q4_k_m": 15,
+        "q5_k_s": 16,
+        "q5_k_m": 17,
+    }
+)
+"""The same of mixtures that have no encoding's name."""

@@ -200,7 +200,8 @@ def test_a_weight_without_a_name_in_the_target_is_refused() -> None:
 
 
 def _lower_with(registry: Any) -> None:
-    from aprhub.lower import LowerOptions, lowered
+    from aprhub.encodings import LowerOptions
+    from aprhub.lower import lowered
 
     fmt, options = evolve(TOY, naming="poor"), LowerOptions()
     lowered(toys.of_memory(_model("llama")), toys.PATH, fmt, registry, options)

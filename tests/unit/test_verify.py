@@ -8,9 +8,9 @@ import pytest
 from attrs import evolve
 
 from aprhub.api import Format, ModelIR, StoredModel, Tensor
-from aprhub.conversion import LEVELS
 from aprhub.errors import UnrunnableError
 from aprhub.lift import decodable
+from aprhub.options import LEVELS
 from aprhub.testing.models import PICOS
 from aprhub.verify import verified
 from tests.unit import toys

@@ -7,8 +7,9 @@ from typing import Any
 from attrs import evolve
 
 from aprhub.api import Format, Identity, ModelIR, StoredModel
+from aprhub.encodings import LowerOptions
 from aprhub.lift import Lifted
-from aprhub.lower import Lowered, LowerOptions, lowered
+from aprhub.lower import Lowered, lowered
 from aprhub.registry import Provided, Registry
 
 INSTALLED = Registry.load()

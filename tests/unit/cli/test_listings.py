@@ -10,7 +10,7 @@ from tests.unit.cli.program import succeed
 LISTS = {
     "formats": ["extensions", "name", "plugin", "reads", "title", "writes"],
     "families": ["aliases", "classes", "ggml", "model_types", "name", "plugin"],
-    "codecs": ["name", "plugin", "source"],
+    "codecs": ["encoder", "name", "plugin", "source"],
 }
 
 
@@ -89,6 +89,7 @@ def test_every_command_is_listed_in_the_help() -> None:
 
     assert sorted(main.commands) == [
         *("codecs", "convert", "diff", "families", "formats", "inspect", "plugins"),
+        "quantize",
         "tensors",
     ]
     assert all(f"\n  {name} " in text for name in main.commands)

@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 import pytest
 
-from aprhub.cli.convert import size
+from aprhub.cli.writing import size
 from tests.unit.cli.program import refused, succeed
 
 LIMIT = 100_000

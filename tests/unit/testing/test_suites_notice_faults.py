@@ -32,7 +32,7 @@ from aprhub.api import (
     UnrepresentableError,
     WeightSpec,
 )
-from aprhub.testing.codecs import CodecConformance
+from aprhub.testing.codecs import CodecConformance, EncoderConformance
 from aprhub.testing.families import FamilyConformance
 from aprhub.testing.formats import FormatConformance
 from aprhub.testing.namings import NamingConformance
@@ -44,6 +44,7 @@ HF = toys.INSTALLED.naming("hf")
 LLAMA = toys.INSTALLED.family("llama")
 FORMATS, NAMINGS = FormatConformance(), NamingConformance()
 FAMILIES, CODECS = FamilyConformance(), CodecConformance()
+ENCODERS = EncoderConformance()
 
 Open = Callable[[Path], StoredModel]
 COUNTER = itertools.count()
@@ -362,3 +363,84 @@ def test_a_faulty_codec_fails_its_check(check: str) -> None:
 def test_a_codec_for_an_encoding_that_nobody_knows_fails_its_check() -> None:
     with pytest.raises(AssertionError):
         CODECS.test_it_decodes_a_block_type_that_the_hub_knows(Codec("q9", _divided))
+
+
+Rows = NDArray[np.float32]
+
+
+def _packed(values: Rows) -> Blocks:
+    """Return an honest block for each row: an f16 scale and 32 signed bytes."""
+    scales = (np.abs(values).max(axis=1, keepdims=True) / 127).astype("<f2")
+    quants = np.rint(values / np.where(scales == 0, 1, scales)).astype(np.int8)
+    return np.concatenate((scales.view(np.uint8), quants.view(np.uint8)), axis=1)
+
+
+def _unpacked(blocks: Blocks, _header: Blocks) -> Rows:
+    scales = np.ascontiguousarray(blocks[:, :2]).view("<f2").astype(np.float32)
+    return scales * np.ascontiguousarray(blocks[:, 2:]).view(np.int8)
+
+
+def _packed_by_all(values: Rows) -> Blocks:
+    return _packed(np.clip(values, -values[0].max(), values[0].max()))
+
+
+def _packed_in_place(values: Rows) -> Blocks:
+    blocks = _packed(values)
+    values[:] = 0
+    return blocks
+
+
+def _packed_upwards(values: Rows) -> Blocks:
+    return _packed(values + np.float32(1))
+
+
+def _packed_by_halves(values: Rows) -> Blocks:
+    return _packed(values * np.float32(0.5))
+
+
+class _KeptBlocks:
+    """Gives the array that it gave before."""
+
+    def __init__(self) -> None:
+        self.array: Blocks | None = None
+
+    def __call__(self, values: Rows) -> Blocks:
+        if self.array is None:
+            self.array = _packed(values)
+        return self.array
+
+
+FAULTY_ENCODERS: dict[str, Callable[[Rows], Blocks] | None] = {
+    "test_it_says_who_encodes": None,
+    "test_every_row_of_values_becomes_a_block": lambda rows: _packed(rows).ravel(),
+    "test_no_values_become_no_blocks": lambda rows: np.empty((1, 34), np.uint8),
+    "test_zeros_stay_zeros": _packed_upwards,
+    "test_values_come_back_roughly": lambda rows: _packed(np.zeros_like(rows)),
+    "test_decoded_values_are_encoded_closely": _packed_by_halves,
+    "test_encoded_blocks_do_not_depend_on_their_neighbours": _packed_by_all,
+    "test_encoding_twice_gives_the_same_blocks": _KeptBlocks(),
+    "test_encoding_leaves_its_input_unchanged": _packed_in_place,
+}
+
+
+def _encoding_check(check: str, encode: Callable[[Rows], Blocks] | None) -> None:
+    given = {
+        "codec": Codec("q8_0", _unpacked, encode=encode, encoder="a test"),
+        "encoding": ENCODINGS["q8_0"],
+        "values": np.random.default_rng(1).standard_normal((5, 32), np.float32),
+    }
+    _call(ENCODERS, check, given)
+
+
+@pytest.mark.parametrize("check", sorted(FAULTY_ENCODERS))
+def test_a_faulty_encoder_fails_its_check(check: str) -> None:
+    _encoding_check(check, _packed)
+
+    with pytest.raises(AssertionError):
+        _encoding_check(check, FAULTY_ENCODERS[check])
+
+
+def test_there_is_a_faulty_encoder_for_every_check() -> None:
+    checks = {name for name in vars(EncoderConformance) if name.startswith("test_")}
+
+    assert checks == {*FAULTY_ENCODERS}

@@ -4,7 +4,7 @@ import pytest
 
 from aprhub.api import Codec, Family, Naming
 from aprhub.registry import Registry
-from aprhub.testing.codecs import CodecConformance
+from aprhub.testing.codecs import CodecConformance, EncoderConformance
 from aprhub.testing.families import FamilyConformance
 from aprhub.testing.namings import NamingConformance
 
@@ -13,6 +13,7 @@ INSTALLED = Registry.load()
 FAMILIES = [each.value for each in INSTALLED.families]
 NAMINGS = [each.value for each in INSTALLED.namings]
 CODECS = [each.value for each in INSTALLED.codecs]
+ENCODERS = [codec for codec in CODECS if codec.encode]
 
 
 def _names(values: list[Family] | list[Naming] | list[Codec]) -> list[str]:
@@ -32,3 +33,8 @@ class TestNamings(NamingConformance):
 @pytest.mark.parametrize("codec", CODECS, ids=_names(CODECS))
 class TestCodecs(CodecConformance):
     """Every codec."""
+
+
+@pytest.mark.parametrize("codec", ENCODERS, ids=_names(ENCODERS))
+class TestEncoders(EncoderConformance):
+    """Every codec that encodes."""

@@ -1,0 +1,230 @@
+"""Mixtures: which encoding each tensor of a quantised model gets.
+
+The mixtures, their fallbacks and their names are those of llama.cpp's quantiser without
+an importance matrix: `llama_tensor_get_type_impl`, `tensor_type_fallback` and
+`tensor_allows_quantization` in `src/llama-quant.cpp`.
+"""
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from fnmatch import fnmatchcase
+from typing import Final
+
+from attrs import frozen
+
+from aprhub.errors import UsageError
+from aprhub.ir.config import ModelConfig
+from aprhub.ir.encoding import ENCODINGS, Encoding
+from aprhub.ir.model import EMBEDDING, HEAD
+from aprhub.ir.tensor import Tensor
+
+_VALUE: Final = "attn.v.weight"
+_OUT: Final = "attn.o.weight"
+_DOWN: Final = "ffn.down.weight"
+
+_LAYER = re.compile(r"layers\.(\d+)\.(.+)")
+_SMALLER_BLOCKS: Final[Mapping[str, str]] = {
+    "iq4_xs": "iq4_nl",
+    "q2_k": "q4_0",
+    "q3_k": "q4_0",
+    "q4_k": "q5_0",
+    "q5_k": "q5_1",
+    "q6_k": "q8_0",
+    "tq1_0": "q4_0",
+    "tq2_0": "q4_0",
+}
+"""What a row gets that is not a whole number of an encoding's blocks."""
+
+
+@frozen
+class _Place:
+    """Which of how many layers; `sharing` query heads share one key and value head."""
+
+    layer: int
+    layers: int
+    sharing: int
+
+    def is_before(self, part: int) -> bool:
+        """Return whether this is one of the first layers, one part of them."""
+        return self.layer < self.layers // part
+
+    @property
+    def is_sensitive(self) -> bool:
+        """Whether it is one of the first or last eighth, or each third in between."""
+        first, last = self.layers // 8, 7 * self.layers // 8
+        inner = (self.layer - first) % 3 == 2
+        return self.layer < first or self.layer >= last or inner
+
+
+_Choice = Callable[[_Place], str | None]
+"""Returns the encoding at a place, or None for the mixture's own."""
+
+
+def _always(name: str) -> _Choice:
+    return lambda _place: name
+
+
+def _where_sensitive(name: str) -> _Choice:
+    return lambda place: name if place.is_sensitive else None
+
+
+def _first(part: int, name: str, other: str | None = None) -> _Choice:
+    return lambda place: name if place.is_before(part) else other
+
+
+def _first_layers(count: int, name: str, other: str | None = None) -> _Choice:
+    return lambda place: name if place.layer < count else other
+
+
+def _shared(name: str, other: str | None = None) -> _Choice:
+    return lambda place: name if place.sharing >= 4 else other
+
+
+@frozen
+class _Mixture:
+    """The encoding of most matrices, and of those that have another."""
+
+    encoding: str
+    others: Mapping[str, _Choice] = {}
+    embedding: str | None = None
+
+
+def _alone(*names: str) -> dict[str, _Mixture]:
+    return {name: _Mixture(name) for name in names}
+
+
+_IQ4: Final[Mapping[str, _Choice]] = {_VALUE: _shared("q5_k"), _DOWN: _first(8, "q5_k")}
+
+MIXTURES: Final[Mapping[str, _Mixture]] = {
+    **_alone("q4_0", "q4_1", "q5_0", "q5_1", "q8_0", "q6_k"),
+    "q2_k": _Mixture(
+        "q2_k",
+        {
+            _VALUE: _shared("q4_k", "q3_k"),
+            _DOWN: _always("q3_k"),
+            _OUT: _always("q3_k"),
+        },
+    ),
+    "q3_k_s": _Mixture("q3_k"),
+    "q3_k_m": _Mixture(
+        "q3_k",
+        {
+            _VALUE: _first_layers(2, "q5_k", "q4_k"),
+            _DOWN: _first(16, "q5_k", "q4_k"),
+            _OUT: _always("q4_k"),
+        },
+    ),
+    "q3_k_l": _Mixture("q3_k", dict.fromkeys((_VALUE, _DOWN, _OUT), _always("q5_k"))),
+    "q4_k_s": _Mixture(
+        "q4_k", {_VALUE: _first_layers(4, "q5_k"), _DOWN: _first(8, "q5_k")}
+    ),
+    "q4_k_m": _Mixture(
+        "q4_k", dict.fromkeys((_VALUE, _DOWN), _where_sensitive("q6_k"))
+    ),
+    "q5_k_s": _Mixture("q5_k"),
+    "q5_k_m": _Mixture(
+        "q5_k", dict.fromkeys((_VALUE, _DOWN), _where_sensitive("q6_k"))
+    ),
+    "iq4_nl": _Mixture("iq4_nl", _IQ4),
+    "iq4_xs": _Mixture("iq4_xs", _IQ4),
+    "tq1_0": _Mixture("tq1_0", embedding="q4_k"),
+    "tq2_0": _Mixture("tq2_0", embedding="q4_k"),
+}
+
+
+@frozen
+class Quantization:
+    """What a user asks for: a mixture, and encodings of tensors that are named.
+
+    `overrides` are pairs of a pattern, with `*` for anything, and an encoding; the
+    first that fits the stored or the canonical name counts. With `pure`, all matrices
+    get the mixture's main encoding. With `again`, tensors that are quantised already
+    are decoded for it; else they are refused.
+    """
+
+    mixture: str
+    overrides: tuple[tuple[str, str], ...] = ()
+    pure: bool = False
+    again: bool = True
+
+    @classmethod
+    def of(
+        cls, mixture: str, overrides: Sequence[str], *, pure: bool, again: bool
+    ) -> "Quantization":
+        """Read a mixture's name, and overrides as `PATTERN=ENCODING`.
+
+        Raises UsageError for names that nobody knows.
+        """
+        if mixture.lower() not in MIXTURES:
+            known = ", ".join(sorted(MIXTURES))
+            raise UsageError(f"no mixture is called {mixture!r} (known: {known})")
+        pairs = tuple(map(_override, overrides))
+        return cls(mixture.lower(), pairs, pure, again)
+
+    def encoding(
+        self, canonical: str, stored: str, tensor: Tensor, config: ModelConfig
+    ) -> Encoding | None:
+        """Return the encoding of a tensor, or None for one that is not quantised."""
+        for pattern, name in self.overrides:
+            if fnmatchcase(stored, pattern) or fnmatchcase(canonical, pattern):
+                return ENCODINGS[name]
+        if not _is_quantised(canonical, tensor):
+            return None
+        mixture, columns = MIXTURES[self.mixture], tensor.shape[-1]
+        chosen = mixture.encoding
+        if not self.pure:
+            chosen = _chosen(mixture, canonical, columns, config)
+        return _fitting(chosen, columns)
+
+
+def _override(text: str) -> tuple[str, str]:
+    pattern, _, name = text.rpartition("=")
+    if not pattern or name.lower() not in ENCODINGS:
+        raise UsageError(f"{text!r} is not PATTERN=ENCODING (see 'aprhub codecs')")
+    return pattern, name.lower()
+
+
+def _is_quantised(canonical: str, tensor: Tensor) -> bool:
+    """Return whether a tensor is a matrix that is multiplied, or the embedding."""
+    is_matrix = len(tensor.shape) > 1 and canonical.endswith(".weight")
+    changeable = tensor.encoding.is_float or tensor.encoding.is_quantized
+    return is_matrix and changeable and not canonical.endswith("norm.weight")
+
+
+def _chosen(
+    mixture: _Mixture, canonical: str, columns: int, config: ModelConfig
+) -> str:
+    main = mixture.encoding
+    tied = config.tie_embeddings and canonical == EMBEDDING
+    if canonical == HEAD or tied:
+        whole = columns % ENCODINGS[main].block_elements == 0
+        return "q6_k" if whole and main != "q8_0" else "q8_0"
+    if canonical == EMBEDDING:
+        return mixture.embedding or main
+    found = _LAYER.fullmatch(canonical)
+    if found is None:
+        return main
+    layer, role = int(found[1]), found[2]
+    place = _Place(layer, config.num_layers or 1, _sharing(config))
+    other = mixture.others[role](place) if role in mixture.others else None
+    chosen = other or main
+    raised = role == _VALUE and chosen in ("q3_k", "q4_k") and _is_70b(config)
+    return "q5_k" if raised else chosen
+
+
+def _sharing(config: ModelConfig) -> int:
+    heads = config.num_heads or 1
+    return heads // (config.num_kv_heads or heads)
+
+
+def _is_70b(config: ModelConfig) -> bool:
+    """Return whether eight heads share so little that more bits for it cost nothing."""
+    grouped = config.family == "qwen2" or _sharing(config) > 1
+    return grouped and config.family in ("llama", "qwen2") and config.num_layers == 80
+
+
+def _fitting(name: str, columns: int) -> Encoding:
+    if columns % ENCODINGS[name].block_elements:
+        name = _SMALLER_BLOCKS.get(name, name)
+    fits = columns % ENCODINGS[name].block_elements == 0
+    return ENCODINGS[name if fits else "f16"]

@@ -1,0 +1,92 @@
+"""What a user may ask of a conversion."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from attrs import asdict, frozen
+
+from aprhub.encodings import LowerOptions
+from aprhub.errors import UsageError
+from aprhub.lift import LiftOptions
+from aprhub.mixtures import Quantization
+
+DTYPES = ("f32", "f16", "bf16")
+LEVELS = ("names", "values", "bytes")
+"""How closely an output can be compared with its source."""
+
+UNTOLD = ("dry_run", "force", "verify", "workers")
+"""Options that change no byte of the output, so that its lineage is without them."""
+
+
+@frozen
+class ConvertOptions:
+    """What a user may ask of a conversion.
+
+    `source_format` and `target_format` override detection; `naming` is a naming's
+    name or `keep`; `family` overrides what the source claims. `dtype` casts floats to
+    `f32`, `f16` or `bf16`; None keeps every encoding. `quantize` is a mixture, such as
+    `q4_k_m`; `tensor_types` are `PATTERN=ENCODING` for tensors that get another one,
+    `pure` gives all matrices the mixture's main one, and `no_requantize` refuses to
+    decode for it what is quantised already. `shard_size` is in bytes.
+    `lossy` drops what the target cannot hold, `force` replaces an existing output, and
+    `allow_unrunnable` writes a model that the target's programs would refuse.
+    `verify` is `names`, `values` or `bytes`: the level at which the output is
+    compared with the source after writing.
+    """
+
+    source_format: str | None = None
+    target_format: str | None = None
+    naming: str | None = None
+    family: str | None = None
+    dtype: str | None = None
+    quantize: str | None = None
+    tensor_types: tuple[str, ...] = ()
+    pure: bool = False
+    no_requantize: bool = False
+    shard_size: int | None = None
+    dry_run: bool = False
+    lossy: bool = False
+    force: bool = False
+    allow_unrunnable: bool = False
+    verify: str | None = None
+    workers: int = 0
+
+    def __attrs_post_init__(self) -> None:
+        """Refuse values that are none of the allowed ones."""
+        _require("dtype", self.dtype, DTYPES)
+        _require("verify", self.verify, LEVELS)
+        if self.shard_size is not None and self.shard_size <= 0:
+            raise UsageError(f"shard size must be positive, is {self.shard_size}")
+        if self.quantize and self.dtype:
+            raise UsageError("a model is either cast (dtype) or quantised, not both")
+        if self.quantize is None and (self.tensor_types or self.pure):
+            raise UsageError("tensor types and pure belong to a mixture: name one")
+        _ = self.lower
+
+    @property
+    def lift(self) -> LiftOptions:
+        """The part that concerns the source."""
+        return LiftOptions(self.naming, self.family, self.lossy)
+
+    @property
+    def lower(self) -> LowerOptions:
+        """The part that concerns the target's encodings."""
+        quantization = None
+        if self.quantize is not None:
+            quantization = Quantization.of(
+                self.quantize,
+                self.tensor_types,
+                pure=self.pure,
+                again=not self.no_requantize,
+            )
+        return LowerOptions(self.dtype, quantization, self.lossy)
+
+    @property
+    def told(self) -> dict[str, Any]:
+        """The part that the output's lineage tells of."""
+        return asdict(self, filter=lambda field, _value: field.name not in UNTOLD)
+
+
+def _require(name: str, value: str | None, allowed: Sequence[str]) -> None:
+    if value is not None and value not in allowed:
+        raise UsageError(f"{name} {value!r} is none of {', '.join(allowed)}")

@@ -1,0 +1,172 @@
+"""`aprhub quantize` gives the tensors that llama.cpp's own quantiser gives."""
+
+import json
+from pathlib import Path
+
+import gguf
+import numpy as np
+import pytest
+
+import aprhub
+from aprhub.errors import UnrepresentableError, UsageError
+from tests.judges import deep
+from tests.judges.llama import Llama
+from tests.judges.record_quantised import FILE_TYPES
+from tests.judges.tensor_digest import digest
+from tests.unit.cli.program import refused, succeed
+
+RECORDED = json.loads(Path(__file__).with_name("quantised.json").read_text("utf-8"))
+CASES = [(model, case) for model, found in RECORDED.items() for case in found]
+
+
+def _quantised(
+    source: Path,
+    target: Path,
+    mixture: str,
+    *,
+    pure: bool = False,
+    no_requantize: bool = False,
+) -> Path:
+    options = aprhub.ConvertOptions(
+        quantize=mixture, pure=pure, no_requantize=no_requantize
+    )
+    aprhub.convert(source, target, options)
+    return target
+
+
+@pytest.mark.parametrize(("model", "case"), CASES)
+def test_types_and_bytes_are_those_of_llama_cpp(
+    model: str, case: str, tmp_path: Path
+) -> None:
+    mixture, _, pure = case.partition("+")
+
+    made = _quantised(
+        deep.deep(model), tmp_path / "q.gguf", mixture, pure=pure == "pure"
+    )
+
+    assert digest(made) == RECORDED[model][case]
+    file_type = gguf.GGUFReader(made).get_field("general.file_type")
+    assert file_type is not None
+    assert file_type.contents() == FILE_TYPES[mixture]
+
+
+def test_any_number_of_workers_gives_the_same_bytes(tmp_path: Path) -> None:
+    made = []
+    for workers in (1, 3):
+        options = aprhub.ConvertOptions(quantize="q4_k_m", workers=workers)
+        aprhub.convert(deep.deep("odd"), tmp_path / f"{workers}.gguf", options)
+        made.append((tmp_path / f"{workers}.gguf").read_bytes())
+
+    assert made[0] == made[1]
+
+
+def test_the_command_quantises_verifies_and_says_so(tmp_path: Path) -> None:
+    target = tmp_path / "q.gguf"
+
+    text = succeed(
+        "quantize", deep.deep("grouped"), target, "--type", "Q4_K_M", "--verify"
+    ).out
+
+    assert "102 quantised to q4_k" in text
+    assert "19 quantised to q6_k" in text
+    assert "verified by values" in text
+    with Llama.load(target) as llama:
+        assert np.isfinite(llama.logits(llama.tokenize("a b", add_special=True))).all()
+
+
+def test_a_dry_run_lists_the_encoding_of_every_tensor(tmp_path: Path) -> None:
+    words = ("quantize", deep.deep("odd"), tmp_path / "q.gguf", "--type", "q4_k_m")
+
+    found = succeed(*words, "--dry-run", "--json").json
+    size = sum(each["nbytes"] for each in found["files"])
+
+    assert not (tmp_path / "q.gguf").exists()
+    succeed(*words)
+    assert (tmp_path / "q.gguf").stat().st_size == size
+    kinds = {each["target"]: each["encoding"] for each in found["tensors"]}
+    assert kinds["token_embd.weight"] == "q8_0"
+    assert kinds["blk.0.attn_q.weight"] == "q5_0"
+    assert kinds["blk.0.attn_norm.weight"] == "f32"
+
+
+def test_named_tensors_get_the_encoding_that_is_said(tmp_path: Path) -> None:
+    options = aprhub.ConvertOptions(
+        quantize="q4_k_m",
+        tensor_types=("blk.0.attn_q.weight=q8_0", "layers.1.*.weight=f16"),
+    )
+    report = aprhub.convert(deep.deep("grouped"), tmp_path / "q.gguf", options)
+
+    kinds = {each.target: each.encoding for each in report.tensors}
+    assert kinds["blk.0.attn_q.weight"] == "q8_0"
+    assert kinds["blk.1.attn_q.weight"] == "f16"
+    assert kinds["blk.1.attn_norm.weight"] == "f32"
+    assert kinds["blk.2.attn_q.weight"] == "q4_k"
+
+
+def test_apr_holds_what_has_whole_super_blocks(tmp_path: Path) -> None:
+    report = aprhub.convert(
+        deep.deep("grouped"),
+        tmp_path / "q.apr",
+        aprhub.ConvertOptions(quantize="q4_k_m", verify="values"),
+    )
+
+    encodings = {each.encoding for each in report.tensors}
+    assert encodings == {"q4_k", "q6_k", "f32"}
+    with pytest.raises(UnrepresentableError, match="apr does not hold q8_0"):
+        _quantised(deep.deep("odd"), tmp_path / "odd.apr", "q4_k_m")
+    assert not (tmp_path / "odd.apr").exists()
+
+
+def test_requantising_is_said_and_can_be_refused(tmp_path: Path) -> None:
+    first = _quantised(deep.deep("grouped"), tmp_path / "q8.gguf", "q8_0")
+
+    options = aprhub.ConvertOptions(quantize="q6_k")
+    report = aprhub.convert(first, tmp_path / "q6.gguf", options)
+
+    said = "requantised: 121 tensors were decoded from q8_0 to q6_k"
+    assert said in report.notes
+    with pytest.raises(UnrepresentableError, match="is q8_0 and would have to be"):
+        _quantised(first, tmp_path / "no.gguf", "q6_k", no_requantize=True)
+
+
+def test_the_same_mixture_again_is_a_copy(tmp_path: Path) -> None:
+    first = _quantised(deep.deep("grouped"), tmp_path / "a.gguf", "q4_k_m")
+
+    again = _quantised(first, tmp_path / "b.gguf", "q4_k_m", no_requantize=True)
+
+    assert digest(again) == digest(first)
+
+
+def test_values_that_are_no_numbers_are_refused_by_name(tmp_path: Path) -> None:
+    broken = tmp_path / "broken.gguf"
+    aprhub.convert(deep.deep("odd"), broken)
+    reader = gguf.GGUFReader(broken, "r+")
+    (tensor,) = (t for t in reader.tensors if t.name == "blk.1.ffn_up.weight")
+    tensor.data.reshape(-1)[7] = np.nan
+    reader.data.flush()
+
+    with pytest.raises(UnrepresentableError, match=r"blk.1.ffn_up.weight: .* infinite"):
+        _quantised(broken, tmp_path / "q.gguf", "q8_0")
+
+    assert not (tmp_path / "q.gguf").exists()
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("--quantize", "q9_k"),
+        ("--quantize", "q8_0", "--dtype", "f16"),
+        ("--tensor-type", "*=q8_0"),
+        ("--quantize", "q8_0", "--tensor-type", "q8_0"),
+        ("--quantize", "q8_0", "--tensor-type", "*=q99"),
+    ],
+)
+def test_requests_that_make_no_sense_are_wrong_usage(
+    words: tuple[str, ...], tmp_path: Path
+) -> None:
+    refused(2, "convert", deep.deep("odd"), tmp_path / "q.gguf", *words)
+
+
+def test_an_unknown_mixture_is_told_the_known_ones() -> None:
+    with pytest.raises(UsageError, match="q4_k_m"):
+        aprhub.ConvertOptions(quantize="q4")
