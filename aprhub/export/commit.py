@@ -22,7 +22,8 @@ from aprhub.export.checksums import Checksums, Place, places
 from aprhub.export.sink import BLOCK, Sink, placed, room
 from aprhub.export.staging import Staging
 from aprhub.export.witness import Witness
-from aprhub.ir.source import Bytes
+from aprhub.ir.source import Bytes, FileRange
+from aprhub.ir.tensor import Tensor
 from aprhub.spec.layout import Layout, LayoutFile, Literal, TensorData
 
 PIECE_BYTES = 1 << 21
@@ -45,6 +46,13 @@ class Piece:
     start: int
     nbytes: int
     offset: int
+
+
+def _piece_bytes(tensor: Tensor) -> int:
+    """Return how large pieces may be: computed ones by what their values take."""
+    if isinstance(tensor.source, FileRange):
+        return PIECE_BYTES
+    return max(PIECE_BYTES * tensor.nbytes // max(4 * tensor.size, 1), 1)
 
 
 @define
@@ -71,9 +79,8 @@ class _Output:
         offset = 0
         for segment in self.file.segments:
             if isinstance(segment, TensorData):
-                for start, length in segment.tensor.chunks(
-                    PIECE_BYTES, -offset % BLOCK
-                ):
+                limit = _piece_bytes(segment.tensor)
+                for start, length in segment.tensor.chunks(limit, -offset % BLOCK):
                     yield Piece(segment, start, length, offset + start)
             offset += segment.nbytes
 

@@ -135,7 +135,8 @@ class EncoderConformance:
         """Return values for some blocks, each block of another size."""
         shape = (BLOCKS, encoding.block_elements)
         values = np.random.default_rng(4).standard_normal(shape, np.float32)
-        return values * np.float32(4) ** np.arange(-3, BLOCKS - 3)[:, None].astype("f4")
+        sizes = np.exp2(np.arange(-4, BLOCKS - 4, dtype=np.float32))
+        return values * sizes[:, None]
 
     def test_it_says_who_encodes(self, codec: Codec, encoding: Encoding) -> None:
         """And the blocks have no header, which each piece would make anew."""
