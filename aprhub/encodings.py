@@ -20,6 +20,9 @@ from aprhub.spec.naming import Transform
 
 Steps = tuple[str, ...]
 
+_SAFE = 2048.0
+"""Values up to this size give every block type a scale that it can store."""
+
 
 @define
 class Losses:
@@ -110,18 +113,29 @@ class Encodings:
                 f"{name}: no installed codec encodes {encoding.name}; ggml's encoders"
                 " come with 'aprhub[fast]' (see 'aprhub codecs')",
             )
-        encode = codec.encode
+        encode, decode = codec.encode, codec.decode
+        header = np.empty(0, np.uint8)
 
         def checked(values: NDArray[np.float32]) -> Bytes:
-            if not np.isfinite(values).all():
-                raise UnrepresentableError(
-                    self.target,
-                    f"{name}: has values that are infinite or no number, which"
-                    f" {encoding.name} cannot hold; repair the source",
-                )
-            return encode(values)
+            largest = max(values.max(initial=0), -values.min(initial=0))
+            if not np.isfinite(largest):
+                raise self._unencodable(name, encoding, "infinite or no numbers")
+            blocks = encode(values)
+            # A scale that overflows its f16 makes infinities of finite values.
+            if largest > _SAFE and not np.isfinite(decode(blocks, header)).all():
+                raise self._unencodable(name, encoding, f"as large as {largest:g}")
+            return blocks
 
         return checked
+
+    def _unencodable(
+        self, name: str, encoding: Encoding, what: str
+    ) -> UnrepresentableError:
+        return UnrepresentableError(
+            self.target,
+            f"{name}: has values that are {what}, which {encoding.name} cannot hold;"
+            " repair the source, or choose another encoding with --tensor-type",
+        )
 
     def _asked(self, canonical: str, name: str, tensor: Tensor) -> Encoding | None:
         """Return the encoding that the user asks for, if any."""

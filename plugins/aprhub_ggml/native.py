@@ -43,10 +43,12 @@ _TYPES: Final = {
 _KNOWN: Final = {
     "q4_0": "e17cfe06e288d12d",
     "q4_k": "d8db13f78f40390c",
-    "q6_k": "8b00d36adfbedf93",
     "q8_0": "5888b6e3f28aa668",
 }
-"""SHA-256, its first 16 digits, of what llama.cpp makes of `_sample`."""
+"""SHA-256, its first 16 digits, of what llama.cpp makes of `_sample`.
+
+Of types whose bytes do not depend on how a compiler fuses multiplications and sums.
+"""
 
 
 def encode(name: str, values: NDArray[np.float32]) -> NDArray[np.uint8]:

@@ -137,15 +137,20 @@ def test_the_same_mixture_again_is_a_copy(tmp_path: Path) -> None:
     assert digest(again) == digest(first)
 
 
-def test_values_that_are_no_numbers_are_refused_by_name(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("value", "what"), [(np.nan, "infinite or no num"), (1e30, r"as large as 1e\+30")]
+)
+def test_values_that_blocks_cannot_hold_are_refused_by_name(
+    value: float, what: str, tmp_path: Path
+) -> None:
     broken = tmp_path / "broken.gguf"
     aprhub.convert(deep.deep("odd"), broken)
     reader = gguf.GGUFReader(broken, "r+")
     (tensor,) = (t for t in reader.tensors if t.name == "blk.1.ffn_up.weight")
-    tensor.data.reshape(-1)[7] = np.nan
+    tensor.data.reshape(-1)[7] = value
     reader.data.flush()
 
-    with pytest.raises(UnrepresentableError, match=r"blk.1.ffn_up.weight: .* infinite"):
+    with pytest.raises(UnrepresentableError, match=f"blk.1.ffn_up.weight: .* {what}"):
         _quantised(broken, tmp_path / "q.gguf", "q8_0")
 
     assert not (tmp_path / "q.gguf").exists()
