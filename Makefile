@@ -12,7 +12,7 @@ JOBS ?= 2
 
 demo:
 	$(PYTHON) -m venv --clear .venv-demo
-	$(DEMO) $(PIP) .
+	$(DEMO) $(PIP) ".[fast]"
 	$(DEMO) scripts/demo.py
 
 test: .venv-test
@@ -32,8 +32,8 @@ lint:
 
 bench:
 	$(PYTHON) -m venv --clear .venv-bench
-	$(BENCH) $(PIP) ".[test]"
-	$(BENCH) scripts/bench.py
+	$(BENCH) $(PIP) --editable ".[test]"
+	$(BENCH) -m scripts.bench
 
 .PHONY: .venv-test
 .venv-test:

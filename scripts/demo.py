@@ -124,6 +124,8 @@ def show(work: Path) -> None:
     must(work, "diff", "smollm2.gguf", "back.gguf")
     say("the gguf package reads both files and agrees")
     compare(hashes(work / "smollm2.gguf"), hashes(work / "back.gguf"))
+    say("the folder is quantised, as llama.cpp would, and compared with its source")
+    must(work, "quantize", "smollm2-hf", "small.gguf", "--type", "Q4_K_M", "--verify")
     say("one bit of smollm2.apr is flipped: refused by its checksum")
     refuse(work)
 
