@@ -61,7 +61,7 @@ class ConvertOptions:
             raise UsageError("a model is either cast (dtype) or quantised, not both")
         if self.quantize is None and (self.tensor_types or self.pure):
             raise UsageError("tensor types and pure belong to a mixture: name one")
-        _ = self.lower
+        _ = self.lower  # raises UsageError for a mixture or an encoding nobody knows
 
     @property
     def lift(self) -> LiftOptions:
