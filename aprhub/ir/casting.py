@@ -91,8 +91,8 @@ def _widened(packed: Bytes, dtype: np.dtype[Any]) -> NDArray[Any]:
 def _loss(values: NDArray[Any], result: NDArray[Any]) -> Loss:
     with np.errstate(over="ignore", under="ignore", invalid="ignore"):
         back = result.astype(values.dtype)
-    changed = back != values
-    changed &= ~np.isnan(values)
+        changed = back != values
+        changed &= ~np.isnan(values)
     if not changed.any():
         return Loss()
     before, after = values[changed], back[changed]
@@ -105,7 +105,8 @@ def _loss(values: NDArray[Any], result: NDArray[Any]) -> Loss:
 
 def lost(before: NDArray[Any], after: NDArray[Any]) -> Loss:
     """Return what is lost when `after` is all that is left of `before`."""
-    changed = int(((before != after) & ~np.isnan(before)).sum())
+    with np.errstate(invalid="ignore"):
+        changed = int(((before != after) & ~np.isnan(before)).sum())
     return Loss(rounded=changed)
 
 

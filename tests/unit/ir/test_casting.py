@@ -80,3 +80,12 @@ def _sample(dtype: "np.dtype[np.generic]") -> "np.ndarray[tuple[int], np.dtype]"
             dtype
         )
     return np.array([0, 1, 1 + 2**-23, 3e38, -3e38, 1e-38, 1.5e-40], dtype)
+
+
+def test_a_nan_that_signals_is_neither_a_loss_nor_a_warning() -> None:
+    found: list[Loss] = []
+    signalling = np.array([0x7F810001], np.uint32).view(np.float32)
+
+    Tensor.of(signalling).cast(ENCODINGS["bf16"], found.append).tobytes()
+
+    assert sum(found, Loss()) == Loss()
