@@ -1,7 +1,8 @@
 """All that a plugin may import. Names here are a promise within a minor version."""
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
+from aprhub import tokenizer
 from aprhub.deferred import deferred
 from aprhub.errors import (
     AprhubError,
@@ -60,19 +61,6 @@ if TYPE_CHECKING:
         skeleton,
         token_ids,
     )
-
-_TOKENIZER_NAMES: Final = (
-    "assembled",
-    "described",
-    "described_pieces",
-    "flattened",
-    "joined_files",
-    "read_sentencepiece",
-    "restored",
-    "same_ids",
-    "skeleton",
-    "token_ids",
-)
 
 __all__ = [
     "ENCODINGS",
@@ -142,4 +130,4 @@ __all__ = [
     "token_ids",
 ]
 
-__getattr__ = deferred(__name__, dict.fromkeys(_TOKENIZER_NAMES, "aprhub.tokenizer"))
+__getattr__ = deferred(__name__, dict.fromkeys(tokenizer.__all__, tokenizer.__name__))

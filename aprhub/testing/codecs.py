@@ -13,13 +13,8 @@ from aprhub.testing.models import random_tensor
 BLOCKS = 5
 
 
-@pytest.mark.conformance
-class CodecConformance:
-    """Subclass it, give `codec`, and inherit the checks.
-
-    Whether the values are right, only a sample of another program's can tell: add a
-    test with one.
-    """
+class _UnderTest:
+    """What the suites of both directions work on."""
 
     @pytest.fixture
     def codec(self) -> Codec:
@@ -28,8 +23,17 @@ class CodecConformance:
 
     @pytest.fixture
     def encoding(self, codec: Codec) -> Encoding:
-        """Return the encoding that the codec decodes."""
+        """Return the encoding of the codec."""
         return ENCODINGS[codec.name]
+
+
+@pytest.mark.conformance
+class CodecConformance(_UnderTest):
+    """Subclass it, give `codec`, and inherit the checks.
+
+    Whether the values are right, only a sample of another program's can tell: add a
+    test with one.
+    """
 
     @pytest.fixture
     def header(self, encoding: Encoding) -> NDArray[np.uint8]:
@@ -113,22 +117,12 @@ class CodecConformance:
 
 
 @pytest.mark.conformance
-class EncoderConformance:
+class EncoderConformance(_UnderTest):
     """Subclass it for a codec that encodes, give `codec`, and inherit the checks.
 
     Whether the blocks are the right ones, only another encoder can tell: add a test
     with one.
     """
-
-    @pytest.fixture
-    def codec(self) -> Codec:
-        """Return the codec under test."""
-        pytest.fail("give a fixture 'codec' that returns your Codec")
-
-    @pytest.fixture
-    def encoding(self, codec: Codec) -> Encoding:
-        """Return the encoding that the codec encodes."""
-        return ENCODINGS[codec.name]
 
     @pytest.fixture
     def values(self, encoding: Encoding) -> NDArray[np.float32]:
