@@ -8,7 +8,7 @@ from attrs import evolve, frozen
 
 from aprhub import rope
 from aprhub.encodings import Encodings, Losses, LowerOptions, Steps
-from aprhub.errors import UnrepresentableError
+from aprhub.errors import UnrepresentableError, UsageError
 from aprhub.ir.config import ModelConfig
 from aprhub.ir.model import EMBEDDING, HEAD, ModelIR
 from aprhub.ir.tensor import Tensor
@@ -41,8 +41,14 @@ def lowered(
     """Return a lifted model as a format stores it; nothing is read or written.
 
     Raises UnrepresentableError, naming the tensor, where the format has no encoding
-    for it that keeps its values, unless `lossy`.
+    for it that keeps its values, unless `lossy`; UsageError for a mixture without a
+    family.
     """
+    if options.quantization and not (lifted.family or options.quantization.pure):
+        raise UsageError(
+            "which tensors a mixture gives more bits only the family says; with names"
+            " kept, quantise with --pure, and --tensor-type where needed"
+        )
     naming = registry.naming(fmt.naming) if lifted.family and fmt.naming else None
     config = lifted.model.config
     encodings = Encodings(target, fmt, config, registry, options, Losses())

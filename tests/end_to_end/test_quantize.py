@@ -175,3 +175,16 @@ def test_requests_that_make_no_sense_are_wrong_usage(
 def test_an_unknown_mixture_is_told_the_known_ones() -> None:
     with pytest.raises(UsageError, match="q4_k_m"):
         aprhub.ConvertOptions(quantize="q4")
+
+
+def test_with_names_kept_there_is_no_mixture_but_one_encoding(tmp_path: Path) -> None:
+    source = tmp_path / "source.gguf"
+    aprhub.convert(deep.deep("odd"), source)
+    words = ("quantize", source, tmp_path / "q.gguf", "--type", "q8_0")
+    kept = (*words, "--naming", "keep")
+
+    refused(2, *kept)
+    succeed(*kept, "--pure")
+    succeed("quantize", source, tmp_path / "known.gguf", "--type", "q8_0")
+
+    assert digest(tmp_path / "q.gguf") == digest(tmp_path / "known.gguf")
