@@ -13,7 +13,7 @@ from aprhub.errors import Fault, ModelCheckError, UnrunnableError, UsageError, a
 from aprhub.export import commit, gate
 from aprhub.export.staging import Staging, refuse_existing, staged
 from aprhub.export.witness import Witness
-from aprhub.ir.model import ModelIR
+from aprhub.ir.model import LineageStep, ModelIR
 from aprhub.lift import KEEP, Lifted, LiftOptions, decodable, lifted
 from aprhub.lower import Lowered, lowered
 from aprhub.options import ConvertOptions
@@ -51,18 +51,54 @@ def _converted(
     registry: Registry,
     announce: Announce | None,
 ) -> Report:
-    reader = detect.identify(source, registry, options.source_format)
+    given = opened(source, registry, options.lift, options.source_format)
+    step = lineage.step("convert", [given.stored], options.told)
+    return written(given.extended(step), target, options, registry, announce)
+
+
+@frozen
+class Opened:
+    """A source as its file has it, and the canonical model of it, checked."""
+
+    stored: StoredModel
+    found: Lifted
+
+    def extended(self, step: LineageStep) -> "Opened":
+        """Return the same with one more step in the lineage of the model."""
+        model = self.found.model
+        provenance = model.provenance.extended(step)
+        original = provenance.original_format or self.stored.format
+        provenance = evolve(provenance, original_format=original)
+        return self.changed(evolve(model, provenance=provenance))
+
+    def changed(self, model: ModelIR) -> "Opened":
+        """Return the same source with another model made of it."""
+        return evolve(self, found=evolve(self.found, model=model))
+
+
+def opened(
+    source: Path,
+    registry: Registry,
+    options: LiftOptions,
+    source_format: str | None = None,
+) -> Opened:
+    """Open a model, bring it into canonical form and check it against its family."""
+    stored = detect.identify(source, registry, source_format).opened(source)
+    return Opened(stored, checked(lifted(stored, registry, options), stored))
+
+
+def written(
+    given: Opened,
+    target: Path,
+    options: ConvertOptions,
+    registry: Registry,
+    announce: Announce | None = None,
+) -> Report:
+    """Lower, lay out, commit and gate a model; return what was done."""
     writer = detect.target_format(target, registry, options.target_format)
-    stored = reader.opened(source)
-    found = checked(lifted(stored, registry, options.lift), stored)
-    step = lineage.step("convert", stored, options.told)
-    provenance = found.model.provenance.extended(step)
-    original = provenance.original_format or stored.format
-    provenance = evolve(provenance, original_format=original)
-    found = evolve(found, model=evolve(found.model, provenance=provenance))
-    ready = lowered(found, target, writer, registry, options.lower)
+    ready = lowered(given.found, target, writer, registry, options.lower)
     saving = _Saving(writer, options, registry, announce)
-    return saving.report(source, stored, found, ready)
+    return saving.report(given, ready)
 
 
 def open_model(
@@ -70,8 +106,7 @@ def open_model(
 ) -> ModelIR:
     """Open a model and return it in canonical form, checked against its family."""
     with about(path):
-        stored = detect.identify(path, registry).opened(path)
-        return checked(lifted(stored, registry, options or LiftOptions()), stored).model
+        return opened(path, registry, options or LiftOptions()).found.model
 
 
 def save_model(
@@ -86,11 +121,8 @@ def save_model(
     model = evolve(model, tensors=decodable(model.tensors, registry))
     found = Lifted(model, family, {name: name for name in model.tensors})
     stored = StoredModel("memory", Path("memory"), model.tensors, model.config)
-    checked(found, stored)
-    writer = detect.target_format(target, registry, options.target_format)
-    ready = lowered(found, target, writer, registry, options.lower)
-    saving = _Saving(writer, options, registry, announce)
-    return saving.report(stored.path, stored, found, ready)
+    given = Opened(stored, checked(found, stored))
+    return written(given, target, options, registry, announce)
 
 
 def _refuse_damaged(source: Path, witness: Witness) -> None:
@@ -125,14 +157,13 @@ class _Saving:
     registry: Registry
     announce: Announce | None
 
-    def report(
-        self, source: Path, stored: StoredModel, found: Lifted, ready: Lowered
-    ) -> Report:
+    def report(self, given: Opened, ready: Lowered) -> Report:
+        stored, found = given.stored, given.found
         layout = self._layout(ready.stored)
         witness = Witness.of(() if self.options.lossy else stored.checksums, layout)
-        faults = self._written(source, layout, witness, found, ready)
+        faults = self._written(given, layout, witness, ready)
         return Report(
-            source,
+            stored.path,
             ready.stored.path,
             stored.format,
             self.format.name,
@@ -160,10 +191,9 @@ class _Saving:
 
     def _written(
         self,
-        source: Path,
+        given: Opened,
         layout: Layout,
         witness: Witness,
-        found: Lifted,
         ready: Lowered,
     ) -> Sequence[Fault]:
         """Write and gate a layout; return what was found and allowed.
@@ -184,12 +214,12 @@ class _Saving:
                 progress = self.announce(layout.nbytes) if self.announce else None
                 writing.fill(progress, self.options.workers, witness)
                 witness.read_rest()
-                _refuse_broken_program(found, ready)
+                _refuse_broken_program(given.found, ready)
             faults = self._judged(gate.reopened(first, self.format, ready.stored))
             if not self.options.dry_run:
                 writing.settle()
-                _refuse_damaged(source, witness)
-                self._verify(first, found)
+                _refuse_damaged(given.stored.path, witness)
+                self._verify(first, given.found)
                 names = [file.name for file in layout.files]
                 staging.publish(names, self.format.companions)
         return faults

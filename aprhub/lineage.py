@@ -3,7 +3,7 @@
 import hashlib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from aprhub.ir.model import LineageStep
@@ -12,17 +12,20 @@ from aprhub.version import VERSION
 
 
 def step(
-    operation: str, stored: StoredModel, options: Mapping[str, Any]
+    operation: str, inputs: Iterable[StoredModel], options: Mapping[str, Any]
 ) -> LineageStep:
-    """Return the step that an operation on one input adds.
+    """Return the step that an operation on its inputs adds.
 
     It has no date, so that the same input and options give the same bytes.
     """
     chosen = {name: value for name, value in options.items() if value}
-    # A name of other bytes than UTF-8 has no place in most metadata.
-    name = os.fsencode(stored.path.name).decode(errors="backslashreplace")
-    inputs = {name: fingerprint(stored)}
-    return LineageStep(operation, inputs, chosen, {"aprhub": VERSION})
+    prints = {_name(stored): fingerprint(stored) for stored in inputs}
+    return LineageStep(operation, prints, chosen, {"aprhub": VERSION})
+
+
+def _name(stored: StoredModel) -> str:
+    """Return a file's name; other bytes than UTF-8 have no place in most metadata."""
+    return os.fsencode(stored.path.name).decode(errors="backslashreplace")
 
 
 def fingerprint(stored: StoredModel) -> str:
