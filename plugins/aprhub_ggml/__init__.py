@@ -1,9 +1,8 @@
 """Decoders and encoders of ggml's block encodings.
 
-The arithmetic is that of `gguf.quants` in the `gguf` package, which its authors check
-against ggml bit by bit; `q8_1`, which the package leaves out, is here. Values are
-encoded by ggml's own kernels where `libggml-python` is installed, else by the `gguf`
-package as far as it goes, to the same bytes.
+ggml's own kernels do the work where `libggml-python` is installed; else `gguf.quants` of
+the `gguf` package, as far as it goes, with the same results to the bit. `q8_1`, which
+neither decodes, is here.
 """
 
 from collections.abc import Callable, Iterable
@@ -14,6 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aprhub.api import Codec, hookimpl
+
+_Blocks = NDArray[np.uint8]
+_Values = NDArray[np.float32]
 
 _GGUF_NAMES = (
     "q4_0",
@@ -55,35 +57,37 @@ _NATIVE_NAMES = (
 _OWN_NAME = "q8_1"
 
 
-def _decode_by_gguf(
-    name: str, blocks: NDArray[np.uint8], _header: NDArray[np.uint8]
-) -> NDArray[np.float32]:
+def _decode_natively(name: str, blocks: _Blocks, _header: _Blocks) -> _Values:
+    from aprhub_ggml.native import decode
+
+    return decode(name, blocks)
+
+
+def _decode_by_gguf(name: str, blocks: _Blocks, _header: _Blocks) -> _Values:
     from aprhub_ggml.decoding import decode_by_gguf
 
     return decode_by_gguf(name, blocks)
 
 
-def _decode_q8_1(
-    blocks: NDArray[np.uint8], _header: NDArray[np.uint8]
-) -> NDArray[np.float32]:
+def _decode_q8_1(blocks: _Blocks, _header: _Blocks) -> _Values:
     from aprhub_ggml.decoding import decode_q8_1
 
     return decode_q8_1(blocks)
 
 
-def _encode_natively(name: str, values: NDArray[np.float32]) -> NDArray[np.uint8]:
+def _encode_natively(name: str, values: _Values) -> _Blocks:
     from aprhub_ggml.native import encode
 
     return encode(name, values)
 
 
-def _encode_by_gguf(name: str, values: NDArray[np.float32]) -> NDArray[np.uint8]:
+def _encode_by_gguf(name: str, values: _Values) -> _Blocks:
     from aprhub_ggml.encoding import encode_by_gguf
 
     return encode_by_gguf(name, values)
 
 
-_Encoder = Callable[[NDArray[np.float32]], NDArray[np.uint8]]
+_Encoder = Callable[[_Values], _Blocks]
 
 
 def _encoder(name: str, *, native: bool) -> tuple[_Encoder | None, str]:
@@ -99,7 +103,10 @@ def _encoder(name: str, *, native: bool) -> tuple[_Encoder | None, str]:
 def provide_codecs() -> Iterable[Codec]:
     """Return a codec for each encoding that can be decoded."""
     native = find_spec("libggml") is not None
+    decode, source = _decode_by_gguf, "gguf.quants"
+    if native:
+        decode, source = _decode_natively, "libggml-python"
     for name in _GGUF_NAMES:
-        decode = partial(_decode_by_gguf, name)
-        yield Codec(name, decode, "gguf.quants", *_encoder(name, native=native))
+        encoder = _encoder(name, native=native)
+        yield Codec(name, partial(decode, name), source, *encoder)
     yield Codec(_OWN_NAME, _decode_q8_1, "ggml-common.h: block_q8_1")

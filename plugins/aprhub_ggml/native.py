@@ -1,8 +1,9 @@
 """ggml's own kernels, from the wheel of `libggml-python` where it is installed.
 
-`ggml_quantize_chunk` of `ggml/include/ggml.h`; ctypes releases the interpreter's lock
-while it runs. A library of another version may pack blocks otherwise, so the first use
-encodes a known input and compares.
+`ggml_quantize_chunk` of `ggml/include/ggml.h` and the functions `dequantize_row_*` of
+`ggml/src/ggml-quants.h`; ctypes releases the interpreter's lock while they run. A
+library of another version may pack blocks otherwise, so the first use encodes and
+decodes a known input and compares.
 """
 
 import ctypes
@@ -41,11 +42,11 @@ _TYPES: Final = {
 """The numbers of `enum ggml_type`."""
 
 _KNOWN: Final = {
-    "q4_0": "e17cfe06e288d12d",
-    "q4_k": "d8db13f78f40390c",
-    "q8_0": "5888b6e3f28aa668",
+    "q4_0": ("e17cfe06e288d12d", "7f275348d84731e2"),
+    "q4_k": ("d8db13f78f40390c", "f3279830ecaa5415"),
+    "q8_0": ("5888b6e3f28aa668", "5be2379f5388e46c"),
 }
-"""SHA-256, its first 16 digits, of what llama.cpp makes of `_sample`.
+"""SHA-256, its first 16 digits, of `_sample` as llama.cpp encodes it, and decodes that.
 
 Of types whose bytes do not depend on how a compiler fuses multiplications and sums.
 """
@@ -58,6 +59,14 @@ def encode(name: str, values: NDArray[np.float32]) -> NDArray[np.uint8]:
     bytes.
     """
     return _encoded(_verified(), name, values)
+
+
+def decode(name: str, blocks: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Return the values of `(n, block_bytes)` blocks as `(n, block_elements)`.
+
+    Raises EnvironmentFailureError as `encode` does.
+    """
+    return _decoded(_verified(), name, blocks)
 
 
 def _encoded(library: Any, name: str, values: NDArray[np.float32]) -> NDArray[np.uint8]:
@@ -77,6 +86,19 @@ def _encoded(library: Any, name: str, values: NDArray[np.float32]) -> NDArray[np
     return blocks
 
 
+def _decoded(library: Any, name: str, blocks: NDArray[np.uint8]) -> NDArray[np.float32]:
+    source = np.ascontiguousarray(blocks)
+    values = np.empty((len(source), ENCODINGS[name].block_elements), np.float32)
+    # The library spells its K types with a capital, and only those.
+    function = getattr(library, f"dequantize_row_{name.replace('_k', '_K')}")
+    function(
+        ctypes.c_void_p(source.ctypes.data),
+        ctypes.c_void_p(values.ctypes.data),
+        ctypes.c_int64(values.size),
+    )
+    return values
+
+
 @cache
 def _verified() -> Any:
     path = _path()
@@ -91,10 +113,10 @@ def _verified() -> Any:
         *(ctypes.c_int, pointer, pointer),
         *(whole, whole, whole, pointer),
     )
-    for name, digest in _KNOWN.items():
-        found = _digest(_encoded(library, name, _sample(name)))
-        if found != digest:
-            raise _unusable(f"{path} encodes {name} otherwise than expected")
+    for name, known in _KNOWN.items():
+        blocks = _encoded(library, name, _sample(name))
+        if (_digest(blocks), _digest(_decoded(library, name, blocks))) != known:
+            raise _unusable(f"{path} packs {name} otherwise than expected")
     return library
 
 
@@ -123,5 +145,5 @@ def _sample(name: str) -> NDArray[np.float32]:
     return scaled.reshape(-1, ENCODINGS[name].block_elements)
 
 
-def _digest(blocks: NDArray[np.uint8]) -> str:
-    return hashlib.sha256(blocks.tobytes()).hexdigest()[:16]
+def _digest(array: NDArray[Any]) -> str:
+    return hashlib.sha256(array.tobytes()).hexdigest()[:16]

@@ -94,11 +94,33 @@ def test_without_the_wheel_the_package_encodes_what_it_can(
         assert np.array_equal(made, _encoded(CODECS[name], INPUTS["normal"]))
 
 
+@pytest.mark.parametrize("name", sorted({*CODECS} - {"q8_1"}))
+def test_without_the_wheel_the_package_decodes_to_the_same_bits(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(aprhub_ggml, "find_spec", lambda _name: None)
+    portable = {each.name: each for each in provide_codecs()}[name]
+    size = (99, ENCODINGS[name].block_bytes)
+    blocks = np.random.default_rng(7).integers(0, 256, size, dtype=np.uint8)
+    header = np.empty(0, np.uint8)
+
+    values = CODECS[name].decode(blocks, header)
+
+    assert (CODECS[name].source, portable.source) == ("libggml-python", "gguf.quants")
+    expected = portable.decode(blocks, header)
+    numbers = ~np.isnan(expected)
+    assert np.array_equal(numbers, ~np.isnan(values))
+    assert values[numbers].tobytes() == expected[numbers].tobytes()
+
+
+@pytest.mark.parametrize("wrong", [0, 1])
 def test_a_library_that_packs_otherwise_is_not_used(
-    monkeypatch: pytest.MonkeyPatch,
+    wrong: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     native._verified.cache_clear()
-    monkeypatch.setitem(native._KNOWN, "q4_k", "0" * 16)
+    known = list(native._KNOWN["q4_k"])
+    known[wrong] = "0" * 16
+    monkeypatch.setitem(native._KNOWN, "q4_k", tuple(known))
 
     with pytest.raises(EnvironmentFailureError, match="q4_k otherwise than expected"):
         _encoded(CODECS["q4_k"], INPUTS["normal"])
