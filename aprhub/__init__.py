@@ -17,7 +17,7 @@ from aprhub.version import VERSION
 
 if TYPE_CHECKING:
     from aprhub.errors import AprhubError
-    from aprhub.front import convert, diff, open_model, save_model
+    from aprhub.front import convert, diff, measure, open_model, save_model
     from aprhub.ir.model import ModelIR
     from aprhub.ir.tensor import Tensor
     from aprhub.options import ConvertOptions
@@ -33,6 +33,7 @@ _HOMES: Final = {
     "Tensor": "aprhub.ir.tensor",
     "convert": "aprhub.front",
     "diff": "aprhub.front",
+    "measure": "aprhub.front",
     "open_model": "aprhub.front",
     "save_model": "aprhub.front",
 }
@@ -49,6 +50,7 @@ __all__ = [
     "__version__",
     "convert",
     "diff",
+    "measure",
     "open_model",
     "save_model",
 ]

@@ -1,6 +1,5 @@
 """Diff: what differs between two canonical models, and in which way."""
 
-import itertools
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -8,9 +7,9 @@ import numpy as np
 from attrs import asdict, frozen
 
 from aprhub.equality import same_bytes
-from aprhub.ir.encoding import F32
 from aprhub.ir.model import ModelIR
 from aprhub.ir.tensor import Tensor
+from aprhub.pairs import Values, paired_values
 
 EQUAL = ("equal", "widened")
 """Outcomes under which two tensors hold the same values."""
@@ -145,30 +144,10 @@ def _row_digests(tensor: Tensor) -> Iterator[int]:
 
 def _max_error(one: Tensor, other: Tensor) -> float:
     """Return the largest absolute difference of the values; NaNs must coincide."""
-    left, right = one.cast(F32), other.cast(F32)
-    worst = 0.0
-    for pair in zip(left.pieces(), right.pieces(), strict=False):
-        a, b = (piece.view("<f4") for piece in pair)
-        if a.size != b.size:
-            return _max_error_of_uneven(left, right)
-        worst = max(worst, _largest_gap(a, b))
-    return worst
+    return max((_largest_gap(*pair) for pair in paired_values(one, other)), default=0.0)
 
 
-def _max_error_of_uneven(left: Tensor, right: Tensor) -> float:
-    """Compare tensors whose natural pieces differ in size."""
-    step = 1 << 20
-    worst = 0.0
-    for start, stop in itertools.pairwise([*range(0, left.nbytes, step), left.nbytes]):
-        pair = np.empty((2, stop - start), np.uint8)
-        left.read_into(start, pair[0])
-        right.read_into(start, pair[1])
-        a, b = pair.view("<f4")
-        worst = max(worst, _largest_gap(a, b))
-    return worst
-
-
-def _largest_gap(a: "np.ndarray[Any, Any]", b: "np.ndarray[Any, Any]") -> float:
+def _largest_gap(a: Values, b: Values) -> float:
     with np.errstate(invalid="ignore"):
         gap = np.abs(a.astype(np.float64) - b)
     same = (a == b) | (np.isnan(a) & np.isnan(b))

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from aprhub import conversion
 from aprhub.conversion import Announce
 from aprhub.detect import identify
+from aprhub.errors import about
 from aprhub.ir.model import ModelIR
 from aprhub.lift import Lifted, LiftOptions, lifted
 from aprhub.options import ConvertOptions
@@ -19,6 +20,7 @@ from aprhub.report import Report
 
 if TYPE_CHECKING:
     from aprhub.difference import Difference
+    from aprhub.fidelity import Fidelity
 
 PathLike = str | os.PathLike[str]
 
@@ -98,11 +100,38 @@ def diff(
     """
     from aprhub.difference import difference
 
-    loaded = registry or Registry.load()
     options = LiftOptions(naming, family)
-    left, right = (_lifted(Path(path), loaded, options) for path in (one, other))
+    left, right = _both_lifted(one, other, options, registry)
     return difference(left.model, right.model, (left.sources, right.sources))
 
 
-def _lifted(path: Path, registry: Registry, options: LiftOptions) -> Lifted:
-    return lifted(identify(path, registry).opened(path), registry, options)
+def measure(
+    one: PathLike,
+    other: PathLike,
+    *,
+    naming: str | None = None,
+    family: str | None = None,
+    registry: Registry | None = None,
+) -> "Fidelity":
+    """Measure how close the tensors of `other` come to those of `one`.
+
+    The arguments are those of `diff`. Raises ModelCheckError where the models do not
+    have the same tensors.
+    """
+    from aprhub.fidelity import fidelity
+
+    options = LiftOptions(naming, family)
+    left, right = _both_lifted(one, other, options, registry)
+    with about(Path(other)):
+        return fidelity(left.model, right.model)
+
+
+def _both_lifted(
+    one: PathLike, other: PathLike, options: LiftOptions, registry: Registry | None
+) -> tuple[Lifted, Lifted]:
+    loaded = registry or Registry.load()
+    left, right = (
+        lifted(identify(Path(path), loaded).opened(Path(path)), loaded, options)
+        for path in (one, other)
+    )
+    return left, right

@@ -23,6 +23,7 @@ LAYERS = {
     "errors": "",
     "ir": "errors",
     "equality": "ir",
+    "pairs": "ir",
     "statistics": "ir",
     "rope": "errors ir",
     "tokenizer": "deferred errors ir",
@@ -31,7 +32,9 @@ LAYERS = {
     "api": f"deferred {_VALUES} hookspecs tokenizer",
     "report": "ir spec",
     "lineage": "ir spec version",
-    "difference": "ir equality",
+    "difference": "ir equality pairs",
+    "fidelity": "errors ir equality pairs",
+    "pictures": "errors fidelity",
     "registry": "errors spec hookspecs",
     "detect": "errors spec registry",
     "identity": "errors spec registry",
@@ -47,12 +50,14 @@ LAYERS = {
         f"{_VALUES} registry detect lineage lift check lower verify export report"
         " tokenizer options"
     ),
-    "front": "ir registry detect lift options conversion difference report",
+    "front": (
+        "errors ir registry detect lift options conversion difference fidelity report"
+    ),
     "aprhub": "version deferred errors ir registry report options conversion front",
     "testing": f"api {_VALUES} registry lift check report options conversion front",
     "cli": (
-        f"version {_VALUES} statistics report difference registry detect identity"
-        " lift options conversion front"
+        f"version {_VALUES} statistics report difference fidelity pictures registry"
+        " detect identity lift options conversion front"
     ),
     "__main__": "cli",
 }

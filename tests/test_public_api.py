@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[1]
 
 FRONT = """
 AprhubError ConvertOptions ModelIR Registry Report Tensor __version__ convert diff
-open_model save_model
+measure open_model save_model
 """
 
 API = """

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from aprhub.cli.options import echo_json, registry, shared
+from aprhub.cli.options import echo_json, echo_table, registry, shared
 
 if TYPE_CHECKING:
     from aprhub.difference import Difference
+    from aprhub.fidelity import Fidelity, TensorFidelity
 
 
 @click.command()
@@ -24,6 +25,20 @@ if TYPE_CHECKING:
 @click.option(
     "--family", metavar="FAMILY", help="Family of both, instead of what they claim."
 )
+@click.option(
+    "--quant",
+    "measured",
+    is_flag=True,
+    help="Measure instead how close OTHER's values come to ONE's; the exit code is 0.",
+)
+@click.option(
+    "--plot",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="Draw the measures by role and layer into FILE, .html or .png; implies"
+    " --quant.",
+)
+@click.option("--force", is_flag=True, help="Replace the picture if it exists.")
 @shared
 def diff(one: Path, other: Path, **options: Any) -> None:
     """Compare two models, of any formats, tensor by tensor.
@@ -31,15 +46,54 @@ def diff(one: Path, other: Path, **options: Any) -> None:
     Names and layouts are compared in canonical form, so a faithful conversion has no
     differences. The exit code is 1 when the values differ.
     """
+    chosen = {
+        "naming": options["naming"],
+        "family": options["family"],
+        "registry": registry(strict=options["strict_plugins"]),
+    }
+    if options["measured"] or options["plot"]:
+        _measure(one, other, chosen, options)
+    else:
+        _compare(one, other, chosen, options)
+
+
+def _measure(
+    one: Path, other: Path, chosen: dict[str, Any], options: dict[str, Any]
+) -> None:
+    from aprhub.front import measure
+
+    plot = options["plot"]
+    if plot:
+        from aprhub.pictures import draw_fidelity, require_drawable
+
+        require_drawable(plot, force=options["force"])
+    found = measure(one, other, **chosen)
+    if plot:
+        draw_fidelity(found, plot)
+    if options["as_json"]:
+        echo_json(found.as_json())
+    else:
+        _echo_fidelity(found)
+
+
+def _echo_fidelity(found: "Fidelity") -> None:
+    header = ("name", "from", "to", "rmse", "snr_db", "cosine", "max_error")
+    total = ("all", "", "", *_numbers(found.total))
+    rows = [(each.name, *each.encodings, *_numbers(each)) for each in found.tensors]
+    echo_table([*rows, total], header)
+
+
+def _numbers(each: "TensorFidelity") -> tuple[str, ...]:
+    measures = f"{each.rmse:.4g}", f"{each.snr_db:.2f}", f"{each.cosine:.6f}"
+    return *measures, f"{each.max_error:.4g}"
+
+
+def _compare(
+    one: Path, other: Path, chosen: dict[str, Any], options: dict[str, Any]
+) -> None:
     from aprhub.front import diff as run
 
-    found = run(
-        one,
-        other,
-        naming=options["naming"],
-        family=options["family"],
-        registry=registry(strict=options["strict_plugins"]),
-    )
+    found = run(one, other, **chosen)
     if options["as_json"]:
         echo_json(found.as_json())
     else:

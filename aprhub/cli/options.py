@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-_NUMBER = re.compile(r"-?[\d.,]+(e[-+]?\d+)?|-")
+_NUMBER = re.compile(r"-?[\d.,]+(e[-+]?\d+)?|-?inf|nan|-")
 
 
 def shared(function: F) -> F:

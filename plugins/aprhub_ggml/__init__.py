@@ -1,8 +1,8 @@
 """Decoders and encoders of ggml's block encodings.
 
-ggml's own kernels do the work where `libggml-python` is installed; else `gguf.quants` of
-the `gguf` package, as far as it goes, with the same results to the bit. `q8_1`, which
-neither decodes, is here.
+ggml's own kernels do the work where `libggml-python` is installed; else `gguf.quants`
+of the `gguf` package, as far as it goes, with the same results to the bit. `q8_1`,
+which neither decodes, is here.
 """
 
 from collections.abc import Callable, Iterable

@@ -115,3 +115,41 @@ def test_a_difference_without_bounds_is_told_in_json_all_the_same(
     first, *_ = run("diff", apr, tmp_path / "nan.apr", "--json").json["tensors"]
 
     assert (first["outcome"], first["max_error"]) == ("values", "inf")
+
+
+def test_what_quantising_costs_is_measured(gguf: Path, tmp_path: Path) -> None:
+    succeed("quantize", gguf, tmp_path / "small.gguf", "--type", "Q8_0", "--pure")
+
+    done = succeed("diff", gguf, tmp_path / "small.gguf", "--quant")
+
+    header, *rows = done.out.splitlines()
+    assert header.split() == [
+        *("name", "from", "to", "rmse", "snr_db", "cosine", "max_error")
+    ]
+    assert len(rows) == 22
+    measures = {row.split()[0]: row.split() for row in rows}
+    assert measures["layers.0.attn.norm.weight"][4] == "inf"
+    assert 35 < float(measures["head.weight"][4]) < 60
+
+
+def test_the_measures_are_in_the_json_and_in_a_picture(
+    gguf: Path, tmp_path: Path
+) -> None:
+    picture = tmp_path / "measures.html"
+
+    found = succeed("diff", gguf, gguf, "--plot", picture, "--json").json
+
+    assert sorted(found) == ["schema", "tensors", "total"]
+    assert found["total"]["rmse"] == 0
+    assert found["total"]["snr_db"] == "inf"
+    assert "ffn.down.weight" in picture.read_text("utf-8")
+
+
+def test_a_picture_does_not_replace_a_file(gguf: Path, tmp_path: Path) -> None:
+    picture = tmp_path / "measures.png"
+    picture.write_bytes(b"mine")
+
+    complaint = refused(2, "diff", gguf, gguf, "--plot", picture)
+
+    assert "exists already" in complaint
+    assert picture.read_bytes() == b"mine"
