@@ -4,9 +4,12 @@ import struct
 from pathlib import Path
 from typing import Any, BinaryIO
 
+import numpy as np
+
 from aprhub.api import CorruptFileError, FileRange, UnsupportedFileError
+from aprhub_gguf.strings import LENGTH_BYTES, begins_of, string_lengths
 from aprhub_gguf.tables import STRING_BYTES, STRING_COUNT
-from aprhub_gguf.texts import LENGTH_BYTES, decoded, require_texts
+from aprhub_gguf.texts import decoded, require_texts
 
 _WINDOW = 1 << 20
 _LENGTH = struct.Struct("<Q")
@@ -91,25 +94,22 @@ class Cursor:
         return place
 
     def _step_over(self, count: int, where: str, long_lengths: list[int]) -> int:
-        """Pass over the strings that start in the window; return how many.
+        """Pass over the strings that lie in the window, or one; return how many.
 
         The places of lengths that are not ASCII are added to `long_lengths`.
         """
         self._require(LENGTH_BYTES, where)
         offset = self._offset_of(LENGTH_BYTES, where)
-        window, length_at = self._window, _LENGTH.unpack_from
-        last = len(window) - LENGTH_BYTES
-        done = before = 0
-        while done < count and offset <= last:
-            before = offset
-            length = length_at(window, offset)[0]
-            if length > _LARGEST_ASCII:
-                long_lengths.append(self._start + offset)
-            offset += LENGTH_BYTES + length
-            done += 1
-        self.position = self._start + before + LENGTH_BYTES
-        self.skip(self._start + offset - self.position, where)
-        return done
+        window = self._window[offset:]
+        lengths = string_lengths(window, count)
+        if not len(lengths):
+            lengths = np.frombuffer(window, "<u8", 1)
+        begins = self.position + begins_of(lengths)
+        long = lengths > _LARGEST_ASCII
+        long_lengths += (begins[long] - LENGTH_BYTES).tolist()
+        self.position = int(begins[-1])
+        self.skip(int(lengths[-1]), where)
+        return len(lengths)
 
     def _require(self, count: int, where: str) -> None:
         if count > self.left:

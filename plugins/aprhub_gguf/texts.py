@@ -5,9 +5,7 @@ from collections.abc import Iterable
 from itertools import chain
 
 from aprhub.api import CorruptFileError, FileRange
-
-LENGTH_BYTES = 8
-"""How many bytes the length before each string takes."""
+from aprhub_gguf.strings import LENGTH_BYTES
 
 _PIECE = 1 << 20
 

@@ -1,7 +1,6 @@
 """Metadata values with their GGUF types; large arrays stay in the file until used."""
 
 import math
-import struct
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import Any, overload
@@ -11,13 +10,12 @@ from attrs import field, frozen
 from numpy.typing import NDArray
 
 from aprhub.api import CorruptFileError, FileRange, UnrepresentableError
+from aprhub_gguf.strings import begins_of, string_lengths
 from aprhub_gguf.tables import FLOATS, VALUE_TYPE_NAMES
-from aprhub_gguf.texts import LENGTH_BYTES
 
 EAGER_BYTES = 1 << 20
 """Arrays up to this size become plain lists when they are carried."""
 
-_LENGTH = struct.Struct("<Q")
 _LARGEST_F32 = float(np.finfo(np.float32).max)
 _NOT_FINITE = ("nan", "inf", "-inf")
 
@@ -50,17 +48,16 @@ class FileArray(Sequence[Any]):
         values = self.numpy()
         return list((values != 0 if self.kind == "bool" else values).tolist())
 
-    def pieces(self) -> Iterator[bytes]:
-        """Yield the bytes of each string."""
-        data, position = self.raw(), 0
-        size, length_at = len(data), _LENGTH.unpack_from
-        for _ in range(self.length):
-            begin = position + LENGTH_BYTES
-            known = begin <= size
-            position = begin + length_at(data, position)[0] if known else begin
-            if position > size:
-                raise self._changed()
-            yield data[begin:position]
+    def pieces(self) -> list[bytes]:
+        """Return the bytes of each string."""
+        data = self.raw()
+        lengths = string_lengths(data, self.length)
+        begins = begins_of(lengths)
+        ends = begins + lengths
+        if len(lengths) != self.length or ends.max(initial=0) != len(data):
+            raise self._changed()
+        places = zip(begins.tolist(), ends.tolist(), strict=True)
+        return [data[begin:end] for begin, end in places]
 
     def _bytes(self) -> NDArray[np.uint8]:
         data = np.empty(self.place.nbytes, np.uint8)

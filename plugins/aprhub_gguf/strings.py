@@ -1,0 +1,77 @@
+"""Strings that stand behind their lengths, many of them found at a time.
+
+A length is a u64, so that of a short string is one byte and seven zeros. Where no text
+has such zeros itself, a split finds them all, some ten times faster than going from
+each length to the next.
+"""
+
+import struct
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+LENGTH_BYTES: Final = 8
+"""How many bytes the length before each string takes."""
+
+Lengths = NDArray[np.int64]
+
+_LENGTH: Final = struct.Struct("<Q")
+_ZEROS: Final = bytes(LENGTH_BYTES - 1)
+_BLOCK: Final = 1 << 16
+_PATIENCE: Final = 64
+
+
+def string_lengths(data: bytes, count: int) -> Lengths:
+    """Return the lengths of the strings that data begins with, `count` at most.
+
+    They end with the last string that is whole.
+    """
+    found: list[Lengths] = [np.empty(0, np.int64)]
+    position, patience = 0, _PATIENCE
+    while count:
+        lengths = _short_lengths(data[position : position + _BLOCK], count)
+        # Odd strings come alone, or all are odd: then a split should not be tried
+        # again soon.
+        patience = _PATIENCE if len(lengths) else 2 * patience
+        if not len(lengths):
+            lengths = _lengths_in_turn(data, position, min(count, patience))
+        if not len(lengths):
+            break
+        found.append(lengths)
+        count -= len(lengths)
+        position += int(lengths.sum()) + LENGTH_BYTES * len(lengths)
+    return np.concatenate(found)
+
+
+def begins_of(lengths: Lengths) -> Lengths:
+    """Return where each of such strings begins."""
+    return np.cumsum(lengths + LENGTH_BYTES) - lengths
+
+
+def _short_lengths(data: bytes, count: int) -> Lengths:
+    """Return lengths as far as strings are neither empty, long nor full of zeros."""
+    parts = data.split(_ZEROS, count)
+    # The first part is the length of the first string; each other has a string, and
+    # behind it the first byte of the next length, but for the last, which goes on.
+    sizes = np.fromiter(map(len, parts), np.int64, len(parts))
+    heads = np.cumsum(sizes) - 1 + len(_ZEROS) * np.arange(len(parts))
+    told = np.frombuffer(data, np.uint8)[heads[:-1]].astype(np.int64)
+    between = sizes[1:] - 1
+    if len(told):
+        between[-1] = min(sizes[-1], told[-1])
+    right: NDArray[np.bool_] = (told == between) & (sizes[0] == 1)
+    whole: Lengths = told[: len(told) if right.all() else int(right.argmin())]
+    return whole
+
+
+def _lengths_in_turn(data: bytes, position: int, count: int) -> Lengths:
+    lengths: list[int] = []
+    last, length_at = len(data) - LENGTH_BYTES, _LENGTH.unpack_from
+    while len(lengths) < count and position <= last:
+        length = length_at(data, position)[0]
+        if length > last - position:
+            break
+        lengths.append(length)
+        position += LENGTH_BYTES + length
+    return np.array(lengths, np.int64)

@@ -1,0 +1,59 @@
+"""Strings found many at a time are those found one after the other."""
+
+import struct
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from aprhub_gguf.strings import begins_of, string_lengths
+
+TEXTS = st.lists(
+    st.one_of(
+        st.binary(max_size=12),
+        st.binary(min_size=120, max_size=300),
+        st.sampled_from([b"", b"\0" * 7, b"\0" * 8, b"a" + b"\0" * 7, b"\0", b"\x01"]),
+    ),
+    max_size=12,
+)
+
+
+def stored(texts: list[bytes]) -> bytes:
+    return b"".join(struct.pack("<Q", len(text)) + text for text in texts)
+
+
+@given(TEXTS, st.binary(max_size=7), st.integers(0, 14))
+def test_the_lengths_are_those_one_after_the_other(
+    texts: list[bytes], behind: bytes, count: int
+) -> None:
+    found = string_lengths(stored(texts) + behind, count)
+
+    assert found.tolist() == [len(text) for text in texts[:count]]
+
+
+@given(st.integers(0, 3), st.integers(1, 99))
+def test_a_length_beyond_the_end_ends_them(before: int, beyond: int) -> None:
+    texts = [b"text"] * before
+
+    data = stored(texts) + struct.pack("<Q", 4 + beyond) + b"text"
+
+    assert string_lengths(data, 9).tolist() == [4] * before
+
+
+def test_a_length_of_all_bits_is_no_number_of_bytes_to_go_back() -> None:
+    assert string_lengths(b"\xff" * 64, 3).tolist() == []
+
+
+def test_many_blocks_with_odd_strings_in_between_are_passed() -> None:
+    texts = [b"%d" % number for number in range(50_000)]
+    texts[7] = texts[20_000] = b"x" * 100_000
+    texts[30_000:30_100] = [b""] * 100
+
+    found = string_lengths(stored(texts), len(texts))
+
+    assert found.tolist() == list(map(len, texts))
+    assert begins_of(found)[:3].tolist() == [8, 17, 26]
+
+
+def test_nothing_is_found_in_nothing() -> None:
+    assert string_lengths(b"", 3).tolist() == []
+    assert string_lengths(stored([b"text"]), 0).tolist() == []
