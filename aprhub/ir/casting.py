@@ -89,24 +89,24 @@ def _widened(packed: Bytes, dtype: np.dtype[Any]) -> NDArray[Any]:
 
 
 def _loss(values: NDArray[Any], result: NDArray[Any]) -> Loss:
+    """Return what a cast lost, by counting: infinities, zeros and NaNs stay such."""
     with np.errstate(over="ignore", under="ignore", invalid="ignore"):
-        back = result.astype(values.dtype)
-        changed = back != values
-        changed &= ~np.isnan(values)
-    if not changed.any():
-        return Loss()
-    before, after = values[changed], back[changed]
-    return Loss(
-        int((np.isinf(after) & np.isfinite(before)).sum()),
-        int((after == 0).sum()),
-        int(changed.sum()),
-    )
+        back = _widened(result.view(np.uint8), result.dtype)
+        rounded = _count(back != values) - _count(np.isnan(values))
+        if not rounded:
+            return Loss()
+        overflowed = _count(np.isinf(back)) - _count(np.isinf(values))
+        return Loss(overflowed, _count(back == 0) - _count(values == 0), rounded)
+
+
+def _count(flags: NDArray[np.bool_]) -> int:
+    return int(np.count_nonzero(flags))
 
 
 def lost(before: NDArray[Any], after: NDArray[Any]) -> Loss:
     """Return what is lost when `after` is all that is left of `before`."""
     with np.errstate(invalid="ignore"):
-        changed = int(((before != after) & ~np.isnan(before)).sum())
+        changed = _count(before != after) - _count(np.isnan(before))
     return Loss(rounded=changed)
 
 

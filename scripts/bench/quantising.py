@@ -1,0 +1,93 @@
+"""Quantising and dequantising, against llama.cpp's own quantiser and numpy."""
+
+import ctypes
+import sys
+import time
+from collections.abc import Callable, Iterator
+from functools import partial
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+
+from aprhub.api import ENCODINGS
+from aprhub.testing.models import random_tensor
+from aprhub_ggml.decoding import decode_by_gguf
+from aprhub_ggml.native import decode as decode_natively
+from scripts.bench.timing import Row, paired, remove
+
+FILE_TYPES = {"Q4_K_M": 15, "Q6_K": 18, "Q8_0": 7}
+"""What is measured, with the numbers of llama.cpp's `enum llama_ftype`."""
+
+DECODED = ("q4_0", "q8_0", "q4_k", "q5_k", "q6_k", "iq4_xs")
+VALUES = 1 << 22
+
+
+def quantisings(work: Path, source: Path, runs: int) -> Iterator[Row]:
+    """Yield each mixture made of an f16 GGUF, and one of them decoded again.
+
+    llama.cpp's own rows are there where `llama-cpp-python` is installed.
+    """
+    aprhub: list[str | Path] = [sys.executable, "-m", "aprhub"]
+    peer: list[str | Path] = [sys.executable, "-m", __name__]
+    target = work / "quantised.gguf"
+    for mixture, number in FILE_TYPES.items():
+        ours = [*aprhub, "quantize", "-q", source, target, "--type", mixture]
+        yield paired(f"f16 → {mixture}", ours, source, target, runs)
+        if find_spec("llama_cpp"):
+            theirs = [*peer, source, target, str(number)]
+            yield paired(f"f16 → {mixture}: llama.cpp", theirs, source, target, runs)
+    remove(target)
+    small, wide = work / "small.gguf", work / "wide.gguf"
+    yield from _decoding(aprhub, source, (small, wide), runs)
+    remove(small)
+    remove(wide)
+
+
+def _decoding(
+    aprhub: list[str | Path], source: Path, paths: tuple[Path, Path], runs: int
+) -> Iterator[Row]:
+    from aprhub import ConvertOptions, convert
+
+    small, wide = paths
+    convert(source, small, ConvertOptions(quantize="q4_k_m"))
+    command = [*aprhub, "convert", "-q", small, wide, "--dtype", "bf16"]
+    yield paired("Q4_K_M → bf16", command, small, wide, runs)
+
+
+def kernels() -> Iterator[list[str]]:
+    """Yield encoding, GB/s of f32 decoded natively, and how many times numpy's."""
+    for name in DECODED:
+        encoding = ENCODINGS[name]
+        packed = random_tensor((VALUES,), encoding, seed=1).tobytes()
+        blocks = np.frombuffer(packed, np.uint8).reshape(-1, encoding.block_bytes)
+        native = _best(partial(decode_natively, name, blocks))
+        portable = _best(partial(decode_by_gguf, name, blocks))
+        speed = f"{VALUES * 4 / native / 1e9:.1f}"
+        yield [name, speed, f"{portable / native:.0f}"]
+
+
+def _best(function: Callable[[], object]) -> float:
+    """Return the seconds of the best of some runs: what the machine can do."""
+    seconds = []
+    for _ in range(7):
+        start = time.perf_counter()
+        function()
+        seconds.append(time.perf_counter() - start)
+    return min(seconds)
+
+
+def main() -> None:
+    """Quantise a GGUF by llama.cpp, with as many threads as there are processors."""
+    import llama_cpp  # type: ignore[import-not-found, unused-ignore]
+
+    source, target, number = sys.argv[1:]
+    options = llama_cpp.llama_model_quantize_default_params()
+    options.ftype = int(number)
+    words = (source.encode(), target.encode(), ctypes.byref(options))
+    if llama_cpp.llama_model_quantize(*words):
+        raise SystemExit(f"llama.cpp refused {source}")
+
+
+if __name__ == "__main__":
+    main()

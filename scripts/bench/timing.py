@@ -1,0 +1,147 @@
+"""Timing: a command against `cp` of what it wrote, in pairs, and tables of them."""
+
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from attrs import frozen
+
+UNCOMPILED = {"PYTHONDONTWRITEBYTECODE"}
+
+START_UP = 0.3
+"""Seconds that the bars allow for starting a process."""
+
+
+@frozen
+class Timing:
+    """Seconds and peak memory in MiB of one process."""
+
+    seconds: float
+    memory: float
+
+
+@frozen
+class Row:
+    """Pairs of a command and `cp`, as the table shows them."""
+
+    what: str
+    output: int
+    pairs: Sequence[tuple[Timing, Timing]]
+
+    @property
+    def ratio(self) -> float:
+        """The median of command ÷ `cp`, pair by pair."""
+        return statistics.median(ours.seconds / cp.seconds for ours, cp in self.pairs)
+
+    @property
+    def bounded_ratio(self) -> float:
+        """The same without the start-up that the bar allows."""
+        return statistics.median(
+            (ours.seconds - START_UP) / cp.seconds for ours, cp in self.pairs
+        )
+
+    def cells(self) -> list[str]:
+        """Return the row of the table."""
+        ours = statistics.median(pair[0].seconds for pair in self.pairs)
+        cp = statistics.median(pair[1].seconds for pair in self.pairs)
+        peak = max(pair[0].memory for pair in self.pairs)
+        return [
+            self.what,
+            f"{self.output / 1e9:.2f}",
+            f"{ours:.2f}",
+            f"{cp:.2f}",
+            f"{self.ratio:.2f}",
+            f"{self.bounded_ratio:.2f}",
+            f"{peak:.0f}",
+        ]
+
+
+HEADER = ["what", "GB", "s", "cp s", "ratio", "ratio less 0.3 s", "RSS MiB"]
+
+
+LAUNCHER = """
+import os, sys, time
+start = time.perf_counter()
+child = os.posix_spawnp(sys.argv[1], sys.argv[1:], os.environ)
+_, status, usage = os.wait4(child, 0)
+print(time.perf_counter() - start, usage.ru_maxrss / 1024, file=sys.stderr)
+sys.exit(os.waitstatus_to_exitcode(status))
+"""
+"""Starts a command from a small process: a child's peak memory counts its parent's."""
+
+
+def timed(command: Sequence[str | Path]) -> Timing:
+    """Run a command to its end and return its time and peak memory."""
+    words = [sys.executable, "-S", "-c", LAUNCHER, *map(str, command)]
+    # An installed program has its modules compiled; these should be, too.
+    rest = {key: os.environ[key] for key in os.environ if key not in UNCOMPILED}
+    done = subprocess.run(words, capture_output=True, text=True, check=False, env=rest)
+    if done.returncode:
+        raise SystemExit(f"failed: {' '.join(words[4:])}\n{done.stderr}")
+    seconds, memory = done.stderr.splitlines()[-1].split()
+    return Timing(float(seconds), float(memory))
+
+
+def settle(source: Path, nbytes: int = 3 << 30) -> None:
+    """Read a source into the cache; touch and give back memory.
+
+    A host may have taken what was freed.
+    """
+    files = source.rglob("*") if source.is_dir() else [source]
+    subprocess.run(["cat", *files], stdout=subprocess.DEVNULL, check=True)
+    code = f"import numpy; numpy.ones({nbytes // 8}); "
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def paired(
+    what: str, command: Sequence[str | Path], source: Path, output: Path, runs: int
+) -> Row:
+    """Run a command and a `cp` of its output in turn, and return the pairs."""
+    pairs = []
+    copy = output.with_name(output.name + ".cp")
+    for _ in range(runs):
+        remove(output)
+        settle(source)
+        ours = timed(command)
+        settle(output)
+        pairs.append((ours, timed(["cp", "-r", output, copy])))
+        remove(copy)
+    return Row(what, size(output), pairs)
+
+
+def control(path: Path, runs: int) -> Row:
+    """Return `cp` against `cp`."""
+    pairs = []
+    copies = [path.with_name(f"{path.name}.cp{number}") for number in range(2)]
+    for _ in range(runs):
+        both = []
+        for copy in copies:
+            settle(path)
+            both.append(timed(["cp", "-r", path, copy]))
+            remove(copy)
+        pairs.append((both[0], both[1]))
+    return Row("control: cp", size(path), pairs)
+
+
+def size(path: Path) -> int:
+    """Return the bytes of a file, or of all files in a folder."""
+    files = path.rglob("*") if path.is_dir() else [path]
+    return sum(each.stat().st_size for each in files if each.is_file())
+
+
+def remove(path: Path) -> None:
+    """Remove a file or folder that may be there."""
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Return a Markdown table; all columns but the first to the right."""
+    rule = ["---", *("--:" for _ in header[1:])]
+    return "\n".join("| " + " | ".join(row) + " |" for row in (header, rule, *rows))
