@@ -2,7 +2,9 @@
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from operator import attrgetter
 from pathlib import Path
+from typing import Final
 
 from attrs import evolve, frozen
 
@@ -91,7 +93,7 @@ class _Lowering:
             family=family,
             mixture=options.quantization.mixture if options.quantization else None,
         )
-        notes = tuple(_requantized(fates))
+        notes = (*_requantized(fates), *self._arithmetic(fates))
         fates += self._gone()
         return Lowered(stored_model, tuple(fates), self.encodings.losses, notes)
 
@@ -170,11 +172,27 @@ class _Lowering:
             ),
         )
 
+    def _arithmetic(self, fates: Sequence[TensorFate]) -> Iterator[str]:
+        """Say whose arithmetic decodes and encodes blocks: installations differ."""
+        found: dict[str, list[str]] = {}
+        for step in sorted({step for fate in fates for step in fate.steps}):
+            words = step.split(" ")
+            verb, name = words[0], words[-1]
+            codec = self.encodings.registry.codec(name) if verb in _BY else None
+            if codec:
+                found.setdefault(f"{verb} by {_BY[verb](codec)}", []).append(name)
+        for done, names in found.items():
+            yield f"{', '.join(names)} {done}"
+
     def _gone(self) -> list[TensorFate]:
         return [
             TensorFate(source, "", "", (), "", "", 0, (why,))
             for source, why in self.lifted.gone.items()
         ]
+
+
+_BY: Final = {"decoded": attrgetter("source"), "quantised": attrgetter("encoder")}
+"""What is done to blocks, and the attribute of a codec that names who does it."""
 
 
 def _requantized(fates: Sequence[TensorFate]) -> Iterator[str]:

@@ -125,6 +125,8 @@ def test_requantising_is_said_and_can_be_refused(tmp_path: Path) -> None:
 
     said = "requantised: 121 tensors were decoded from q8_0 to q6_k"
     assert said in report.notes
+    assert "q8_0 decoded by libggml-python" in report.notes
+    assert "q6_k quantised by libggml-python" in report.notes
     with pytest.raises(UnrepresentableError, match="is q8_0 and would have to be"):
         _quantised(first, tmp_path / "no.gguf", "q6_k", no_requantize=True)
 
