@@ -11,6 +11,7 @@ from aprhub import detect, lineage
 from aprhub.check import checked
 from aprhub.errors import Fault, ModelCheckError, UnrunnableError, UsageError, about
 from aprhub.export import commit, gate
+from aprhub.export.journal import plan_key
 from aprhub.export.staging import Staging, refuse_existing, staged
 from aprhub.export.witness import Witness
 from aprhub.ir.model import LineageStep, ModelIR
@@ -161,7 +162,8 @@ class _Saving:
         stored, found = given.stored, given.found
         layout = self._layout(ready.stored)
         witness = Witness.of(() if self.options.lossy else stored.checksums, layout)
-        faults = self._written(given, layout, witness, ready)
+        faults, resumed = self._written(given, layout, witness, ready)
+        notes = (*stored.notes, *found.notes, *ready.notes, *_unjudged(found))
         return Report(
             stored.path,
             ready.stored.path,
@@ -172,7 +174,7 @@ class _Saving:
             ready.fates,
             stored.fates,
             tuple(_files(layout, ready.stored.path)),
-            (*stored.notes, *found.notes, *ready.notes, *_unjudged(found)),
+            (*notes, *_resumed(resumed)),
             ready.losses.found(),
             tuple(map(str, faults)),
             None if self.options.dry_run else self.options.verify,
@@ -195,18 +197,19 @@ class _Saving:
         layout: Layout,
         witness: Witness,
         ready: Lowered,
-    ) -> Sequence[Fault]:
-        """Write and gate a layout; return what was found and allowed.
+    ) -> tuple[Sequence[Fault], int]:
+        """Write and gate a layout; return what was found and allowed, and what resumed.
 
-        The outline is judged while the tensors are being written, so that a model that
-        would not run costs little time. A dry run makes the outline elsewhere and
-        stops there.
+        The latter is how many pieces an earlier run had written. The outline is judged
+        while the tensors are being written, so that a model that would not run costs
+        little time. A dry run makes the outline elsewhere and stops there.
         """
         target = ready.stored.path
         place = Path(gettempdir()) / target.name if self.options.dry_run else target
+        key = plan_key(layout, self.options.told) if self.options.resume else None
         with (
-            staged(place, is_folder=layout.folder) as staging,
-            commit.Writing(layout, staging) as writing,
+            staged(place, is_folder=layout.folder, key=key) as staging,
+            commit.Writing(layout, staging, key is not None) as writing,
         ):
             writing.outline()
             first = _first_file(layout, staging)
@@ -222,7 +225,7 @@ class _Saving:
                 self._verify(first, given.found)
                 names = [file.name for file in layout.files]
                 staging.publish(names, self.format.companions)
-        return faults
+        return faults, writing.resumed
 
     def _judged(self, stored: StoredModel) -> Sequence[Fault]:
         """Return what would keep the model from running; raise unless allowed."""
@@ -251,6 +254,15 @@ def _first_file(layout: Layout, staging: Staging) -> Path:
 def _files(layout: Layout, target: Path) -> list[WrittenFile]:
     parent = target if layout.folder else target.parent
     return [WrittenFile(str(parent / file.name), file.nbytes) for file in layout.files]
+
+
+def _resumed(pieces: int) -> tuple[str, ...]:
+    if not pieces:
+        return ()
+    return (
+        f"resumed: {pieces} pieces were there from an earlier run; what casts lost in"
+        " them is not counted",
+    )
 
 
 def _unjudged(found: Lifted) -> tuple[str, ...]:

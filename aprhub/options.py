@@ -14,7 +14,7 @@ DTYPES = ("f32", "f16", "bf16")
 LEVELS = ("names", "values", "bytes")
 """How closely an output can be compared with its source."""
 
-UNTOLD = ("dry_run", "force", "verify", "workers")
+UNTOLD = ("dry_run", "force", "verify", "workers", "resume")
 """Options that change no byte of the output, so that its lineage is without them."""
 
 
@@ -31,7 +31,9 @@ class ConvertOptions:
     `lossy` drops what the target cannot hold, `force` replaces an existing output, and
     `allow_unrunnable` writes a model that the target's programs would refuse.
     `verify` is `names`, `values` or `bytes`: the level at which the output is
-    compared with the source after writing.
+    compared with the source after writing. With `resume`, an interruption leaves what
+    was written in a hidden folder beside the target, and the same conversion goes on
+    from there.
     """
 
     source_format: str | None = None
@@ -50,6 +52,7 @@ class ConvertOptions:
     allow_unrunnable: bool = False
     verify: str | None = None
     workers: int = 0
+    resume: bool = False
 
     def __attrs_post_init__(self) -> None:
         """Refuse values that are none of the allowed ones."""
@@ -57,6 +60,8 @@ class ConvertOptions:
         _require("verify", self.verify, LEVELS)
         if self.shard_size is not None and self.shard_size <= 0:
             raise UsageError(f"shard size must be positive, is {self.shard_size}")
+        if self.resume and self.dry_run:
+            raise UsageError("a dry run writes nothing that could be resumed")
         if self.quantize and self.dtype:
             raise UsageError("a model is either cast (dtype) or quantised, not both")
         if self.quantize is None and (self.tensor_types or self.pure):

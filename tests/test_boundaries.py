@@ -45,7 +45,7 @@ LAYERS = {
     "lower": f"{_VALUES} rope tokenizer registry report lift encodings",
     "options": "errors lift encodings mixtures",
     "verify": f"{_VALUES} tokenizer registry difference lift",
-    "export": _VALUES,
+    "export": f"version {_VALUES}",
     "conversion": (
         f"{_VALUES} registry detect lineage lift check lower verify export report"
         " tokenizer options"

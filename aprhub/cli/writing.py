@@ -65,6 +65,12 @@ _OPTIONS = (
         help="Compare the output with SOURCE before it is put in place: its values,"
         " unless a level is given. Before a path, write --verify=LEVEL.",
     ),
+    click.option(
+        "--resume",
+        is_flag=True,
+        help="If interrupted, leave what is written in a hidden folder beside TARGET,"
+        " from where the same command goes on.",
+    ),
     click.option("-q", "--quiet", is_flag=True, help="Print nothing but errors."),
     click.option("-v", "--verbose", is_flag=True, help="List every tensor and key."),
 )

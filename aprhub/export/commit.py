@@ -11,7 +11,6 @@ import shutil
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from functools import partial
-from pathlib import Path
 from threading import Event, Lock
 from typing import Self
 
@@ -19,6 +18,8 @@ from attrs import Factory, define, field, frozen
 
 from aprhub.errors import EnvironmentFailureError
 from aprhub.export.checksums import Checksums, Place, places
+from aprhub.export.journal import NAME as JOURNAL
+from aprhub.export.journal import Journal
 from aprhub.export.sink import BLOCK, Sink, placed, room
 from aprhub.export.staging import Staging
 from aprhub.export.witness import Witness
@@ -59,6 +60,7 @@ def _piece_bytes(tensor: Tensor) -> int:
 class _Output:
     """A file being written: where to, and checksums of what it has so far."""
 
+    number: int
     file: LayoutFile
     sink: Sink
     places: tuple[Place, ...]
@@ -107,6 +109,7 @@ class _Crew:
     progress: Progress
     witness: Witness
     stop: Event
+    journal: Journal | None
     _lock: Lock = Factory(Lock)
 
     def run(self, workers: int) -> None:
@@ -133,9 +136,15 @@ class _Crew:
         if piece.nbytes > PIECE_BYTES:
             memory = room(piece.nbytes)
         buffer = placed(memory, piece.nbytes, piece.offset)
-        piece.data.tensor.read_into(piece.start, buffer)
+        noted = (output.number, piece.offset, piece.nbytes)
+        if self.journal and noted in self.journal.done:
+            output.sink.read_into(piece.offset, buffer)
+        else:
+            piece.data.tensor.read_into(piece.start, buffer)
+            output.sink.write(buffer, piece.offset)
+            if self.journal:
+                self.journal.note(noted)
         self.witness.note(piece.data, piece.start, buffer)
-        output.sink.write(buffer, piece.offset)
         output.note(piece.offset, buffer)
 
 
@@ -146,15 +155,18 @@ class Writing:
     `outline` makes each file at its full size with everything but tensors and
     checksums, which is all that a reader looks at when it opens them. `fill` starts to
     write the rest in the background, and `settle` waits until all of it is durable.
-    All raise EnvironmentFailureError when the disk is full or a write fails.
+    All raise EnvironmentFailureError when the disk is full or a write fails. One that
+    is `resumable` keeps a journal, and leaves out what it says is there.
     """
 
     layout: Layout
     staging: Staging
+    resumable: bool = False
     _outputs: list[_Output] = field(factory=list)
     _stop: Event = Factory(Event)
     _pool: ThreadPoolExecutor = Factory(partial(ThreadPoolExecutor, 1))
     _filling: Future[None] | None = None
+    _journal: Journal | None = None
 
     def __enter__(self) -> Self:
         """Give the writing itself."""
@@ -164,15 +176,32 @@ class Writing:
         """Stop what is still going on, and close the files."""
         self._stop.set()
         self._pool.shutdown()
+        if self._journal:
+            with contextlib.suppress(OSError):
+                self._journal.close()
         for output in self._outputs:
             output.sink.close()
 
+    @property
+    def resumed(self) -> int:
+        """How many pieces an earlier run had written."""
+        return len(self._journal.done) if self._journal else 0
+
     def outline(self) -> None:
         """Make the files, sparse, with their headers, tables and metadata."""
+        again = self.resumable and _is_whole(self.layout, self.staging)
         with _failing(self.staging):
-            for file in self.layout.files:
-                self._outputs.append(_opened(file, self.staging.path(file.name)))
+            for number, file in enumerate(self.layout.files):
+                path = self.staging.path(file.name)
+                sink = Sink.create(path, again=again)
+                self._outputs.append(_Output(number, file, sink, places(file)))
                 self._outputs[-1].outline()
+            if self.resumable:
+                self._journal = Journal.of(self.staging.folder, self._sync)
+
+    def _sync(self) -> None:
+        for output in self._outputs:
+            os.fsync(output.sink.descriptor)
 
     def fill(
         self,
@@ -187,7 +216,8 @@ class Writing:
         """
         _require_space(self.layout, self.staging)
         sees = witness or Witness.of((), self.layout)
-        crew = _Crew(self._pieces(), progress or _ignore, sees, self._stop)
+        told = progress or _ignore
+        crew = _Crew(self._pieces(), told, sees, self._stop, self._journal)
         self._filling = self._pool.submit(self._fill, crew, workers or WORKERS)
 
     def settle(self) -> None:
@@ -232,9 +262,15 @@ def _require_space(layout: Layout, staging: Staging) -> None:
         )
 
 
-def _opened(file: LayoutFile, path: Path) -> _Output:
-    due = places(file)
-    return _Output(file, Sink.create(path), due)
+def _is_whole(layout: Layout, staging: Staging) -> bool:
+    """Return whether all files of an earlier run are there; else remove its rest."""
+    paths = [staging.path(file.name) for file in layout.files]
+    sizes = [path.stat().st_size if path.exists() else None for path in paths]
+    if sizes == [file.nbytes for file in layout.files]:
+        return True
+    for path in (*paths, staging.folder / JOURNAL):
+        path.unlink(missing_ok=True)
+    return False
 
 
 def _preallocate(output: _Output) -> None:

@@ -31,11 +31,22 @@ class Sink:
     direct: int | None
 
     @classmethod
-    def create(cls, path: Path) -> Self:
-        """Make a file that is not there yet."""
+    def create(cls, path: Path, *, again: bool = False) -> Self:
+        """Make a file that is not there yet, or open one `again`."""
         flags = os.O_RDWR | getattr(os, "O_BINARY", 0)
-        descriptor = os.open(path, flags | os.O_CREAT | os.O_EXCL, 0o666)
+        fresh = 0 if again else os.O_CREAT | os.O_EXCL
+        descriptor = os.open(path, flags | fresh, 0o666)
         return cls(descriptor, _opened_direct(path, flags))
+
+    def read_into(self, offset: int, out: Bytes) -> None:
+        """Fill a buffer from an offset on; raise OSError where the file ends first."""
+        view = memoryview(out.data)
+        while view:
+            data = os.pread(self.descriptor, len(view), offset)
+            if not data:
+                raise OSError(errno.EIO, "the unfinished output became shorter")
+            view[: len(data)] = data
+            view, offset = view[len(data) :], offset + len(data)
 
     def write(self, data: Bytes | bytes, offset: int) -> None:
         """Write all of a buffer at an offset."""

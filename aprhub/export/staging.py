@@ -62,27 +62,47 @@ class Staging:
 
 
 @contextlib.contextmanager
-def staged(target: Path, *, is_folder: bool) -> Iterator[Staging]:
+def staged(
+    target: Path, *, is_folder: bool, key: str | None = None
+) -> Iterator[Staging]:
     """Give a staging folder in the target's own folder, and remove it afterwards.
 
-    Raises EnvironmentFailureError when the folder cannot be made.
+    With a key, an interruption or a failure of the machine leaves it, and the next call
+    with the same key finds it again. Raises EnvironmentFailureError when the folder
+    cannot be made, or another process works in it.
     """
     parent = target.absolute().parent
+    prefix = f".{target.name}."
     try:
-        remove_abandoned(target)
-        folder = Path(tempfile.mkdtemp(SUFFIX, f".{target.name}.", parent))
+        remove_abandoned(target, f"{prefix}{key}{SUFFIX}")
+        if key is None:
+            folder = Path(tempfile.mkdtemp(SUFFIX, prefix, parent))
+        else:
+            folder = parent / f"{prefix}{key}{SUFFIX}"
+            folder.mkdir(exist_ok=True)
     except OSError as error:
         hint = "" if parent.is_dir() else "; make the folder first"
         raise EnvironmentFailureError(
             f"{parent}: cannot write there: {error.strerror}{hint}"
         ) from error
-    with contextlib.ExitStack() as stack:
-        stack.callback(shutil.rmtree, folder, ignore_errors=True)
-        stack.enter_context(_locked(folder))
+    with _locked(folder), _removed(folder, unless_interrupted=key is not None):
         staging = Staging(folder, parent / target.name, is_folder)
         if is_folder:
-            staging.opened.mkdir()
+            staging.opened.mkdir(exist_ok=True)
         yield staging
+
+
+@contextlib.contextmanager
+def _removed(folder: Path, *, unless_interrupted: bool) -> Iterator[None]:
+    try:
+        yield
+    except BaseException as error:
+        interrupted = isinstance(error, OSError | EnvironmentFailureError)
+        interrupted |= not isinstance(error, Exception)
+        if not (interrupted and unless_interrupted):
+            shutil.rmtree(folder, ignore_errors=True)
+        raise
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 def refuse_existing(target: Path, names: Sequence[str], *, is_folder: bool) -> None:
@@ -100,12 +120,12 @@ def _entries(path: Path) -> Iterator[Path]:
     return path.iterdir() if path.is_dir() else iter((path,))
 
 
-def remove_abandoned(target: Path) -> None:
-    """Remove staging folders of this target whose process is gone."""
+def remove_abandoned(target: Path, kept: str) -> None:
+    """Remove staging folders of this target whose process is gone, but for one."""
     parent = target.absolute().parent
     ours = re.compile(rf"\.{re.escape(target.name)}\.[^.]+{re.escape(SUFFIX)}")
     for folder in parent.iterdir():
-        if not ours.fullmatch(folder.name):
+        if not ours.fullmatch(folder.name) or folder.name == kept:
             continue
         with contextlib.suppress(OSError):
             folder.rmdir()  # one that died before it had a lock is empty
@@ -123,7 +143,9 @@ def _restore(replaced: Path, target: Path) -> None:
 @contextlib.contextmanager
 def _locked(folder: Path) -> Iterator[None]:
     with (folder / LOCK).open("wb") as lock:
-        _lock(lock)
+        if not _lock(lock) and sys.platform != "win32":
+            what = "another process is writing this output"
+            raise EnvironmentFailureError(f"{folder}: {what}")
         yield
 
 
