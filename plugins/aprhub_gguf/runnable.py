@@ -40,7 +40,10 @@ _SCORED_MODELS: Final = frozenset(("llama", "t5"))
 
 
 def runnable_faults(stored: StoredModel) -> Sequence[Fault]:
-    """Return everything for which llama.cpp would refuse a model that was written."""
+    """Return everything for which llama.cpp would refuse a model that was written.
+
+    And a tokenizer that is missing: it loads such a model, but only tokens go in.
+    """
     faults = [
         *_architecture_faults(stored.config),
         *_size_faults(stored.config),
@@ -53,6 +56,9 @@ def runnable_faults(stored: StoredModel) -> Sequence[Fault]:
     ]
     if stored.tokenizer and stored.tokenizer.flat:
         faults += _vocabulary_faults(stored.tokenizer.flat)
+    else:
+        what = "text cannot be turned into tokens"
+        faults.append(Fault("tokenizer", "missing", what))
     return faults
 
 

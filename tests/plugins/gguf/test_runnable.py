@@ -45,12 +45,12 @@ def as_architecture(name: str, **values: Any) -> StoredModel:
 def test_a_sound_model_has_no_fault() -> None:
     assert GGUF.runnable(SOUND) == []
     assert GGUF.runnable(as_architecture("qwen3")) == []
-    assert GGUF.runnable(evolve(SOUND, tokenizer=None)) == []
 
 
 FAULTY = {
     "architecture of hugging face": (as_architecture("LlamaForCausalLM"), "general."),
     "architecture missing": (configured(identity=Identity()), "general.architecture"),
+    "no tokenizer": (evolve(SOUND, tokenizer=None), "tokenizer: missing"),
     "context length": (configured(max_position_embeddings=None), "max_position"),
     "hidden size": (configured(hidden_size=None), "hidden_size"),
     "no layers": (configured(num_layers=0), "num_layers"),
