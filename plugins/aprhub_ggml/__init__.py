@@ -1,8 +1,8 @@
 """Decoders and encoders of ggml's block encodings.
 
 ggml's own kernels do the work where `libggml-python` is installed; else `gguf.quants`
-of the `gguf` package, as far as it goes, with the same results to the bit. `q8_1`,
-which neither decodes, is here.
+of the `gguf` package, as far as it goes, and beyond that numpy code of ours, with the
+same results to the bit.
 """
 
 from collections.abc import Callable, Iterable
@@ -47,11 +47,13 @@ _GGUF_NAMES = (
 _PORTABLE_NAMES = ("q4_0", "q4_1", "q5_0", "q5_1", "q8_0", "tq1_0", "tq2_0", "mxfp4")
 """What `gguf.quants` encodes."""
 
-_NATIVE_NAMES = (
-    *_PORTABLE_NAMES,
+_SEARCHED_NAMES = (
     *("q2_k", "q3_k", "q4_k", "q5_k", "q6_k"),
     *("iq4_nl", "iq4_xs", "nvfp4"),
 )
+"""What `aprhub_ggml.portable` encodes."""
+
+_NATIVE_NAMES = (*_PORTABLE_NAMES, *_SEARCHED_NAMES)
 """What ggml encodes without an importance matrix."""
 
 _OWN_NAME = "q8_1"
@@ -87,6 +89,12 @@ def _encode_by_gguf(name: str, values: _Values) -> _Blocks:
     return encode_by_gguf(name, values)
 
 
+def _encode_by_search(name: str, values: _Values) -> _Blocks:
+    from aprhub_ggml.portable.encoding import encode
+
+    return encode(name, values)
+
+
 _Encoder = Callable[[_Values], _Blocks]
 
 
@@ -96,6 +104,8 @@ def _encoder(name: str, *, native: bool) -> tuple[_Encoder | None, str]:
         return partial(_encode_natively, name), "libggml-python"
     if name in _PORTABLE_NAMES:
         return partial(_encode_by_gguf, name), "gguf.quants"
+    if name in _SEARCHED_NAMES:
+        return partial(_encode_by_search, name), "aprhub_ggml.portable"
     return None, ""
 
 
