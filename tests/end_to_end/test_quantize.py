@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import aprhub
+import aprhub_ggml
 from aprhub.errors import UnrepresentableError, UsageError
 from tests.judges import deep
 from tests.judges.llama import Llama
@@ -48,6 +49,19 @@ def test_types_and_bytes_are_those_of_llama_cpp(
     file_type = gguf.GGUFReader(made).get_field("general.file_type")
     assert file_type is not None
     assert file_type.contents() == FILE_TYPES[mixture]
+
+
+@pytest.mark.parametrize(
+    "mixture", ["q2_k", "q3_k_l", "q4_k_m", "q5_k_m", "q6_k", "iq4_nl", "iq4_xs"]
+)
+def test_without_the_wheel_the_bytes_are_the_same(
+    mixture: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(aprhub_ggml, "find_spec", lambda _name: None)
+
+    made = _quantised(deep.deep("grouped"), tmp_path / "q.gguf", mixture)
+
+    assert digest(made) == RECORDED["grouped"][mixture]
 
 
 def test_any_number_of_workers_gives_the_same_bytes(tmp_path: Path) -> None:

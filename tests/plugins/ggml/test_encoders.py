@@ -81,15 +81,18 @@ def test_no_values_are_no_blocks(name: str) -> None:
     assert found.shape == (0, ENCODINGS[name].block_bytes)
 
 
-def test_without_the_wheel_the_package_encodes_what_it_can(
-    monkeypatch: pytest.MonkeyPatch,
+@pytest.mark.parametrize(
+    ("names", "encoder"),
+    [(PORTABLE, "gguf.quants"), (SEARCHED, "aprhub_ggml.portable")],
+)
+def test_without_the_wheel_numpy_makes_the_same_blocks(
+    names: tuple[str, ...], encoder: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(aprhub_ggml, "find_spec", lambda _name: None)
     codecs = {each.name: each for each in provide_codecs()}
 
-    assert all(codecs[name].encode is None for name in SEARCHED)
-    for name in PORTABLE:
-        assert codecs[name].encoder == "gguf.quants"
+    for name in names:
+        assert codecs[name].encoder == encoder
         made = _encoded(codecs[name], INPUTS["normal"])
         assert np.array_equal(made, _encoded(CODECS[name], INPUTS["normal"]))
 
