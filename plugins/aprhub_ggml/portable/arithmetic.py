@@ -37,9 +37,9 @@ def rounded(values: Values, low: int, high: int) -> Values:
     return whole.astype(np.float32)
 
 
-def ordered_sum(terms: Values, start: Values | float = 0.0) -> Values:
-    """Return the sums over the first axis, added one by one to `start`."""
-    total = np.full(terms.shape[1:], start, np.float32)
+def ordered_sum(terms: Values) -> Values:
+    """Return the sums over the first axis, added one by one."""
+    total = np.zeros(terms.shape[1:], np.float32)
     for term in terms:
         total += term
     return total

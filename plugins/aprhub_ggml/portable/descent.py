@@ -59,8 +59,6 @@ def _move(element: tuple[Values, Values, Values], sums: Sums, bounds: Bounds) ->
     products = sums.products - weighted * code
     squares = sums.squares - weight * code * code
     possible = products > 0
-    if bounds.unsigned:
-        possible &= squares > 0
     exact: Values = np.divide(value * squares, products)
     tried = rounded(exact, bounds.low, bounds.high)
     products += weighted * tried

@@ -97,13 +97,12 @@ def search_offset(values: Values, weights: Values, trials: Trials) -> Offset:
 
     A block whose values are all the same and not above zero has a scale of 0.
     """
-    weighted = weights * values
     blocks = _Blocks(
         values,
         weights,
         values.max(axis=0),
-        ordered_sum(weights[1:], weights[0]),
-        ordered_sum(weighted[1:], weighted[0]),
+        ordered_sum(weights),
+        ordered_sum(weights * values),
         trials,
     )
     best = _at_extremes(blocks)

@@ -50,6 +50,7 @@ VALUES: dict[str, Values] = {
     "zero-minima": np.where(SHARES < 0.3, np.abs(NORMAL), np.copysign(ZERO, NORMAL)),
     "zero-maxima": -np.where(SHARES < 0.3, np.abs(NORMAL), np.copysign(ZERO, NORMAL)),
     "hardly-any": NORMAL * np.float32(1e-15),
+    "less": NORMAL * np.float32(1e-17),
     "tiny": NORMAL * np.float32(1e-30),
     "subnormal": NORMAL * np.float32(1e-42),
     "large": NORMAL * np.float32(1e4),
