@@ -109,7 +109,7 @@ def encode_q4_k(values: Values, importance: Values | None = None) -> Blocks:
 def encode_q5_k(values: Values, importance: Values | None = None) -> Blocks:
     """Return `(n, 256)` values as blocks."""
     found = _search(_Q5_K, values, importance)
-    # Unlike q4_k, whose codes of scales below zero wrap around.
+    # ggml caps these codes, but lets those of q4_k wrap around below zero.
     scales = np.minimum(found.scales.codes, 63), np.minimum(found.minima.codes, 63)
     packed = pack_eight_pairs(*scales)
     codes = found.codes(*unpack_eight_pairs(packed))
