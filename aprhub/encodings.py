@@ -4,11 +4,12 @@ from pathlib import Path
 from threading import Lock
 
 import numpy as np
-from attrs import Factory, define, field, frozen
+from attrs import Factory, define, evolve, field, frozen
 from numpy.typing import NDArray
 
 from aprhub.errors import UnrepresentableError
 from aprhub.ir.casting import Loss, Observer, widens
+from aprhub.ir.computed import Packed
 from aprhub.ir.config import ModelConfig
 from aprhub.ir.encoding import ENCODINGS, Encoding
 from aprhub.ir.source import Bytes
@@ -169,7 +170,7 @@ class Encodings:
                     " another encoding for it with --tensor-type",
                 )
             return stored
-        wanted = self.format.encoding_for(name, tensor)
+        wanted = self.format.encoding_for(name, _with_native_encoding(tensor))
         exact = tensor.encoding.is_quantized or widens(tensor.encoding, wanted)
         if wanted != tensor.encoding and not exact and not self.options.lossy:
             raise UnrepresentableError(
@@ -178,3 +179,11 @@ class Encodings:
                 f" hold every {tensor.encoding.name} value; allow it with --lossy",
             )
         return wanted
+
+
+def _with_native_encoding(tensor: Tensor) -> Tensor:
+    """Return packed parts as the float type in which their programs keep the values."""
+    source = tensor.source
+    return (
+        evolve(tensor, encoding=source.native) if isinstance(source, Packed) else tensor
+    )

@@ -16,6 +16,7 @@ from aprhub.lift import Lifted, LiftOptions, lifted
 from aprhub.options import ConvertOptions
 from aprhub.registry import Registry
 from aprhub.report import Report
+from aprhub.unpacking import unpacked
 
 if TYPE_CHECKING:
     from aprhub.difference import Difference
@@ -105,4 +106,5 @@ def diff(
 
 
 def _lifted(path: Path, registry: Registry, options: LiftOptions) -> Lifted:
-    return lifted(identify(path, registry).opened(path), registry, options)
+    stored = identify(path, registry).opened(path)
+    return lifted(unpacked(stored, registry, options.naming), registry, options)

@@ -22,6 +22,7 @@ from aprhub.ir.computed import (
     Combined,
     Mapped,
     Operation,
+    Packed,
     Transposed,
 )
 from aprhub.ir.encoding import ENCODINGS, F32, Encoding
@@ -72,8 +73,9 @@ class Tensor:
 
     @property
     def is_readable(self) -> bool:
-        """Whether the values can be had: plain, or with a decoder."""
-        return self.encoding.is_plain or self.decoder is not None
+        """Whether the values can be had: plain, packed parts, or with a decoder."""
+        known = self.encoding.is_plain or self.decoder is not None
+        return known or isinstance(self.source, Packed)
 
     def segments(self) -> tuple[FileRange, ...] | None:
         """Return the file ranges that hold the encoded bytes, or None if computed."""
@@ -158,6 +160,8 @@ class Tensor:
         """Return the f32 values of a quantised tensor; a plain one is returned."""
         if self.encoding.is_plain:
             return self
+        if isinstance(self.source, Packed):
+            return self.source.values
         if self.decoder is None:
             raise UnrepresentableError(
                 self.encoding.name,

@@ -1,0 +1,106 @@
+"""GPTQ: codes packed along the inputs, with a scale and a zero point for each group.
+
+    qweight  (inputs * bits / 32, outputs)   words
+    qzeros   (groups, outputs * bits / 32)   words
+    scales   (groups, outputs)               floats
+    g_idx    (inputs,)                       the group of each input, where stored
+
+A value is `scale * (code - zero)`. The format `gptq` stores zero points less one,
+modulo their bits; `gptq_v2` stores them as they are. Source: `qlinear_cuda.py` of
+AutoGPTQ, and `nn_modules/qlinear` of GPTQModel.
+"""
+
+from collections.abc import Callable
+from typing import Final
+
+import numpy as np
+from attrs import frozen
+from numpy.typing import NDArray
+
+from aprhub.api import Tensor
+from aprhub_packed.bits import columns, period, unpacked, word_count
+from aprhub_packed.parts import FLOATS, Parts
+from aprhub_packed.settings import Settings
+
+PARTS: Final = ("qweight", "qzeros", "scales", "g_idx")
+BITS: Final = (2, 3, 4, 8)
+FORMATS: Final = ("gptq", "gptq_v2")
+
+
+def reader(settings: Settings) -> Callable[[Parts], Tensor]:
+    """Return what makes a weight of its parts."""
+    bits = settings.choice("bits", BITS, 0)
+    if not bits:
+        raise settings.unsupported("bits", f"one of {', '.join(map(str, BITS))}")
+    key = "checkpoint_format" if "checkpoint_format" in settings.values else "format"
+    form = settings.choice(key, FORMATS, FORMATS[0])
+    ordered = settings.choice("desc_act", (False, True), default=False)
+    settings.choice("pack_dtype", ("int32",), "int32")
+    group = settings.size("group_size")
+
+    def weight(parts: Parts) -> Tensor:
+        if ordered and "g_idx" not in parts:
+            raise parts.fault("g_idx", "missing, though desc_act reorders the inputs")
+        packing = _Packing.of(parts, bits, group, form)
+        name = f"{form} {bits}-bit, group {group or packing.inputs}"
+        return parts.weight(name, (packing.outputs, packing.inputs), packing.rows)
+
+    return weight
+
+
+@frozen
+class _Packing:
+    """The checked parts of one weight."""
+
+    parts: Parts
+    bits: int
+    offset: int
+    inputs: int
+    outputs: int
+    group: int
+
+    @classmethod
+    def of(cls, parts: Parts, bits: int, group: int | None, form: str) -> "_Packing":
+        """Return a packing of parts that fit together."""
+        words, outputs = parts.take("qweight", ("i32",)).shape
+        inputs = words * 32 // bits
+        height, _ = period(bits)
+        if words % height or outputs * bits % 32:
+            what = f"has shape {(words, outputs)}, which {bits}-bit codes do not fill"
+            raise parts.fault("qweight", what)
+        groups = -(-inputs // (group or inputs))
+        parts.shaped("qzeros", ("i32",), (groups, word_count(outputs, bits)))
+        parts.shaped("scales", FLOATS, (groups, outputs))
+        if "g_idx" in parts:
+            parts.shaped("g_idx", ("i32", "i64"), (inputs,))
+        offset = 1 if form == FORMATS[0] else 0
+        return cls(parts, bits, offset, inputs, outputs, group or inputs)
+
+    def rows(self, first: int, stop: int) -> NDArray[np.float32]:
+        """Return rows of the weight, which are columns of what is stored."""
+        tensors = self.parts.tensors
+        codes = unpacked(
+            columns(tensors["qweight"], first, stop).view("<u4"), self.bits
+        )
+        scales = columns(tensors["scales"], first, stop).astype(np.float32)
+        groups = self._groups(len(scales))
+        # (inputs, rows), all exact: codes and zero points are small whole numbers.
+        values = codes.astype(np.float32)
+        values -= self._zeros(first, stop)[groups]
+        values *= scales[groups]
+        return values.T
+
+    def _zeros(self, first: int, stop: int) -> NDArray[np.float32]:
+        """Return the zero points of rows of the weight, (groups, rows)."""
+        words, codes = period(self.bits)
+        low, high = first // codes, -(-stop // codes)
+        stored = columns(self.parts.tensors["qzeros"], low * words, high * words)
+        zeros = unpacked(stored.view("<u4").T, self.bits)
+        zeros = zeros[first - low * codes : stop - low * codes].T
+        mask = (1 << self.bits) - 1
+        return ((zeros.astype(np.int32) + self.offset) & mask).astype(np.float32)
+
+    def _groups(self, count: int) -> NDArray[np.int64]:
+        if "g_idx" not in self.parts:
+            return np.arange(self.inputs) // self.group
+        return self.parts.index("g_idx", count)
