@@ -5,9 +5,10 @@
     scales   (groups, outputs)               floats
     g_idx    (inputs,)                       the group of each input, where stored
 
-A value is `scale * (code - zero)`. The format `gptq` stores zero points less one,
-modulo their bits; `gptq_v2` stores them as they are. Source: `qlinear_cuda.py` of
-AutoGPTQ, and `nn_modules/qlinear` of GPTQModel.
+A value is `scale * (code - zero)`. The format `gptq_v2` stores zero points as they are,
+`gptq` less one: GPTQModel subtracts ones from whole words, so that a zero borrows from
+the code above it. Source: `qlinear_cuda.py` of AutoGPTQ, and `utils/model.py`
+(`convert_gptq_v1_to_v2_format`) of GPTQModel.
 """
 
 from collections.abc import Callable
@@ -36,6 +37,8 @@ def reader(settings: Settings) -> Callable[[Parts], Tensor]:
     form = settings.choice(key, FORMATS, FORMATS[0])
     ordered = settings.choice("desc_act", (False, True), default=False)
     settings.choice("pack_dtype", ("int32",), "int32")
+    if bits == 3 and form == FORMATS[0]:
+        _refuse_swapped_words(settings)
     group = settings.size("group_size")
 
     def weight(parts: Parts) -> Tensor:
@@ -46,6 +49,16 @@ def reader(settings: Settings) -> Callable[[Parts], Tensor]:
         return parts.weight(name, (packing.outputs, packing.inputs), packing.rows)
 
     return weight
+
+
+def _refuse_swapped_words(settings: Settings) -> None:
+    """Refuse 3-bit zero points of a tool that subtracts other numbers than ones.
+
+    The constants that GPTQModel takes from the first and the third word are swapped.
+    """
+    meta = settings.section("meta")
+    if meta and "gptqmodel" in str(meta.values.get("quantizer")).lower():
+        raise settings.unsupported("meta", "another quantizer of 3 bits, or gptq_v2")
 
 
 @frozen
@@ -94,11 +107,14 @@ class _Packing:
         """Return the zero points of rows of the weight, (groups, rows)."""
         words, codes = period(self.bits)
         low, high = first // codes, -(-stop // codes)
-        stored = columns(self.parts.tensors["qzeros"], low * words, high * words)
-        zeros = unpacked(stored.view("<u4").T, self.bits)
-        zeros = zeros[first - low * codes : stop - low * codes].T
-        mask = (1 << self.bits) - 1
-        return ((zeros.astype(np.int32) + self.offset) & mask).astype(np.float32)
+        part = self.parts.tensors["qzeros"]
+        stored = columns(part, low * words, high * words).view("<u4")
+        if self.offset and words == 1:
+            stored = stored + np.uint32(sum(1 << at for at in range(0, 32, self.bits)))
+        zeros = unpacked(stored.T, self.bits)[first - low * codes : stop - low * codes]
+        if self.offset and words > 1:
+            zeros = (zeros + np.uint8(1)) & np.uint8((1 << self.bits) - 1)
+        return zeros.T.astype(np.float32)
 
     def _groups(self, count: int) -> NDArray[np.int64]:
         if "g_idx" not in self.parts:
