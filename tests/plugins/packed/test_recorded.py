@@ -4,11 +4,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from aprhub_packed import provide_packings
-from aprhub_safetensors import SAFETENSORS
 
 from aprhub.api import StoredModel, Tensor
 from aprhub.unpacking import unpacked
+from aprhub_packed import provide_packings
+from aprhub_safetensors import SAFETENSORS
 from tests.unit import toys
 
 FOLDER = Path(__file__).parent / "recorded"
