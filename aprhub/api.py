@@ -20,7 +20,7 @@ from aprhub.hookspecs import hookimpl
 from aprhub.ir.config import Identity, ModelConfig, RopeScaling
 from aprhub.ir.encoding import ENCODINGS, Encoding, opaque
 from aprhub.ir.model import LineageStep, ModelIR, Provenance
-from aprhub.ir.packed import Rows, packed
+from aprhub.ir.packed import ComputedRows, Rows, packed
 from aprhub.ir.source import Bytes, FileRange, Memory, Source
 from aprhub.ir.tensor import Tensor, combined, concatenated, stacked
 from aprhub.ir.tokenizer import FlatVocabulary, Tokenizer
@@ -72,6 +72,7 @@ __all__ = [
     "AprhubError",
     "Bytes",
     "Codec",
+    "ComputedRows",
     "Confidence",
     "CorruptFileError",
     "Crc32",

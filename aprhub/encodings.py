@@ -84,6 +84,9 @@ class Encodings:
         Raises UnrepresentableError where no codec makes or reads the encoding.
         """
         steps: Steps = ()
+        # Once decoded for a transform, parts no longer show what they were.
+        packed = isinstance(tensor.source, Packed)
+        settled = self.wanted(canonical, name, tensor) if packed else None
         if transform:
             blocked = not transform.packed_safe or tensor.encoding.flat
             if tensor.encoding.is_quantized and blocked:
@@ -92,7 +95,7 @@ class Encodings:
             config, observe = self.config, self.losses.observer(name)
             tensor = transform.lowered(tensor, config, observe)
             steps += (transform.name,)
-        wanted = self.wanted(canonical, name, tensor)
+        wanted = settled or self.wanted(canonical, name, tensor)
         if wanted == tensor.encoding:
             return tensor, steps
         if tensor.encoding.is_quantized:

@@ -26,9 +26,9 @@ def unpacked(
     if claim.method not in known:
         raise UnsupportedFileError(
             stored.path,
-            f"{claim.where}: weights packed by {claim.method!r:.80} are not read (known:"
-            f" {', '.join(known) or 'none'}); --naming {KEEP} takes the parts as they"
-            " are",
+            f"{claim.where}: weights packed by {claim.method!r:.80} are not read"
+            f" (known: {', '.join(known) or 'none'}); --naming {KEEP} takes the parts"
+            " as they are",
         )
     result = registry.packing(claim.method).unpack(stored, claim)
     return evolve(result, packing=None)

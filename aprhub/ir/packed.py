@@ -21,26 +21,29 @@ Rows = Callable[[int, int], NDArray[np.float32]]
 
 @frozen
 class ComputedRows:
-    """The f32 values of a matrix that is computed some rows at a time."""
+    """The f32 values of a matrix, computed `height` rows at a time, or a multiple."""
 
     rows: int
     columns: int
     compute: Rows = field(repr=False)
+    height: int = 1
 
     @property
     def nbytes(self) -> int:
         """How many bytes there are."""
-        return self.rows * self.granule
+        return 4 * self.rows * self.columns
 
     @property
     def granule(self) -> int:
-        """One row."""
-        return 4 * self.columns
+        """So many rows."""
+        return 4 * self.columns * self.height
 
     def read_into(self, start: int, out: Bytes) -> None:
         """Compute the rows behind the request."""
-        first = start // self.granule
-        values = self.compute(first, first + out.size // self.granule)
+        row = 4 * self.columns
+        # Scales of a damaged file may be huge; what comes of them is infinite.
+        with np.errstate(over="ignore", invalid="ignore"):
+            values = self.compute(start // row, (start + out.size) // row)
         out[:] = np.ascontiguousarray(values, "<f4").reshape(-1).view(np.uint8)
 
     def segments(self) -> None:
@@ -48,19 +51,15 @@ class ComputedRows:
 
 
 def packed(
-    name: str,
-    parts: Sequence[Tensor],
-    shape: tuple[int, int],
-    compute: Rows,
-    native: Encoding,
+    name: str, parts: Sequence[Tensor], values: ComputedRows, native: Encoding
 ) -> Tensor:
     """Return a matrix that is stored as parts, under an encoding of this name.
 
-    Its bytes are those of the parts, one after the other; its values are what
-    `compute` makes of them. `native` is the float type in which its programs keep the
-    values, and in which they are stored where the parts cannot be.
+    Its bytes are those of the parts, one after the other. `native` is the float type in
+    which its programs keep the values, and in which they are stored where the parts
+    cannot be.
     """
     stored = Concatenation.of([part.source for part in parts])
-    values = Tensor(shape, F32, ComputedRows(*shape, compute))
-    encoding = opaque(name, stored.nbytes)
-    return Tensor(shape, encoding, Packed(stored, values, native))
+    shape = values.rows, values.columns
+    source = Packed(stored, Tensor(shape, F32, values), native)
+    return Tensor(shape, opaque(name, stored.nbytes), source)

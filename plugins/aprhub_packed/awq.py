@@ -16,9 +16,9 @@ from attrs import frozen
 from numpy.typing import NDArray
 
 from aprhub.api import Tensor
-from aprhub_packed.bits import columns
 from aprhub_packed.parts import FLOATS, Parts
 from aprhub_packed.settings import Settings
+from aprhub_packed.turned import Span, Values, turned, window
 
 PARTS: Final = ("qweight", "qzeros", "scales")
 ORDER: Final = (0, 2, 4, 6, 1, 3, 5, 7)
@@ -37,7 +37,8 @@ def reader(settings: Settings) -> Callable[[Parts], Tensor]:
     def weight(parts: Parts) -> Tensor:
         packing = _Packing.of(parts, group)
         name = f"awq 4-bit, group {packing.group}"
-        return parts.weight(name, (packing.outputs, packing.inputs), packing.rows)
+        values = turned(packing.outputs, packing.inputs, packing.band)
+        return parts.weight(name, values)
 
     return weight
 
@@ -63,21 +64,22 @@ class _Packing:
         parts.shaped("scales", FLOATS, (inputs // group, words * _PER_WORD))
         return cls(parts, inputs, words * _PER_WORD, group)
 
-    def rows(self, first: int, stop: int) -> NDArray[np.float32]:
-        """Return rows of the weight, which are columns of what is stored."""
-        scales = columns(self.parts.tensors["scales"], first, stop).astype(np.float32)
-        values = self._codes("qweight", first, stop).astype(np.float32)
-        # (groups, inputs of a group, rows)
-        grouped = values.reshape(len(scales), self.group, stop - first)
-        grouped -= self._codes("qzeros", first, stop)[:, None]
-        grouped *= scales[:, None]
-        return values.T
+    def band(self, inputs: Span, outputs: Span) -> Values:
+        """Return some values, all exact: codes and zero points are small numbers."""
+        groups = np.arange(*inputs) // self.group
+        span = int(groups[0]), int(groups[-1]) + 1
+        values = self._codes("qweight", inputs, outputs).astype(np.float32)
+        values -= self._codes("qzeros", span, outputs)[groups - span[0]]
+        scales = window(self.parts.tensors["scales"], span, outputs)
+        values *= scales.astype(np.float32)[groups - span[0]]
+        return values
 
-    def _codes(self, name: str, first: int, stop: int) -> NDArray[np.uint8]:
-        low, high = first // _PER_WORD, -(-stop // _PER_WORD)
-        words = columns(self.parts.tensors[name], low, high).view("<u4")
+    def _codes(self, name: str, rows: Span, outputs: Span) -> NDArray[np.uint8]:
+        low, high = outputs[0] // _PER_WORD, -(-outputs[1] // _PER_WORD)
+        words = window(self.parts.tensors[name], rows, (low, high)).view("<u4")
         codes = np.empty((*words.shape, _PER_WORD), np.uint8)
         for nibble, column in enumerate(ORDER):
             codes[..., column] = words >> np.uint32(4 * nibble) & np.uint32(15)
         start = low * _PER_WORD
-        return codes.reshape(len(words), -1)[:, first - start : stop - start]
+        flat = codes.reshape(len(words), -1)
+        return flat[:, outputs[0] - start : outputs[1] - start]

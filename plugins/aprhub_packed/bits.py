@@ -5,8 +5,6 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from aprhub.api import Tensor
-
 Words = NDArray[np.uint32]
 Codes = NDArray[np.uint8]
 
@@ -37,13 +35,3 @@ def unpacked(words: Words, bits: int) -> Codes:
             code |= grid[:, word + 1] << np.uint32(32 - shift)
         np.bitwise_and(code, (1 << bits) - 1, out=out[:, place], casting="unsafe")
     return out.reshape(-1, words.shape[1])
-
-
-def columns(tensor: Tensor, first: int, stop: int) -> NDArray[np.generic]:
-    """Return the columns `[first, stop)` of a stored matrix, reading nothing else."""
-    rows, width = tensor.shape
-    item = tensor.encoding.block_bytes
-    out = np.empty((rows, (stop - first) * item), np.uint8)
-    for row, line in enumerate(out):
-        tensor.read_into((row * width + first) * item, line)
-    return out.view(tensor.encoding.dtype or np.uint8)

@@ -10,7 +10,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from aprhub.api import Tensor
+from aprhub.api import ComputedRows, Tensor
 from aprhub_packed import tables
 from aprhub_packed.parts import Parts
 from aprhub_packed.settings import Settings
@@ -45,5 +45,5 @@ def _int8(parts: Parts) -> Tensor:
         values *= _STEP
         return values
 
-    shape = (codes.shape[0], codes.shape[1])
-    return parts.weight("bitsandbytes int8, per channel", shape, compute)
+    rows = ComputedRows(codes.shape[0], codes.shape[1], compute)
+    return parts.weight("bitsandbytes int8, per channel", rows)

@@ -46,6 +46,7 @@ FORMATS: Final = (
 BITS: Final = (2, 4, 8)
 """Widths of which the package has never changed the packing."""
 
+_NUMBERS: Final = ("i8", "i32", "i64")
 _PLAIN: Final = {"i8": "int8", "f8_e4m3": "fp8 e4m3", "f8_e5m2": "fp8 e5m2"}
 
 
@@ -76,14 +77,20 @@ class _Scheme:
 
     bits: int
     block: Block | None
+    needs: frozenset[str]
 
     @classmethod
     def of(cls, weights: Settings) -> "_Scheme":
         """Return what the settings of a group of modules say."""
-        weights.choice("type", ("int", "float"), "int")
+        kind = weights.choice("type", ("int", "float"), "int")
         width = weights.size("group_size")
         block = weights.sizes("block_structure") or (width and (1, width))
-        return cls(weights.size("num_bits") or 8, block or None)
+        needs = set()
+        if kind == "int" and not weights.choice("symmetric", (True, False), True):
+            needs.add("weight_zero_point")
+        if weights.values.get("actorder") == "group":
+            needs.add("weight_g_idx")
+        return cls(weights.size("num_bits") or 8, block or None, frozenset(needs))
 
 
 @frozen
@@ -95,6 +102,9 @@ class _Compressed:
 
     def weight(self) -> Tensor:
         """Return the weight, by the kind that its parts show."""
+        needs = [scheme.needs for scheme in self.schemes]
+        for name in frozenset.intersection(*needs) if needs else ():
+            self.parts.take(name, _NUMBERS, ranks=(0, 1, 2))
         packed = self.parts.tensors.get("weight_packed")
         if packed is None:
             return self._plain()
@@ -150,8 +160,7 @@ class _Compressed:
             count = scales.size[1]
             scales = evolve(scales, groups=lambda: parts.index("weight_g_idx", count))
         named = f"compressed-tensors {name}, {scales}"
-        rows = Scaled(codes, scales, zeros(scales)).rows
-        return parts.weight(named, shape, rows)
+        return parts.weight(named, Scaled(codes, scales, zeros(scales)).values())
 
     def _blocks(self, shape: tuple[int, int]) -> list[Block]:
         """Return the sizes of blocks that the schemes have; groups must be whole."""

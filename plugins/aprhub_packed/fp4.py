@@ -33,7 +33,7 @@ def weight(parts: Parts) -> Tensor:
         return found
 
     name = f"compressed-tensors {kind}, {scales}"
-    return parts.weight(name, shape, Scaled(values, scales).rows)
+    return parts.weight(name, Scaled(values, scales).values())
 
 
 def _nvfp4(parts: Parts, shape: tuple[int, int]) -> Grid:
@@ -42,7 +42,8 @@ def _nvfp4(parts: Parts, shape: tuple[int, int]) -> Grid:
     rows = stored_rows(scale)
 
     def numbers(first: int, stop: int) -> NDArray[np.float32]:
-        return rows(first, stop) / parts.tensors["weight_global_scale"].numpy()
+        whole: NDArray[np.float32] = parts.tensors["weight_global_scale"].numpy()
+        return rows(first, stop) / whole
 
     return Grid(shape, (1, 16), numbers)
 

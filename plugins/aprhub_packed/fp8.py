@@ -32,6 +32,6 @@ def reader(settings: Settings) -> Callable[[Parts], Tensor]:
         shape = (codes.shape[0], codes.shape[1])
         scales = stored_grid(parts, names[0], shape, *blocks)
         name = f"fp8 {codes.encoding.name.removeprefix('f8_')}, {scales}"
-        return parts.weight(name, shape, Scaled(stored_rows(codes), scales).rows)
+        return parts.weight(name, Scaled(stored_rows(codes), scales).values())
 
     return weight

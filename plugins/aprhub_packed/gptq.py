@@ -19,9 +19,10 @@ from attrs import frozen
 from numpy.typing import NDArray
 
 from aprhub.api import Tensor
-from aprhub_packed.bits import columns, period, unpacked, word_count
+from aprhub_packed.bits import period, unpacked, word_count
 from aprhub_packed.parts import FLOATS, Parts
 from aprhub_packed.settings import Settings
+from aprhub_packed.turned import Span, Values, turned, window
 
 PARTS: Final = ("qweight", "qzeros", "scales", "g_idx")
 BITS: Final = (2, 3, 4, 8)
@@ -46,7 +47,8 @@ def reader(settings: Settings) -> Callable[[Parts], Tensor]:
             raise parts.fault("g_idx", "missing, though desc_act reorders the inputs")
         packing = _Packing.of(parts, bits, group, form)
         name = f"{form} {bits}-bit, group {group or packing.inputs}"
-        return parts.weight(name, (packing.outputs, packing.inputs), packing.rows)
+        values = turned(packing.outputs, packing.inputs, packing.band)
+        return parts.weight(name, values)
 
     return weight
 
@@ -89,34 +91,35 @@ class _Packing:
         offset = 1 if form == FORMATS[0] else 0
         return cls(parts, bits, offset, inputs, outputs, group or inputs)
 
-    def rows(self, first: int, stop: int) -> NDArray[np.float32]:
-        """Return rows of the weight, which are columns of what is stored."""
-        tensors = self.parts.tensors
-        codes = unpacked(
-            columns(tensors["qweight"], first, stop).view("<u4"), self.bits
-        )
-        scales = columns(tensors["scales"], first, stop).astype(np.float32)
-        groups = self._groups(len(scales))
-        # (inputs, rows), all exact: codes and zero points are small whole numbers.
-        values = codes.astype(np.float32)
-        values -= self._zeros(first, stop)[groups]
-        values *= scales[groups]
-        return values.T
-
-    def _zeros(self, first: int, stop: int) -> NDArray[np.float32]:
-        """Return the zero points of rows of the weight, (groups, rows)."""
+    def band(self, inputs: Span, outputs: Span) -> Values:
+        """Return some values, all exact: codes and zero points are small numbers."""
         words, codes = period(self.bits)
-        low, high = first // codes, -(-stop // codes)
-        part = self.parts.tensors["qzeros"]
-        stored = columns(part, low * words, high * words).view("<u4")
+        tensors = self.parts.tensors
+        rows = inputs[0] // codes * words, -(-inputs[1] // codes) * words
+        stored = window(tensors["qweight"], rows, outputs).view("<u4")
+        values = unpacked(stored, self.bits).astype(np.float32)
+        groups = self._groups()[slice(*inputs)]
+        scales = tensors["scales"]
+        span = int(groups.min()), int(groups.max()) + 1
+        values -= self._zeros(span, outputs)[groups - span[0]]
+        values *= window(scales, span, outputs).astype(np.float32)[groups - span[0]]
+        return values
+
+    def _zeros(self, groups: Span, outputs: Span) -> Values:
+        """Return the zero points of some groups, (groups, outputs)."""
+        words, codes = period(self.bits)
+        low, high = outputs[0] // codes, -(-outputs[1] // codes)
+        columns = low * words, high * words
+        stored = window(self.parts.tensors["qzeros"], groups, columns).view("<u4")
         if self.offset and words == 1:
             stored = stored + np.uint32(sum(1 << at for at in range(0, 32, self.bits)))
-        zeros = unpacked(stored.T, self.bits)[first - low * codes : stop - low * codes]
+        zeros = unpacked(stored.T, self.bits)
+        zeros = zeros[outputs[0] - low * codes : outputs[1] - low * codes]
         if self.offset and words > 1:
             zeros = (zeros + np.uint8(1)) & np.uint8((1 << self.bits) - 1)
         return zeros.T.astype(np.float32)
 
-    def _groups(self, count: int) -> NDArray[np.int64]:
-        if "g_idx" not in self.parts:
-            return np.arange(self.inputs) // self.group
-        return self.parts.index("g_idx", count)
+    def _groups(self) -> NDArray[np.int64]:
+        if "g_idx" in self.parts:
+            return self.parts.index("g_idx", self.parts.tensors["scales"].shape[0])
+        return np.arange(self.inputs) // self.group

@@ -6,7 +6,7 @@ import numpy as np
 from attrs import field, frozen
 from numpy.typing import NDArray
 
-from aprhub.api import ENCODINGS, Rows, Tensor
+from aprhub.api import ENCODINGS, ComputedRows, Rows, Tensor
 from aprhub_packed.parts import Parts
 
 Block = tuple[int, int]
@@ -59,6 +59,10 @@ class Scaled:
     codes: Rows
     scales: Grid
     zeros: Grid | None = None
+
+    def values(self) -> ComputedRows:
+        """Return all rows of the weight, computed when they are read."""
+        return ComputedRows(*self.scales.shape, self.rows)
 
     def rows(self, first: int, stop: int) -> NDArray[np.float32]:
         """Return some rows of the weight."""

@@ -9,9 +9,9 @@ from attrs import field, frozen
 from numpy.typing import NDArray
 
 from aprhub.api import (
+    ComputedRows,
     CorruptFileError,
     Encoding,
-    Rows,
     Tensor,
     UnsupportedFileError,
     packed,
@@ -82,6 +82,6 @@ class Parts:
         """Return the error for a part of a kind that is not read."""
         return UnsupportedFileError(self.path, f"{self.module}.{name}: {what}")
 
-    def weight(self, name: str, shape: tuple[int, int], compute: Rows) -> Tensor:
+    def weight(self, name: str, values: ComputedRows) -> Tensor:
         """Return the weight that all parts together are, under an encoding's name."""
-        return packed(name, [*self.tensors.values()], shape, compute, self.native)
+        return packed(name, [*self.tensors.values()], values, self.native)

@@ -20,7 +20,7 @@ import numpy as np
 from attrs import frozen
 from numpy.typing import NDArray
 
-from aprhub.api import Tensor
+from aprhub.api import ComputedRows, Tensor
 from aprhub_packed.parts import Parts
 
 _STATE: Final = "weight.quant_state.bitsandbytes__"
@@ -57,7 +57,7 @@ def weight(parts: Parts) -> Tensor:
         above = -(-count // state.nested_block)
         parts.shaped("weight.nested_absmax", ("f32",), (above,))
     name = f"bitsandbytes {kind}, blocks of {state.block}" + ", nested" * nested
-    return parts.weight(name, state.shape, _Codes(parts, state).rows)
+    return parts.weight(name, ComputedRows(*state.shape, _Codes(parts, state).rows))
 
 
 @frozen
@@ -148,19 +148,19 @@ class _Codes:
         self.parts.tensors["weight"].read_into(start // 2, packed)
         codes = np.stack((packed >> 4, packed & 15), axis=1).reshape(-1)
         skipped = start % 2
-        table: NDArray[np.float32] = self._table("weight.quant_map")
-        return table[codes[skipped : skipped + end - start]]
+        return self._table("weight.quant_map")[codes[skipped : skipped + end - start]]
 
     def _scales(self, low: int, high: int) -> NDArray[np.float32]:
-        scales = self.parts.tensors["weight.absmax"].sliced(low, high).numpy()
+        stored = self.parts.tensors["weight.absmax"].sliced(low, high)
+        scales: NDArray[Any] = stored.numpy()
         block = self.state.nested_block
         if block is None:
             return scales
         first, last = low // block, -(-high // block)
         above = self.parts.tensors["weight.nested_absmax"].sliced(first, last).numpy()
         spread = np.repeat(above, block)[low - first * block : high - first * block]
-        values = self._table("weight.nested_quant_map")[scales]
-        values *= spread
+        table = self._table("weight.nested_quant_map")
+        values: NDArray[np.float32] = table[scales] * spread
         values += np.float32(self.state.offset)
         return values
 

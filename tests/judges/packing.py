@@ -60,7 +60,8 @@ class Quantised:
     def values(self) -> Array:
         """What the codes mean."""
         scales, zeros = self.scales[:, self.index], self.zeros[:, self.index]
-        return (scales * (self.codes - zeros)).astype(np.float32)
+        values: Array = scales * (self.codes - zeros)
+        return values.astype(np.float32)
 
 
 def words(codes: Array, bits: int) -> Array:
