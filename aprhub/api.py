@@ -20,7 +20,7 @@ from aprhub.hookspecs import hookimpl
 from aprhub.ir.config import Identity, ModelConfig, RopeScaling
 from aprhub.ir.encoding import ENCODINGS, Encoding, opaque
 from aprhub.ir.model import LineageStep, ModelIR, Provenance
-from aprhub.ir.packed import ComputedRows, Rows, packed
+from aprhub.ir.packed import ComputedRows, packed
 from aprhub.ir.source import Bytes, FileRange, Memory, Source
 from aprhub.ir.tensor import Tensor, combined, concatenated, stacked
 from aprhub.ir.tokenizer import FlatVocabulary, Tokenizer
@@ -105,7 +105,6 @@ __all__ = [
     "Padding",
     "Provenance",
     "RopeScaling",
-    "Rows",
     "Rule",
     "Source",
     "Spelling",

@@ -18,10 +18,10 @@ import numpy as np
 from attrs import evolve, field, frozen
 from numpy.typing import NDArray
 
-from aprhub.api import Rows, Tensor
+from aprhub.api import Tensor
 from aprhub_packed import fp4
 from aprhub_packed.bits import period, unpacked, word_count
-from aprhub_packed.grid import Block, Grid, Scaled, stored_grid, stored_rows
+from aprhub_packed.grid import Block, Grid, Rows, Scaled, stored_grid, stored_rows
 from aprhub_packed.parts import FLOATS, Parts
 from aprhub_packed.settings import Settings
 

@@ -6,10 +6,12 @@ import numpy as np
 from attrs import field, frozen
 from numpy.typing import NDArray
 
-from aprhub.api import ENCODINGS, ComputedRows, Rows, Tensor
+from aprhub.api import ENCODINGS, ComputedRows, Tensor
 from aprhub_packed.parts import Parts
 
 Block = tuple[int, int]
+Rows = Callable[[int, int], NDArray[np.float32]]
+"""Takes the first row and the one after the last; returns them."""
 
 
 @frozen
