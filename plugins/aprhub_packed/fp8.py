@@ -14,7 +14,10 @@ from aprhub_packed.settings import Settings
 
 NAMES: Final = ("weight_scale_inv", "weight_scale")
 PARTS: Final = ("weight", *NAMES)
-SPARE: Final = ("activation_scale", "input_scale", "k_scale", "v_scale")
+SPARE: Final = (
+    *("activation_scale", "input_scale", "output_scale"),
+    *("q_scale", "k_scale", "v_scale", "kv_scale"),
+)
 TYPES: Final = ("f8_e4m3", "f8_e5m2")
 
 
