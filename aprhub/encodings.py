@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 
 from aprhub.errors import UnrepresentableError
 from aprhub.ir.casting import Loss, Observer, widens
-from aprhub.ir.computed import Packed
 from aprhub.ir.config import ModelConfig
 from aprhub.ir.encoding import ENCODINGS, Encoding
+from aprhub.ir.packed import native_of
 from aprhub.ir.source import Bytes
 from aprhub.ir.tensor import Encoder, Tensor
 from aprhub.mixtures import Quantization
@@ -84,9 +84,6 @@ class Encodings:
         Raises UnrepresentableError where no codec makes or reads the encoding.
         """
         steps: Steps = ()
-        # Once decoded for a transform, parts no longer show what they were.
-        packed = isinstance(tensor.source, Packed)
-        settled = self.wanted(canonical, name, tensor) if packed else None
         if transform:
             blocked = not transform.packed_safe or tensor.encoding.flat
             if tensor.encoding.is_quantized and blocked:
@@ -95,7 +92,7 @@ class Encodings:
             config, observe = self.config, self.losses.observer(name)
             tensor = transform.lowered(tensor, config, observe)
             steps += (transform.name,)
-        wanted = settled or self.wanted(canonical, name, tensor)
+        wanted = self.wanted(canonical, name, tensor)
         if wanted == tensor.encoding:
             return tensor, steps
         if tensor.encoding.is_quantized:
@@ -173,8 +170,11 @@ class Encodings:
                     " another encoding for it with --tensor-type",
                 )
             return stored
-        wanted = self.format.encoding_for(name, _with_native_encoding(tensor))
-        exact = tensor.encoding.is_quantized or widens(tensor.encoding, wanted)
+        native = native_of(tensor.source)
+        own = evolve(tensor, encoding=native) if native else tensor
+        wanted = self.format.encoding_for(name, own)
+        decoded = tensor.encoding.is_quantized or native is not None
+        exact = decoded or widens(tensor.encoding, wanted)
         if wanted != tensor.encoding and not exact and not self.options.lossy:
             raise UnrepresentableError(
                 self.target,
@@ -182,11 +182,3 @@ class Encodings:
                 f" hold every {tensor.encoding.name} value; allow it with --lossy",
             )
         return wanted
-
-
-def _with_native_encoding(tensor: Tensor) -> Tensor:
-    """Return packed parts as the float type in which their programs keep the values."""
-    source = tensor.source
-    return (
-        evolve(tensor, encoding=source.native) if isinstance(source, Packed) else tensor
-    )

@@ -168,14 +168,10 @@ class Combined:
 
 @frozen
 class Packed:
-    """Stored parts one after the other, and the `values` that they mean together.
-
-    `native` is the float type in which programs that read the parts keep the values.
-    """
+    """Stored parts one after the other, and the `values` that they mean together."""
 
     stored: Source
     values: "Tensor" = field(repr=False)
-    native: Encoding
 
     @property
     def nbytes(self) -> int:

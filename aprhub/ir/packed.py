@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from aprhub.ir.computed import Packed
 from aprhub.ir.encoding import F32, Encoding, opaque
-from aprhub.ir.source import Bytes, Concatenation
+from aprhub.ir.rows import Gather
+from aprhub.ir.source import Bytes, Concatenation, Slice, Source
 from aprhub.ir.tensor import Tensor
 
 Rows = Callable[[int, int], NDArray[np.float32]]
@@ -21,12 +22,16 @@ Rows = Callable[[int, int], NDArray[np.float32]]
 
 @frozen
 class ComputedRows:
-    """The f32 values of a matrix, computed `height` rows at a time, or a multiple."""
+    """The f32 values of a matrix, computed `height` rows at a time, or a multiple.
+
+    `native` is the float type in which programs keep such values: that of the model.
+    """
 
     rows: int
     columns: int
     compute: Rows = field(repr=False)
     height: int = 1
+    native: Encoding = F32
 
     @property
     def nbytes(self) -> int:
@@ -50,16 +55,28 @@ class ComputedRows:
         """Return None: computed bytes are in no file."""
 
 
-def packed(
-    name: str, parts: Sequence[Tensor], values: ComputedRows, native: Encoding
-) -> Tensor:
+def packed(name: str, parts: Sequence[Tensor], values: ComputedRows) -> Tensor:
     """Return a matrix that is stored as parts, under an encoding of this name.
 
-    Its bytes are those of the parts, one after the other. `native` is the float type in
-    which its programs keep the values, and in which they are stored where the parts
-    cannot be.
+    Its bytes are those of the parts, one after the other; where those cannot be stored,
+    the values are, in their native type.
     """
     stored = Concatenation.of([part.source for part in parts])
     shape = values.rows, values.columns
-    source = Packed(stored, Tensor(shape, F32, values), native)
+    source = Packed(stored, Tensor(shape, F32, values))
     return Tensor(shape, opaque(name, stored.nbytes), source)
+
+
+def native_of(source: Source) -> Encoding | None:
+    """Return the native type of values that are all decoded from parts, else None."""
+    match source:
+        case ComputedRows():
+            return source.native
+        case Packed():
+            return native_of(source.values.source)
+        case Gather() | Slice():
+            return native_of(source.parent)
+        case Concatenation():
+            natives = {native_of(part) for part in source.parts}
+            return natives.pop() if len(natives) == 1 else None
+    return None

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Final
 
 import numpy as np
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 from numpy.typing import NDArray
 
 from aprhub.api import (
@@ -84,4 +84,5 @@ class Parts:
 
     def weight(self, name: str, values: ComputedRows) -> Tensor:
         """Return the weight that all parts together are, under an encoding's name."""
-        return packed(name, [*self.tensors.values()], values, self.native)
+        native = evolve(values, native=self.native)
+        return packed(name, [*self.tensors.values()], native)
