@@ -17,8 +17,11 @@ Values = NDArray[np.float32]
 Band = Callable[[Span, Span], Values]
 """Takes a span of inputs and one of outputs; returns values, (inputs, outputs)."""
 
-_VALUES: Final = 1 << 21
+_VALUES: Final = 3 << 18
+"""How many values are computed at once; several workers do so, in 200 MiB."""
+
 _INPUTS: Final = 1024
+"""How many inputs a band has: whole words of codes of any width."""
 
 
 def turned(outputs: int, inputs: int, band: Band) -> ComputedRows:
