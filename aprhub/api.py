@@ -20,6 +20,7 @@ from aprhub.hookspecs import hookimpl
 from aprhub.ir.config import Identity, ModelConfig, RopeScaling
 from aprhub.ir.encoding import ENCODINGS, Encoding, opaque
 from aprhub.ir.model import LineageStep, ModelIR, Provenance
+from aprhub.ir.packed import ComputedRows, packed
 from aprhub.ir.source import Bytes, FileRange, Memory, Source
 from aprhub.ir.tensor import Tensor, combined, concatenated, stacked
 from aprhub.ir.tokenizer import FlatVocabulary, Tokenizer
@@ -32,6 +33,7 @@ from aprhub.spec.format import (
     Format,
     KeyFate,
     Magic,
+    PackingClaim,
     StoredChecksum,
     StoredModel,
 )
@@ -47,6 +49,7 @@ from aprhub.spec.layout import (
     sharded,
 )
 from aprhub.spec.naming import Adjustment, Naming, Rule, Spelling, Transform
+from aprhub.spec.packing import Packing
 
 if TYPE_CHECKING:
     from aprhub.tokenizer import (
@@ -69,6 +72,7 @@ __all__ = [
     "AprhubError",
     "Bytes",
     "Codec",
+    "ComputedRows",
     "Confidence",
     "CorruptFileError",
     "Crc32",
@@ -96,6 +100,8 @@ __all__ = [
     "ModelError",
     "ModelIR",
     "Naming",
+    "Packing",
+    "PackingClaim",
     "Padding",
     "Provenance",
     "RopeScaling",
@@ -120,6 +126,7 @@ __all__ = [
     "hookimpl",
     "joined_files",
     "opaque",
+    "packed",
     "padding",
     "read_sentencepiece",
     "restored",

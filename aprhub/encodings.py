@@ -4,13 +4,14 @@ from pathlib import Path
 from threading import Lock
 
 import numpy as np
-from attrs import Factory, define, field, frozen
+from attrs import Factory, define, evolve, field, frozen
 from numpy.typing import NDArray
 
 from aprhub.errors import UnrepresentableError
 from aprhub.ir.casting import Loss, Observer, widens
 from aprhub.ir.config import ModelConfig
 from aprhub.ir.encoding import ENCODINGS, Encoding
+from aprhub.ir.packed import native_of
 from aprhub.ir.source import Bytes
 from aprhub.ir.tensor import Encoder, Tensor
 from aprhub.mixtures import Quantization
@@ -169,8 +170,11 @@ class Encodings:
                     " another encoding for it with --tensor-type",
                 )
             return stored
-        wanted = self.format.encoding_for(name, tensor)
-        exact = tensor.encoding.is_quantized or widens(tensor.encoding, wanted)
+        native = native_of(tensor.source)
+        own = evolve(tensor, encoding=native) if native else tensor
+        wanted = self.format.encoding_for(name, own)
+        decoded = tensor.encoding.is_quantized or native is not None
+        exact = decoded or widens(tensor.encoding, wanted)
         if wanted != tensor.encoding and not exact and not self.options.lossy:
             raise UnrepresentableError(
                 self.target,

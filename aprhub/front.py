@@ -17,6 +17,7 @@ from aprhub.lift import Lifted, LiftOptions, lifted
 from aprhub.options import ConvertOptions
 from aprhub.registry import Registry
 from aprhub.report import Report
+from aprhub.unpacking import unpacked
 
 if TYPE_CHECKING:
     from aprhub.difference import Difference
@@ -130,8 +131,10 @@ def _both_lifted(
     one: PathLike, other: PathLike, options: LiftOptions, registry: Registry | None
 ) -> tuple[Lifted, Lifted]:
     loaded = registry or Registry.load()
-    left, right = (
-        lifted(identify(Path(path), loaded).opened(Path(path)), loaded, options)
-        for path in (one, other)
-    )
+    left, right = (_lifted(Path(path), loaded, options) for path in (one, other))
     return left, right
+
+
+def _lifted(path: Path, registry: Registry, options: LiftOptions) -> Lifted:
+    stored = identify(path, registry).opened(path)
+    return lifted(unpacked(stored, registry, options.naming), registry, options)

@@ -13,6 +13,7 @@ from aprhub.spec.codec import Codec
 from aprhub.spec.family import Family
 from aprhub.spec.format import Format
 from aprhub.spec.naming import Naming
+from aprhub.spec.packing import Packing
 
 hookspec = pluggy.HookspecMarker("aprhub")
 hookimpl = pluggy.HookimplMarker("aprhub")
@@ -36,3 +37,8 @@ def provide_families() -> Iterable[Family]:
 @hookspec
 def provide_codecs() -> Iterable[Codec]:
     """Return the encodings whose values this plugin can decode."""
+
+
+@hookspec
+def provide_packings() -> Iterable[Packing]:
+    """Return the methods of quantisation whose stored parts this plugin can read."""

@@ -126,7 +126,7 @@ class _Lowering:
 
     def _require_decoder(self, canonical: str, name: str, tensor: Tensor) -> None:
         """Refuse what can be neither stored as it is nor decoded."""
-        if tensor.encoding.is_plain or tensor.decoder is not None:
+        if tensor.is_readable:
             return
         if self.encodings.wanted(canonical, name, tensor) != tensor.encoding:
             source = self.lifted.sources.get(canonical, canonical)

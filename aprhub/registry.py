@@ -18,11 +18,12 @@ from aprhub.spec.codec import Codec
 from aprhub.spec.family import Family
 from aprhub.spec.format import Format
 from aprhub.spec.naming import Naming
+from aprhub.spec.packing import Packing
 
 GROUP = "aprhub"
 DISABLE = "APRHUB_DISABLE"
 
-T = TypeVar("T", Format, Naming, Family, Codec)
+T = TypeVar("T", Format, Naming, Family, Codec, Packing)
 
 
 @frozen
@@ -59,6 +60,7 @@ class Registry:
     namings: tuple[Provided[Naming], ...] = ()
     families: tuple[Provided[Family], ...] = ()
     codecs: tuple[Provided[Codec], ...] = ()
+    packings: tuple[Provided[Packing], ...] = ()
     plugins: tuple[str, ...] = ()
     broken: tuple[Broken, ...] = ()
 
@@ -89,6 +91,7 @@ class Registry:
             tuple(_ask(manager.hook.provide_namings, Naming, broken)),
             tuple(_ask(manager.hook.provide_families, Family, broken)),
             tuple(_ask(manager.hook.provide_codecs, Codec, broken)),
+            tuple(_ask(manager.hook.provide_packings, Packing, broken)),
             tuple(name for name, _ in manager.list_name_plugin()),
             tuple(broken),
         )
@@ -110,6 +113,10 @@ class Registry:
         if all(each.value.name != encoding for each in self.codecs):
             return None
         return self._one("codec", encoding, self.codecs)
+
+    def packing(self, method: str) -> Packing:
+        """Return the packing of a name."""
+        return self._one("packing", method, self.packings)
 
     def _one(self, kind: str, wanted: str, provided: Sequence[Provided[T]]) -> T:
         distribution, _, name = wanted.rpartition(":")
@@ -136,7 +143,7 @@ class Registry:
         return error
 
 
-def _names(value: Format | Naming | Family | Codec) -> tuple[str, ...]:
+def _names(value: Format | Naming | Family | Codec | Packing) -> tuple[str, ...]:
     return (value.name, *(value.aliases if isinstance(value, Format) else ()))
 
 

@@ -12,6 +12,7 @@ from aprhub.lift import KEEP, Lifted, LiftOptions, lifted
 from aprhub.registry import Registry
 from aprhub.spec.format import Format
 from aprhub.tokenizer import PROBES, same_ids
+from aprhub.unpacking import unpacked
 
 
 def verified(
@@ -25,7 +26,8 @@ def verified(
     """
     family = meant.family.name if meant.family else None
     options = LiftOptions(None if family else KEEP, family)
-    found = lifted(fmt.opened(path), registry, options)
+    stored = unpacked(fmt.opened(path), registry, options.naming)
+    found = lifted(stored, registry, options)
     faults = [*_Comparison(meant, found, fmt, registry, level).faults()]
     if faults:
         raise UnrunnableError(path, f"verification ({level}) failed", faults)

@@ -39,25 +39,27 @@ LAYERS = {
     "detect": "errors spec registry",
     "identity": "errors spec registry",
     "lift": f"{_VALUES} equality rope registry identity",
+    "unpacking": "errors spec registry lift",
     "check": f"{_VALUES} lift",
     "mixtures": "errors ir",
     "encodings": f"{_VALUES} mixtures registry",
     "lower": f"{_VALUES} rope tokenizer registry report lift encodings",
     "options": "errors lift encodings mixtures",
-    "verify": f"{_VALUES} tokenizer registry difference lift",
+    "verify": f"{_VALUES} tokenizer registry difference lift unpacking",
     "export": f"version {_VALUES}",
     "conversion": (
-        f"{_VALUES} registry detect lineage lift check lower verify export report"
-        " tokenizer options"
+        f"{_VALUES} registry detect lineage lift check lower verify export"
+        " report tokenizer options unpacking"
     ),
     "front": (
-        "errors ir registry detect lift options conversion difference fidelity report"
+        "errors ir registry detect lift options conversion difference"
+        " fidelity report unpacking"
     ),
     "aprhub": "version deferred errors ir registry report options conversion front",
     "testing": f"api {_VALUES} registry lift check report options conversion front",
     "cli": (
-        f"version {_VALUES} statistics report difference fidelity pictures registry"
-        " detect identity lift options conversion front"
+        f"version {_VALUES} statistics report difference fidelity pictures"
+        " registry detect identity lift options conversion front unpacking"
     ),
     "__main__": "cli",
 }

@@ -79,6 +79,7 @@ def test_the_installed_plugins_are_listed_as_whole(site: Path, tmp_path: Path) -
         ("format", "acme", "ok", "acme-bin (acme-aprhub 1.0)"),
         ("family", "acme", "ok", "acme-families (acme-aprhub 1.0)"),
         ("codec", "q8_k", "ok", "acme-codecs (acme-aprhub 1.0)"),
+        ("packing", "acme", "ok", "acme-packings (acme-aprhub 1.0)"),
     } <= found
 
 

@@ -48,10 +48,11 @@ def source(metavar: str) -> Callable[[F], F]:
 def opened(file: Path, options: dict[str, Any]) -> tuple["StoredModel", "Registry"]:
     """Open a file as the options say; no weights are read."""
     from aprhub.detect import identify
+    from aprhub.unpacking import unpacked
 
     plugins = registry(strict=options["strict_plugins"])
     reader = identify(file, plugins, options["source_format"])
-    return reader.opened(file), plugins
+    return unpacked(reader.opened(file), plugins, options["naming"]), plugins
 
 
 def fit_of(

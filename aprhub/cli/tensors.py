@@ -96,6 +96,6 @@ def _stats(tensor: "Tensor", plugins: "Registry") -> dict[str, Any]:
     from aprhub.statistics import statistics
 
     codec = plugins.codec(tensor.encoding.name)
-    if tensor.encoding.is_quantized and codec is None:
+    if codec is None and not tensor.is_readable:
         return {"stats": "no codec"}
     return statistics(tensor, codec.decode if codec else None).as_dict()

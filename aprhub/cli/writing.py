@@ -166,8 +166,8 @@ def _echo_losses(report: "Report", *, verbose: bool) -> None:
 
 def _echo_loss(where: str, loss: "Loss") -> None:
     click.echo(
-        f"  lost in {where}: {loss.rounded} values rounded, {loss.overflowed} to"
-        f" infinity, {loss.flushed} to zero"
+        f"  lost in {where}: {loss.rounded} values rounded, {loss.overflowed} out"
+        f" of range, {loss.flushed} to zero"
     )
 
 

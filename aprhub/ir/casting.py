@@ -16,8 +16,9 @@ from aprhub.ir.source import Bytes
 class Loss:
     """What a cast did to some values beyond ordinary rounding.
 
-    `overflowed` counts finite values that became infinite, `flushed` non-zero values
-    that became zero, `rounded` all that are not equal to what they were.
+    `overflowed` counts finite values that became infinite, or the largest number of an
+    encoding without infinities, `flushed` non-zero values that became zero, `rounded`
+    all that are not equal to what they were.
     """
 
     overflowed: int = 0
@@ -53,6 +54,10 @@ _WIDENINGS = frozenset(
 )
 
 
+_SATURATING = {"f8_e4m3": 448.0}
+"""Encodings without infinities, in which larger numbers become the largest."""
+
+
 def caster(
     source: Encoding, target: Encoding, observe: Observer | None
 ) -> Callable[[Bytes, Bytes], NDArray[Any]]:
@@ -61,6 +66,7 @@ def caster(
     Values round to nearest, ties to even; `observe` is told of every piece's loss.
     """
     before, after = source.dtype, target.dtype
+    largest = _SATURATING.get(target.name)
     if before is None or after is None:
         raise UnrepresentableError(
             source.name, f"only plain encodings can be cast, not to {target.name}"
@@ -69,9 +75,9 @@ def caster(
     def kernel(packed: Bytes, _header: Bytes) -> NDArray[Any]:
         values = _widened(packed, before)
         with np.errstate(over="ignore", under="ignore", invalid="ignore"):
-            result = values.astype(after)
+            result = _saturated(values, largest).astype(after)
         if observe is not None:
-            observe(_loss(values, result))
+            observe(_loss(values, result, largest))
         return result
 
     return kernel
@@ -88,14 +94,23 @@ def _widened(packed: Bytes, dtype: np.dtype[Any]) -> NDArray[Any]:
     return values.astype(np.float32) if dtype.name.startswith("float8") else values
 
 
-def _loss(values: NDArray[Any], result: NDArray[Any]) -> Loss:
+def _saturated(values: NDArray[Any], largest: float | None) -> NDArray[Any]:
+    if largest is None:
+        return values
+    return np.where(np.isinf(values), values, values.clip(-largest, largest))
+
+
+def _loss(
+    values: NDArray[Any], result: NDArray[Any], largest: float | None = None
+) -> Loss:
     """Return what a cast lost, by counting: infinities, zeros and NaNs stay such."""
     with np.errstate(over="ignore", under="ignore", invalid="ignore"):
         back = _widened(result.view(np.uint8), result.dtype)
         rounded = _count(back != values) - _count(np.isnan(values))
         if not rounded:
             return Loss()
-        overflowed = _count(np.isinf(back)) - _count(np.isinf(values))
+        beyond = np.isinf(back) if largest is None else np.abs(values) > largest
+        overflowed = _count(beyond) - _count(np.isinf(values))
         return Loss(overflowed, _count(back == 0) - _count(values == 0), rounded)
 
 

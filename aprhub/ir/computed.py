@@ -1,4 +1,4 @@
-"""Sources that compute: elementwise maps, transpositions, combinations.
+"""Sources that compute: elementwise maps, transpositions, combinations, packed parts.
 
 All of them work in pieces of bounded size and keep nothing.
 """
@@ -164,3 +164,29 @@ class Combined:
     def segments(self) -> tuple[FileRange, ...] | None:
         """Return None: computed bytes are in no file."""
         return None
+
+
+@frozen
+class Packed:
+    """Stored parts one after the other, and the `values` that they mean together."""
+
+    stored: Source
+    values: "Tensor" = field(repr=False)
+
+    @property
+    def nbytes(self) -> int:
+        """How many bytes the parts take."""
+        return self.stored.nbytes
+
+    @property
+    def granule(self) -> int:
+        """That of the parts."""
+        return self.stored.granule
+
+    def read_into(self, start: int, out: Bytes) -> None:
+        """Read the parts as they are stored."""
+        self.stored.read_into(start, out)
+
+    def segments(self) -> tuple[FileRange, ...] | None:
+        """Return the ranges of the parts."""
+        return self.stored.segments()

@@ -6,6 +6,7 @@ Nothing here computes; what does is in `aprhub.ir.computed`.
 import itertools
 import math
 from collections.abc import Iterator, Sequence
+from io import FileIO
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
@@ -66,19 +67,28 @@ class FileRange:
 
     def read_into(self, start: int, out: Bytes) -> None:
         """Fill `out` with the bytes from `start` on."""
-        view = memoryview(out.data)
         with self.path.open("rb", buffering=0) as file:
-            file.seek(self.offset + start)
-            while view:
-                count = file.readinto(view)
-                if not count:
-                    raise CorruptFileError(
-                        self.path,
-                        f"the file ends here, {len(view)} bytes early; it was longer"
-                        " when it was opened",
-                        offset=file.tell(),
-                    )
-                view = view[count:]
+            self._fill(file, start, out)
+
+    def read_lines(self, start: int, stride: int, out: Bytes) -> None:
+        """Fill each row of `out` with the bytes `stride` after those of the last."""
+        with self.path.open("rb", buffering=0) as file:
+            for row, line in enumerate(out):
+                self._fill(file, start + row * stride, line)
+
+    def _fill(self, file: FileIO, start: int, out: Bytes) -> None:
+        view = memoryview(out.data)
+        file.seek(self.offset + start)
+        while view:
+            count = file.readinto(view)
+            if not count:
+                raise CorruptFileError(
+                    self.path,
+                    f"the file ends here, {len(view)} bytes early; it was longer"
+                    " when it was opened",
+                    offset=file.tell(),
+                )
+            view = view[count:]
 
     def segments(self) -> "tuple[FileRange, ...]":
         """Return this range."""

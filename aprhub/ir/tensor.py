@@ -22,6 +22,7 @@ from aprhub.ir.computed import (
     Combined,
     Mapped,
     Operation,
+    Packed,
     Transposed,
 )
 from aprhub.ir.encoding import ENCODINGS, F32, Encoding
@@ -72,8 +73,9 @@ class Tensor:
 
     @property
     def is_readable(self) -> bool:
-        """Whether the values can be had: plain, or with a decoder."""
-        return self.encoding.is_plain or self.decoder is not None
+        """Whether the values can be had: plain, packed parts, or with a decoder."""
+        known = self.encoding.is_plain or self.decoder is not None
+        return known or isinstance(self.source, Packed)
 
     def segments(self) -> tuple[FileRange, ...] | None:
         """Return the file ranges that hold the encoded bytes, or None if computed."""
@@ -119,14 +121,18 @@ class Tensor:
         dtype = plain.encoding.dtype or np.dtype(np.uint8)
         return out.view(dtype).reshape(plain.shape)
 
-    def taken(self, index: NDArray[np.int64]) -> Self:
+    def taken(self, index: NDArray[np.int64]) -> "Tensor":
         """Return rows (of dimension 0) in the order of `index`, on packed bytes."""
+        if isinstance(self.source, Packed):
+            return self.decoded().taken(index)
         row = self._bytes_per(self.shape[1:], "taking rows")
         source = gathered.taken(self.source, row, index)
         return evolve(self, shape=(index.size, *self.shape[1:]), source=source)
 
-    def sliced(self, start: int, stop: int) -> Self:
+    def sliced(self, start: int, stop: int) -> "Tensor":
         """Return rows `[start, stop)` of dimension 0, on packed bytes."""
+        if isinstance(self.source, Packed):
+            return self.decoded().sliced(start, stop)
         row = self._bytes_per(self.shape[1:], "slicing rows")
         source = gathered.sliced(self.source, start * row, stop * row)
         return evolve(self, shape=(stop - start, *self.shape[1:]), source=source)
@@ -158,6 +164,8 @@ class Tensor:
         """Return the f32 values of a quantised tensor; a plain one is returned."""
         if self.encoding.is_plain:
             return self
+        if isinstance(self.source, Packed):
+            return self.source.values.reshaped(*self.shape)
         if self.decoder is None:
             raise UnrepresentableError(
                 self.encoding.name,
@@ -262,6 +270,7 @@ def _decoding(
 
 def concatenated(parts: Sequence[Tensor]) -> Tensor:
     """Return tensors joined along dimension 0, on packed bytes."""
+    parts = [p.decoded() if isinstance(p.source, Packed) else p for p in parts]
     first = parts[0]
     kinds = {(part.encoding, part.shape[1:]) for part in parts}
     if len(kinds) > 1 or first.encoding.flat:

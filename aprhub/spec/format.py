@@ -89,6 +89,21 @@ class KeyFate:
     why: str = ""
 
 
+@frozen
+class PackingClaim:
+    """What a file says of how weights are packed into several stored tensors each.
+
+    `method` is the name of a packing; `settings` are its parameters, as JSON-like data
+    that nobody has checked, and `where` is the place in the file where they stand.
+    `native` is the encoding in which the model computes, where the file says so.
+    """
+
+    method: str
+    settings: Mapping[str, Any] = field(factory=dict, repr=False)
+    where: str = ""
+    native: Encoding | None = None
+
+
 def _frozen_tensors(values: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
     return MappingProxyType(dict(values))
 
@@ -117,6 +132,7 @@ class StoredModel:
     `notes` are oddities that the reader accepted. `checksums` are compared with the
     bytes when these are read to be written elsewhere, since `open` reads few of them.
     `mixture` names the mixture of encodings that a model was just quantised to.
+    `packing` says how the tensors are parts of weights, until they are unpacked.
     """
 
     format: str
@@ -134,6 +150,7 @@ class StoredModel:
     fates: tuple[KeyFate, ...] = field(default=(), repr=False)
     checksums: tuple[StoredChecksum, ...] = ()
     mixture: str | None = None
+    packing: PackingClaim | None = None
 
 
 def _no_structure(_evidence: FileEvidence) -> bool:

@@ -1,14 +1,13 @@
 """`config.json` as a configuration in canonical words."""
 
 from collections.abc import Mapping
-from typing import Any
 
 from attrs import evolve, field, frozen
 
 from aprhub.api import Identity, KeyFate, ModelConfig
 from aprhub_safetensors import attention, rope
 from aprhub_safetensors.classes import class_of
-from aprhub_safetensors.documents import Document, shown
+from aprhub_safetensors.documents import Document
 from aprhub_safetensors.keys import KEYS, MAX_LAYERS
 
 WRAPPED = "text_config"
@@ -90,13 +89,6 @@ def _fate(key: str, used: Mapping[str, str]) -> KeyFate:
 
 
 def _notes(document: Document) -> tuple[str, ...]:
-    notes = []
-    if "auto_map" in document:
-        notes.append("config.json: auto_map names code of the model; it is never run")
-    quantised: Any = document.values.get("quantization_config")
-    if quantised is not None:
-        notes.append(
-            f"config.json: quantization_config {shown(quantised)}: scales are tensors"
-            " of their own and are not applied"
-        )
-    return tuple(notes)
+    if "auto_map" not in document:
+        return ()
+    return ("config.json: auto_map names code of the model; it is never run",)

@@ -19,6 +19,7 @@ from aprhub_safetensors.config import ReadConfig, read_config
 from aprhub_safetensors.documents import Document, shown
 from aprhub_safetensors.folder import ModelFolder, weight_files
 from aprhub_safetensors.header import Header, read_header
+from aprhub_safetensors.packing import read_claim
 from aprhub_safetensors.recognition import SHARD
 from aprhub_safetensors.record import OWN_WORLD, read_record
 from aprhub_safetensors.spelling import torch_dtype
@@ -175,6 +176,7 @@ def _stored(
         record.native,
         notes=(*notes, *found.notes, *tokenizer_notes),
         fates=(*found.fates, *_fates(weights, companions)),
+        packing=read_claim(document, weights.tensors) if document else None,
     )
 
 

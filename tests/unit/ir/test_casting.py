@@ -1,10 +1,12 @@
 import ml_dtypes
 import numpy as np
 import pytest
+import torch
 
 from aprhub.errors import UnrepresentableError
 from aprhub.ir.casting import Loss, refuse_rounding, widens
 from aprhub.ir.encoding import ENCODINGS, FLOATS
+from aprhub.ir.source import Memory
 from aprhub.ir.tensor import Tensor
 
 
@@ -23,6 +25,32 @@ def test_overflow_flushing_and_rounding_are_counted() -> None:
     found = _losses([1e6, -1e6, 1e-30, 0.1, 1.0], "f16")
 
     assert found == Loss(overflowed=2, flushed=1, rounded=4)
+
+
+def test_values_beyond_a_type_without_infinities_become_its_largest() -> None:
+    values = np.array([500.0, -1e9, 449.0, 448.0], np.float32)
+
+    found = Tensor.of(values).cast(ENCODINGS["f8_e4m3"]).numpy()
+
+    assert found.astype(np.float32).tolist() == [448.0, -448.0, 448.0, 448.0]
+    assert _losses(values.tolist(), "f8_e4m3") == Loss(overflowed=3, rounded=3)
+    assert _losses([1e6, 1.0], "f8_e5m2") == Loss(overflowed=1, rounded=1)
+
+
+@pytest.mark.parametrize(
+    ("name", "dtype"),
+    [("f8_e4m3", torch.float8_e4m3fn), ("f8_e5m2", torch.float8_e5m2)],
+)
+def test_types_of_one_byte_mean_what_torch_says(name: str, dtype: torch.dtype) -> None:
+    codes = torch.arange(256, dtype=torch.uint8)
+    stored = Tensor((256,), ENCODINGS[name], Memory.of(codes.numpy()))
+    expected = codes.view(dtype).float()
+    between = torch.linspace(-448, 448, 5001)
+
+    encoded = Tensor.of(between.numpy()).cast(ENCODINGS[name])
+
+    np.testing.assert_array_equal(stored.cast(ENCODINGS["f32"]).numpy(), expected)
+    assert encoded.tobytes() == bytes(between.to(dtype).view(torch.uint8).tolist())
 
 
 def test_an_infinity_that_was_there_is_no_overflow() -> None:

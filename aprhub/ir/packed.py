@@ -1,0 +1,82 @@
+"""Tensors whose values only several stored parts together determine.
+
+Codes, scales and zero points that lie in tensors of their own are no blocks of one
+encoding, so rows of them cannot be moved as they are: what is left is to decode them.
+"""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from attrs import field, frozen
+from numpy.typing import NDArray
+
+from aprhub.ir.computed import Packed
+from aprhub.ir.encoding import F32, Encoding, opaque
+from aprhub.ir.rows import Gather
+from aprhub.ir.source import Bytes, Concatenation, Slice, Source
+from aprhub.ir.tensor import Tensor
+
+Rows = Callable[[int, int], NDArray[np.float32]]
+"""Takes the first row and the one after the last; returns them, `(count, columns)`."""
+
+
+@frozen
+class ComputedRows:
+    """The f32 values of a matrix, computed `height` rows at a time, or a multiple.
+
+    `native` is the float type in which programs keep such values: that of the model.
+    """
+
+    rows: int
+    columns: int
+    compute: Rows = field(repr=False)
+    height: int = 1
+    native: Encoding = F32
+
+    @property
+    def nbytes(self) -> int:
+        """How many bytes there are."""
+        return 4 * self.rows * self.columns
+
+    @property
+    def granule(self) -> int:
+        """So many rows."""
+        return 4 * self.columns * self.height
+
+    def read_into(self, start: int, out: Bytes) -> None:
+        """Compute the rows behind the request."""
+        row = 4 * self.columns
+        # Scales of a damaged file may be huge; what comes of them is infinite.
+        with np.errstate(over="ignore", invalid="ignore"):
+            values = self.compute(start // row, (start + out.size) // row)
+        out[:] = np.ascontiguousarray(values, "<f4").reshape(-1).view(np.uint8)
+
+    def segments(self) -> None:
+        """Return None: computed bytes are in no file."""
+
+
+def packed(name: str, parts: Sequence[Tensor], values: ComputedRows) -> Tensor:
+    """Return a matrix that is stored as parts, under an encoding of this name.
+
+    Its bytes are those of the parts, one after the other; where those cannot be stored,
+    the values are, in their native type.
+    """
+    stored = Concatenation.of([part.source for part in parts])
+    shape = values.rows, values.columns
+    source = Packed(stored, Tensor(shape, F32, values))
+    return Tensor(shape, opaque(name, stored.nbytes), source)
+
+
+def native_of(source: Source) -> Encoding | None:
+    """Return the native type of values that are all decoded from parts, else None."""
+    match source:
+        case ComputedRows():
+            return source.native
+        case Packed():
+            return native_of(source.values.source)
+        case Gather() | Slice():
+            return native_of(source.parent)
+        case Concatenation():
+            natives = {native_of(part) for part in source.parts}
+            return natives.pop() if len(natives) == 1 else None
+    return None

@@ -1,0 +1,34 @@
+"""Unpacking: the parts that quantised weights are stored as become weights again."""
+
+from attrs import evolve
+
+from aprhub.errors import UnsupportedFileError
+from aprhub.lift import KEEP
+from aprhub.registry import Registry
+from aprhub.spec.format import StoredModel
+
+
+def unpacked(
+    stored: StoredModel, registry: Registry, naming: str | None = None
+) -> StoredModel:
+    """Return a model with one tensor for each weight; nothing is computed yet.
+
+    With the naming `keep`, the parts stay as they are. Raises UnsupportedFileError for
+    a packing that no plugin knows, and what its `unpack` raises.
+    """
+    claim = stored.packing
+    if claim is None:
+        return stored
+    if naming == KEEP:
+        note = f"packed by {claim.method}: the parts are kept as they are stored"
+        return evolve(stored, notes=(*stored.notes, note))
+    known = sorted(each.value.name for each in registry.packings)
+    if claim.method not in known:
+        raise UnsupportedFileError(
+            stored.path,
+            f"{claim.where}: weights packed by {claim.method!r:.80} are not read"
+            f" (known: {', '.join(known) or 'none'}); --naming {KEEP} takes the parts"
+            " as they are",
+        )
+    result = registry.packing(claim.method).unpack(stored, claim)
+    return evolve(result, packing=None)
