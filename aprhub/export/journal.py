@@ -16,6 +16,7 @@ from typing import Any
 import attrs
 from attrs import define, field
 
+from aprhub.errors import UsageError
 from aprhub.ir.source import FileRange, Memory
 from aprhub.ir.tensor import Tensor
 from aprhub.spec.layout import Layout, Literal, TensorData
@@ -104,7 +105,11 @@ def plan_key(layout: Layout, options: Mapping[str, Any]) -> str:
 def _inputs(tensor: Tensor, digest: "hashlib._Hash") -> set[Path]:
     """Return the files that a tensor comes from; digest what comes from memory."""
     paths: set[Path] = set()
-    for origin in _origins(tensor):
+    origins = list(_origins(tensor))
+    if not origins and tensor.size:
+        what = "this cannot be resumed: it is not known from what it is computed"
+        raise UsageError(f"{tensor}: {what}")
+    for origin in origins:
         if isinstance(origin, FileRange):
             paths.add(origin.path)
         else:

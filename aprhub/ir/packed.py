@@ -7,7 +7,7 @@ encoding, so rows of them cannot be moved as they are: what is left is to decode
 from collections.abc import Callable, Sequence
 
 import numpy as np
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 from numpy.typing import NDArray
 
 from aprhub.ir.computed import Packed
@@ -25,6 +25,7 @@ class ComputedRows:
     """The f32 values of a matrix, computed `height` rows at a time, or a multiple.
 
     `native` is the float type in which programs keep such values: that of the model.
+    `parts` are what they are computed from.
     """
 
     rows: int
@@ -32,6 +33,7 @@ class ComputedRows:
     compute: Rows = field(repr=False)
     height: int = 1
     native: Encoding = F32
+    parts: tuple[Source, ...] = field(default=(), repr=False)
 
     @property
     def nbytes(self) -> int:
@@ -61,9 +63,10 @@ def packed(name: str, parts: Sequence[Tensor], values: ComputedRows) -> Tensor:
     Its bytes are those of the parts, one after the other; where those cannot be stored,
     the values are, in their native type.
     """
-    stored = Concatenation.of([part.source for part in parts])
+    sources = tuple(part.source for part in parts)
+    stored = Concatenation.of(sources)
     shape = values.rows, values.columns
-    source = Packed(stored, Tensor(shape, F32, values))
+    source = Packed(stored, Tensor(shape, F32, evolve(values, parts=sources)))
     return Tensor(shape, opaque(name, stored.nbytes), source)
 
 

@@ -9,10 +9,22 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 import aprhub
 from aprhub import ConvertOptions
+from aprhub.api import (
+    ENCODINGS,
+    ComputedRows,
+    Layout,
+    LayoutFile,
+    Tensor,
+    TensorData,
+    packed,
+)
+from aprhub.errors import UsageError
 from aprhub.export import commit, journal
 from aprhub.export.staging import SUFFIX
 from tests.judges import deep
@@ -176,3 +188,30 @@ def test_a_killed_process_leaves_what_the_next_one_goes_on_from(
 def test_a_dry_run_cannot_be_resumed(tmp_path: Path) -> None:
     with pytest.raises(aprhub.AprhubError, match="writes nothing"):
         options(dry_run=True)
+
+
+def test_what_comes_from_nowhere_known_cannot_be_resumed() -> None:
+    def compute(start: int, stop: int) -> NDArray[np.float32]:
+        return np.zeros((stop - start, 4), np.float32)
+
+    tensor = Tensor((2, 4), ENCODINGS["f32"], ComputedRows(2, 4, compute))
+    layout = Layout((LayoutFile("m.bin", (TensorData("a", tensor),)),))
+
+    with pytest.raises(UsageError, match="cannot be resumed"):
+        journal.plan_key(layout, {})
+
+
+def test_the_parts_of_a_packed_weight_are_inputs(tmp_path: Path) -> None:
+    def compute(start: int, stop: int) -> NDArray[np.float32]:
+        return np.zeros((stop - start, 4), np.float32)
+
+    file = tmp_path / "codes.bin"
+    file.write_bytes(bytes(8))
+    codes = Tensor.at(file, 0, (2, 4), ENCODINGS["i8"])
+    tensor = packed("toy", [codes], ComputedRows(2, 4, compute)).decoded()
+    layout = Layout((LayoutFile("m.bin", (TensorData("a", tensor),)),))
+    before = journal.plan_key(layout, {})
+
+    os.utime(file, ns=(1, 1))
+
+    assert journal.plan_key(layout, {}) != before
