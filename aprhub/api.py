@@ -19,6 +19,7 @@ from aprhub.errors import (
 from aprhub.hookspecs import hookimpl
 from aprhub.ir.config import Identity, ModelConfig, RopeScaling
 from aprhub.ir.encoding import ENCODINGS, Encoding, opaque
+from aprhub.ir.importance import Importance, Measured
 from aprhub.ir.model import LineageStep, ModelIR, Provenance
 from aprhub.ir.source import Bytes, FileRange, Memory, Source
 from aprhub.ir.tensor import Tensor, combined, concatenated, stacked
@@ -35,6 +36,7 @@ from aprhub.spec.format import (
     StoredChecksum,
     StoredModel,
 )
+from aprhub.spec.importance import ImportanceFormat
 from aprhub.spec.layout import (
     Crc32,
     Layout,
@@ -81,6 +83,8 @@ __all__ = [
     "FlatVocabulary",
     "Format",
     "Identity",
+    "Importance",
+    "ImportanceFormat",
     "InputError",
     "KeyFate",
     "Layout",
@@ -89,6 +93,7 @@ __all__ = [
     "LineageStep",
     "Literal",
     "Magic",
+    "Measured",
     "Memory",
     "MissingFileError",
     "ModelCheckError",

@@ -12,6 +12,7 @@ import pluggy
 from aprhub.spec.codec import Codec
 from aprhub.spec.family import Family
 from aprhub.spec.format import Format
+from aprhub.spec.importance import ImportanceFormat
 from aprhub.spec.naming import Naming
 
 hookspec = pluggy.HookspecMarker("aprhub")
@@ -36,3 +37,8 @@ def provide_families() -> Iterable[Family]:
 @hookspec
 def provide_codecs() -> Iterable[Codec]:
     """Return the encodings whose values this plugin can decode."""
+
+
+@hookspec
+def provide_importances() -> Iterable[ImportanceFormat]:
+    """Return the file formats of importance matrices that this plugin reads."""

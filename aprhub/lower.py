@@ -10,6 +10,7 @@ from aprhub import rope
 from aprhub.encodings import Encodings, Losses, LowerOptions, Steps
 from aprhub.errors import UnrepresentableError, UsageError
 from aprhub.ir.config import ModelConfig
+from aprhub.ir.importance import Importance
 from aprhub.ir.model import EMBEDDING, HEAD, ModelIR
 from aprhub.ir.tensor import Tensor
 from aprhub.ir.tokenizer import Tokenizer
@@ -51,7 +52,8 @@ def lowered(
         )
     naming = registry.naming(fmt.naming) if lifted.family and fmt.naming else None
     config = lifted.model.config
-    encodings = Encodings(target, fmt, config, registry, options, Losses())
+    weights = lifted.importance
+    encodings = Encodings(target, fmt, config, registry, options, Losses(), weights)
     return _Lowering(lifted, target, fmt, naming, encodings).result()
 
 
@@ -90,8 +92,9 @@ class _Lowering:
             naming=self.naming.name if self.naming else None,
             family=family,
             mixture=options.quantization.mixture if options.quantization else None,
+            importance=self.lifted.importance,
         )
-        notes = tuple(_requantized(fates))
+        notes = (*_requantized(fates), *_unweighed(fates, self.lifted.importance))
         fates += self._gone()
         return Lowered(stored_model, tuple(fates), self.encodings.losses, notes)
 
@@ -186,6 +189,20 @@ def _requantized(fates: Sequence[TensorFate]) -> Iterator[str]:
     )
     for (before, after), count in sorted(pairs.items()):
         yield f"requantised: {count} tensors were decoded from {before} to {after}"
+
+
+def _unweighed(fates: Sequence[TensorFate], given: Importance | None) -> Iterator[str]:
+    """Say which tensors were quantised although the importance matrix lacks them."""
+    missing = [
+        fate.target
+        for fate in fates
+        if any(step.startswith("quantised") for step in fate.steps)
+        and given
+        and fate.canonical not in given.entries
+    ]
+    if given and missing:
+        listed = ", ".join(missing)
+        yield f"importance: {given.path} has none of {listed}; quantised without"
 
 
 def _identified(config: ModelConfig, family: Family | None) -> ModelConfig:

@@ -17,12 +17,13 @@ from aprhub.errors import ContestedNameError, PluginError, UnknownNameError
 from aprhub.spec.codec import Codec
 from aprhub.spec.family import Family
 from aprhub.spec.format import Format
+from aprhub.spec.importance import ImportanceFormat
 from aprhub.spec.naming import Naming
 
 GROUP = "aprhub"
 DISABLE = "APRHUB_DISABLE"
 
-T = TypeVar("T", Format, Naming, Family, Codec)
+T = TypeVar("T", Format, Naming, Family, Codec, ImportanceFormat)
 
 
 @frozen
@@ -59,6 +60,7 @@ class Registry:
     namings: tuple[Provided[Naming], ...] = ()
     families: tuple[Provided[Family], ...] = ()
     codecs: tuple[Provided[Codec], ...] = ()
+    importances: tuple[Provided[ImportanceFormat], ...] = ()
     plugins: tuple[str, ...] = ()
     broken: tuple[Broken, ...] = ()
 
@@ -89,6 +91,7 @@ class Registry:
             tuple(_ask(manager.hook.provide_namings, Naming, broken)),
             tuple(_ask(manager.hook.provide_families, Family, broken)),
             tuple(_ask(manager.hook.provide_codecs, Codec, broken)),
+            tuple(_ask(manager.hook.provide_importances, ImportanceFormat, broken)),
             tuple(name for name, _ in manager.list_name_plugin()),
             tuple(broken),
         )
@@ -136,7 +139,7 @@ class Registry:
         return error
 
 
-def _names(value: Format | Naming | Family | Codec) -> tuple[str, ...]:
+def _names(value: T) -> tuple[str, ...]:
     return (value.name, *(value.aliases if isinstance(value, Format) else ()))
 
 

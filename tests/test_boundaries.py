@@ -31,7 +31,7 @@ LAYERS = {
     "hookspecs": "spec",
     "api": f"deferred {_VALUES} hookspecs tokenizer",
     "report": "ir spec",
-    "lineage": "ir spec version",
+    "lineage": "errors ir spec version",
     "difference": "ir equality pairs",
     "fidelity": "errors ir equality pairs",
     "pictures": "errors fidelity",
@@ -40,15 +40,17 @@ LAYERS = {
     "identity": "errors spec registry",
     "lift": f"{_VALUES} equality rope registry identity",
     "check": f"{_VALUES} lift",
-    "mixtures": "errors ir",
+    "choices": "",
+    "mixtures": "errors ir choices",
     "encodings": f"{_VALUES} mixtures registry",
     "lower": f"{_VALUES} rope tokenizer registry report lift encodings",
-    "options": "errors lift encodings mixtures",
+    "options": "errors lift lineage encodings mixtures",
     "verify": f"{_VALUES} tokenizer registry difference lift",
     "export": _VALUES,
+    "importance": f"{_VALUES} equality registry lift export",
     "conversion": (
         f"{_VALUES} registry detect lineage lift check lower verify export report"
-        " tokenizer options"
+        " tokenizer options importance"
     ),
     "front": (
         "errors ir registry detect lift options conversion difference fidelity report"

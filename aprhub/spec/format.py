@@ -11,6 +11,7 @@ from attrs import evolve, field, frozen
 from aprhub.errors import EnvironmentFailureError, Fault, MissingFileError, UsageError
 from aprhub.ir.config import ModelConfig
 from aprhub.ir.encoding import Encoding
+from aprhub.ir.importance import Importance
 from aprhub.ir.model import Provenance
 from aprhub.ir.source import FileRange
 from aprhub.ir.tensor import Tensor
@@ -116,7 +117,8 @@ class StoredModel:
     fills them in from the format). `native` is as in `ModelIR`, by canonical name.
     `notes` are oddities that the reader accepted. `checksums` are compared with the
     bytes when these are read to be written elsewhere, since `open` reads few of them.
-    `mixture` names the mixture of encodings that a model was just quantised to.
+    `mixture` names the mixture of encodings that a model was just quantised to, and
+    `importance` is the matrix that was used for it.
     """
 
     format: str
@@ -134,6 +136,7 @@ class StoredModel:
     fates: tuple[KeyFate, ...] = field(default=(), repr=False)
     checksums: tuple[StoredChecksum, ...] = ()
     mixture: str | None = None
+    importance: Importance | None = field(default=None, repr=False)
 
 
 def _no_structure(_evidence: FileEvidence) -> bool:

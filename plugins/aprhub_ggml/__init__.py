@@ -47,12 +47,8 @@ _GGUF_NAMES = (
 _PORTABLE_NAMES = ("q4_0", "q4_1", "q5_0", "q5_1", "q8_0", "tq1_0", "tq2_0", "mxfp4")
 """What `gguf.quants` encodes."""
 
-_NATIVE_NAMES = (
-    *_PORTABLE_NAMES,
-    *("q2_k", "q3_k", "q4_k", "q5_k", "q6_k"),
-    *("iq4_nl", "iq4_xs", "nvfp4"),
-)
-"""What ggml encodes without an importance matrix."""
+NEEDING_IMPORTANCE = ("iq2_xxs", "iq2_xs", "iq1_s")
+"""What ggml encodes with an importance matrix only."""
 
 _OWN_NAME = "q8_1"
 
@@ -75,24 +71,24 @@ def _decode_q8_1(blocks: _Blocks, _header: _Blocks) -> _Values:
     return decode_q8_1(blocks)
 
 
-def _encode_natively(name: str, values: _Values) -> _Blocks:
+def _encode_natively(name: str, values: _Values, importance: _Values | None) -> _Blocks:
     from aprhub_ggml.native import encode
 
-    return encode(name, values)
+    return encode(name, values, importance)
 
 
-def _encode_by_gguf(name: str, values: _Values) -> _Blocks:
+def _encode_by_gguf(name: str, values: _Values, importance: _Values | None) -> _Blocks:
     from aprhub_ggml.encoding import encode_by_gguf
 
-    return encode_by_gguf(name, values)
+    return encode_by_gguf(name, values, importance)
 
 
-_Encoder = Callable[[_Values], _Blocks]
+_Encoder = Callable[[_Values, _Values | None], _Blocks]
 
 
 def _encoder(name: str, *, native: bool) -> tuple[_Encoder | None, str]:
     """Return what encodes, and whose arithmetic that is."""
-    if native and name in _NATIVE_NAMES:
+    if native:
         return partial(_encode_natively, name), "libggml-python"
     if name in _PORTABLE_NAMES:
         return partial(_encode_by_gguf, name), "gguf.quants"
@@ -107,6 +103,6 @@ def provide_codecs() -> Iterable[Codec]:
     if native:
         decode, source = _decode_natively, "libggml-python"
     for name in _GGUF_NAMES:
-        encoder = _encoder(name, native=native)
-        yield Codec(name, partial(decode, name), source, *encoder)
+        encoder, needing = _encoder(name, native=native), name in NEEDING_IMPORTANCE
+        yield Codec(name, partial(decode, name), source, *encoder, needing)
     yield Codec(_OWN_NAME, _decode_q8_1, "ggml-common.h: block_q8_1")

@@ -5,15 +5,32 @@ from gguf import GGMLQuantizationType
 from gguf.quants import quantize
 from numpy.typing import NDArray
 
-from aprhub.api import ENCODINGS
+from aprhub.api import ENCODINGS, UnrepresentableError
 
 _WITH_MINIMUM = ("q4_1", "q5_1")
 """Blocks that begin with a scale and a minimum, f16 each."""
 
 
-def encode_by_gguf(name: str, values: NDArray[np.float32]) -> NDArray[np.uint8]:
-    """Return `(n, block_elements)` values as `(n, block_bytes)` blocks, by numpy."""
+_WEIGHED = ("q4_0", "q4_1", "q5_0", "q5_1")
+"""What ggml encodes otherwise, row by row, with an importance matrix."""
+
+
+def encode_by_gguf(
+    name: str, values: NDArray[np.float32], importance: NDArray[np.float32] | None
+) -> NDArray[np.uint8]:
+    """Return rows of values as `(n, block_bytes)` blocks, by numpy.
+
+    Raises UnrepresentableError for importances that only ggml's kernels weigh; other
+    types of the package do not regard them.
+    """
+    if importance is not None and name in _WEIGHED:
+        raise UnrepresentableError(
+            name,
+            "only ggml's own encoders heed an importance matrix; they come with"
+            " 'aprhub[fast]'",
+        )
     encoding = ENCODINGS[name]
+    values = values.reshape(-1, encoding.block_elements)
     if not values.size:
         return np.empty((0, encoding.block_bytes), np.uint8)
     # Adding zero makes -0 a 0, where the package takes another sign than ggml.
