@@ -36,8 +36,8 @@ def weighed(found: Lifted, path: Path, registry: Registry, *, lossy: bool) -> Li
     Raises ModelCheckError for a matrix of another model: a name that no tensor of the
     model has (with `lossy`, that entry is left out and said), or another size.
     """
+    stored = opened(path, registry)
     fmt = identified(path, registry)
-    stored = _sound(fmt.open(path))
     naming = registry.naming(fmt.naming) if found.family else None
     names = {name: _canonical(name, naming, found) for name in stored.entries}
     unknown = [name for name, canonical in names.items() if canonical is None]
@@ -51,6 +51,14 @@ def weighed(found: Lifted, path: Path, registry: Registry, *, lossy: bool) -> Li
     notes = (f"importance: {each}" for each in (*stored.notes, *left_out))
     importance = evolve(stored, entries=entries)
     return evolve(found, importance=importance, notes=(*found.notes, *notes))
+
+
+def opened(path: Path, registry: Registry) -> Importance:
+    """Open an importance matrix, by the stored names, and check its sums.
+
+    Raises CorruptFileError when one is no sum of squares, and what opening raises.
+    """
+    return _sound(identified(path, registry).open(path))
 
 
 def identified(path: Path, registry: Registry) -> ImportanceFormat:

@@ -67,12 +67,12 @@ def write_gguf(path: Path, found: Mapping[str, Entry]) -> Path:
     return path
 
 
-def legacy(found: Mapping[str, Entry]) -> bytes:
+def legacy(found: Mapping[str, Entry], calls: int = CHUNKS) -> bytes:
     """Return the bytes of the older kind of file: means times a number of calls."""
     parts = [struct.pack("<i", len(found))]
     for name, entry in sorted(found.items()):
-        text, values = name.encode(), entry.means * np.float32(CHUNKS)
+        text, values = name.encode(), entry.means * np.float32(calls)
         parts += (struct.pack("<i", len(text)), text)
-        parts += (struct.pack("<ii", CHUNKS, values.size), values.tobytes())
+        parts += (struct.pack("<ii", calls, values.size), values.tobytes())
     text = DATASET.encode()
     return b"".join((*parts, struct.pack("<ii", CHUNKS, len(text)), text))

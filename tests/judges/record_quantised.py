@@ -10,6 +10,8 @@ import json
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, Final
 
@@ -63,7 +65,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         for model in MODELS:
             source, target = Path(name, f"{model}.gguf"), Path(name, "quantised.gguf")
-            prepare(model, source)
+            # In a process of its own: two builds of ggml do not live in one.
+            with ProcessPoolExecutor(1, get_context("spawn")) as pool:
+                pool.submit(prepare, model, source).result()
             found[model] = {
                 case: digest(target) if _quantise(source, target, case) else None
                 for case in _cases()
