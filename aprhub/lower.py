@@ -80,7 +80,17 @@ class _Lowering:
             forced = stored.encoding != tensor.encoding and not options.is_asked
             if forced and tensor.encoding.is_float:
                 native[canonical] = tensor.encoding.name
-        stored_model = StoredModel(
+        notes = (*_requantized(fates), *_unweighed(fates, self.lifted.importance))
+        fates += self._gone()
+        stored_model = self._stored(tensors, native)
+        return Lowered(stored_model, tuple(fates), self.encodings.losses, notes)
+
+    def _stored(
+        self, tensors: dict[str, Tensor], native: dict[str, str]
+    ) -> StoredModel:
+        model, family = self.lifted.model, self.lifted.family
+        quantization = self.encodings.options.quantization
+        return StoredModel(
             self.format.name,
             self.target,
             tensors,
@@ -91,12 +101,9 @@ class _Lowering:
             native,
             naming=self.naming.name if self.naming else None,
             family=family,
-            mixture=options.quantization.mixture if options.quantization else None,
+            mixture=quantization.mixture if quantization else None,
             importance=self.lifted.importance,
         )
-        notes = (*_requantized(fates), *_unweighed(fates, self.lifted.importance))
-        fates += self._gone()
-        return Lowered(stored_model, tuple(fates), self.encodings.losses, notes)
 
     def _outgoing(self) -> Iterator[tuple[str, Tensor]]:
         """Yield the model's tensors, and those that this format stores besides."""
