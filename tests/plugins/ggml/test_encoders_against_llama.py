@@ -135,7 +135,7 @@ def test_where_releases_of_ggml_differ_neither_is_closer(kind: str) -> None:
 
     ours = error(native.encode(VARYING, rows, weights))
 
-    assert ours == pytest.approx(error(_by_llama(VARYING, rows, weights)), rel=1e-3)
+    assert ours == pytest.approx(error(_by_llama(VARYING, rows, weights)), rel=0.02)
 
 
 @pytest.mark.parametrize("values", INPUTS.values(), ids=INPUTS.keys())
