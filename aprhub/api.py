@@ -19,6 +19,7 @@ from aprhub.errors import (
 from aprhub.hookspecs import hookimpl
 from aprhub.ir.config import Identity, ModelConfig, RopeScaling
 from aprhub.ir.encoding import ENCODINGS, Encoding, opaque
+from aprhub.ir.importance import Importance, Measured
 from aprhub.ir.model import LineageStep, ModelIR, Provenance
 from aprhub.ir.packed import ComputedRows, packed
 from aprhub.ir.source import Bytes, FileRange, Memory, Source
@@ -37,6 +38,7 @@ from aprhub.spec.format import (
     StoredChecksum,
     StoredModel,
 )
+from aprhub.spec.importance import ImportanceFormat
 from aprhub.spec.layout import (
     Crc32,
     Layout,
@@ -85,6 +87,8 @@ __all__ = [
     "FlatVocabulary",
     "Format",
     "Identity",
+    "Importance",
+    "ImportanceFormat",
     "InputError",
     "KeyFate",
     "Layout",
@@ -93,6 +97,7 @@ __all__ = [
     "LineageStep",
     "Literal",
     "Magic",
+    "Measured",
     "Memory",
     "MissingFileError",
     "ModelCheckError",

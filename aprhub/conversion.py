@@ -99,9 +99,20 @@ def written(
 ) -> Report:
     """Lower, lay out, commit and gate a model; return what was done."""
     writer = detect.target_format(target, registry, options.target_format)
+    given = _weighed(given, options, registry)
     ready = lowered(given.found, target, writer, registry, options.lower)
     saving = _Saving(writer, options, registry, announce)
     return saving.report(given, ready)
+
+
+def _weighed(given: Opened, options: ConvertOptions, registry: Registry) -> Opened:
+    """Return a model with the importance matrix that the options name, if any."""
+    if options.imatrix is None:
+        return given
+    from aprhub.importance import weighed
+
+    path, lossy = options.imatrix, options.lossy
+    return evolve(given, found=weighed(given.found, path, registry, lossy=lossy))
 
 
 def open_model(

@@ -7,10 +7,11 @@ import numpy as np
 from attrs import Factory, define, evolve, field, frozen
 from numpy.typing import NDArray
 
-from aprhub.errors import UnrepresentableError
+from aprhub.errors import UnrepresentableError, about
 from aprhub.ir.casting import Loss, Observer, widens
 from aprhub.ir.config import ModelConfig
 from aprhub.ir.encoding import ENCODINGS, Encoding
+from aprhub.ir.importance import Importance
 from aprhub.ir.packed import native_of
 from aprhub.ir.source import Bytes
 from aprhub.ir.tensor import Encoder, Tensor
@@ -75,6 +76,7 @@ class Encodings:
     registry: Registry
     options: LowerOptions
     losses: Losses
+    importance: Importance | None = None
 
     def encoded(
         self, canonical: str, name: str, tensor: Tensor, transform: Transform | None
@@ -100,7 +102,9 @@ class Encodings:
             tensor = tensor.decoded()
         if wanted.is_quantized:
             steps += (f"quantised to {wanted.name}",)
-            return tensor.encoded(wanted, self._encoder(name, wanted)), steps
+            encoder = self._encoder(name, wanted)
+            weights = self._weights(canonical, name, wanted)
+            return tensor.encoded(wanted, encoder, weights), steps
         if wanted != tensor.encoding:
             steps += (f"cast to {wanted.name}",)
         return tensor.cast(wanted, self.losses.observer(name)), steps
@@ -117,17 +121,41 @@ class Encodings:
         encode, decode = codec.encode, codec.decode
         header = np.empty(0, np.uint8)
 
-        def checked(values: NDArray[np.float32]) -> Bytes:
+        def checked(
+            values: NDArray[np.float32], weights: NDArray[np.float32] | None
+        ) -> Bytes:
             largest = max(values.max(initial=0), -values.min(initial=0))
             if not np.isfinite(largest):
                 raise self._unencodable(name, encoding, "infinite or no numbers")
-            blocks = encode(values)
-            # A scale that overflows its f16 makes infinities of finite values.
-            if largest > _SAFE and not np.isfinite(decode(blocks, header)).all():
+            with about(name):
+                blocks = encode(values, weights)
+            # A scale that overflows its f16 makes infinities of finite values, and so
+            # do weights without bounds.
+            suspect = largest > _SAFE or weights is not None
+            if suspect and not np.isfinite(decode(blocks, header)).all():
                 raise self._unencodable(name, encoding, f"as large as {largest:g}")
             return blocks
 
         return checked
+
+    def _weights(self, canonical: str, name: str, encoding: Encoding) -> Tensor | None:
+        """Return the importance of a tensor's columns, or None if nobody says it.
+
+        Raises UnrepresentableError where blocks without it would be worthless.
+        """
+        given = self.importance
+        if given and canonical in given.entries:
+            return given.entries[canonical].importance()
+        codec, asked = self.registry.codec(encoding.name), self.options.quantization
+        needed = bool(codec and codec.needs_importance)
+        if needed or (asked and asked.needs_importance(canonical, encoding)):
+            has = f"{given.path} has no entry for it" if given else ""
+            raise UnrepresentableError(
+                self.target,
+                f"{name}: {encoding.name} is only made with an importance matrix;"
+                f" {has or 'give one with --imatrix'}",
+            )
+        return None
 
     def _unencodable(
         self, name: str, encoding: Encoding, what: str

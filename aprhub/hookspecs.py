@@ -12,6 +12,7 @@ import pluggy
 from aprhub.spec.codec import Codec
 from aprhub.spec.family import Family
 from aprhub.spec.format import Format
+from aprhub.spec.importance import ImportanceFormat
 from aprhub.spec.naming import Naming
 from aprhub.spec.packing import Packing
 
@@ -42,3 +43,8 @@ def provide_codecs() -> Iterable[Codec]:
 @hookspec
 def provide_packings() -> Iterable[Packing]:
     """Return the methods of quantisation whose stored parts this plugin can read."""
+
+
+@hookspec
+def provide_importances() -> Iterable[ImportanceFormat]:
+    """Return the file formats of importance matrices that this plugin reads."""

@@ -13,6 +13,7 @@ from aprhub.identity import Fit, resolved
 from aprhub.ir.casting import refuse_rounding
 from aprhub.ir.config import ModelConfig
 from aprhub.ir.encoding import ENCODINGS
+from aprhub.ir.importance import Importance
 from aprhub.ir.model import EMBEDDING, HEAD, ModelIR
 from aprhub.ir.tensor import Tensor
 from aprhub.registry import Registry
@@ -44,6 +45,7 @@ class Lifted:
 
     `sources` maps canonical names to stored ones, `steps` canonical names to what was
     done, `gone` the stored names without a tensor in the model to the reason.
+    `importance` is the matrix that the model is to be quantised with.
     """
 
     model: ModelIR
@@ -52,6 +54,7 @@ class Lifted:
     steps: Mapping[str, tuple[str, ...]] = field(factory=dict)
     gone: Mapping[str, str] = field(factory=dict)
     notes: tuple[str, ...] = ()
+    importance: Importance | None = None
 
 
 def lifted(stored: StoredModel, registry: Registry, options: LiftOptions) -> Lifted:

@@ -4,8 +4,10 @@ import hashlib
 import json
 import os
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any
 
+from aprhub.errors import EnvironmentFailureError
 from aprhub.ir.model import LineageStep
 from aprhub.spec.format import StoredModel
 from aprhub.version import VERSION
@@ -40,3 +42,15 @@ def fingerprint(stored: StoredModel) -> str:
     described = {"config": stored.config.known(), "tensors": table}
     text = json.dumps(described, sort_keys=True, default=str)
     return "sha256-of-table:" + hashlib.sha256(text.encode()).hexdigest()
+
+
+def file_fingerprint(path: Path) -> str:
+    """Return a SHA-256 over the bytes of a file.
+
+    Raises EnvironmentFailureError when it cannot be read.
+    """
+    try:
+        with path.open("rb") as file:
+            return "sha256:" + hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise EnvironmentFailureError(f"{path}: {error.strerror}") from error

@@ -12,6 +12,7 @@ from aprhub import rope
 from aprhub.encodings import Encodings, Losses, LowerOptions, Steps
 from aprhub.errors import UnrepresentableError, UsageError
 from aprhub.ir.config import ModelConfig
+from aprhub.ir.importance import Importance
 from aprhub.ir.model import EMBEDDING, HEAD, ModelIR
 from aprhub.ir.tensor import Tensor
 from aprhub.ir.tokenizer import Tokenizer
@@ -53,7 +54,8 @@ def lowered(
         )
     naming = registry.naming(fmt.naming) if lifted.family and fmt.naming else None
     config = lifted.model.config
-    encodings = Encodings(target, fmt, config, registry, options, Losses())
+    weights = lifted.importance
+    encodings = Encodings(target, fmt, config, registry, options, Losses(), weights)
     return _Lowering(lifted, target, fmt, naming, encodings).result()
 
 
@@ -80,7 +82,21 @@ class _Lowering:
             forced = stored.encoding != tensor.encoding and not options.is_asked
             if forced and tensor.encoding.is_float:
                 native[canonical] = tensor.encoding.name
-        stored_model = StoredModel(
+        notes = (
+            *_requantized(fates),
+            *_unweighed(fates, self.lifted.importance),
+            *self._arithmetic(fates),
+        )
+        fates += self._gone()
+        stored_model = self._stored(tensors, native)
+        return Lowered(stored_model, tuple(fates), self.encodings.losses, notes)
+
+    def _stored(
+        self, tensors: dict[str, Tensor], native: dict[str, str]
+    ) -> StoredModel:
+        model, family = self.lifted.model, self.lifted.family
+        quantization = self.encodings.options.quantization
+        return StoredModel(
             self.format.name,
             self.target,
             tensors,
@@ -91,11 +107,9 @@ class _Lowering:
             native,
             naming=self.naming.name if self.naming else None,
             family=family,
-            mixture=options.quantization.mixture if options.quantization else None,
+            mixture=quantization.mixture if quantization else None,
+            importance=self.lifted.importance,
         )
-        notes = (*_requantized(fates), *self._arithmetic(fates))
-        fates += self._gone()
-        return Lowered(stored_model, tuple(fates), self.encodings.losses, notes)
 
     def _outgoing(self) -> Iterator[tuple[str, Tensor]]:
         """Yield the model's tensors, and those that this format stores besides."""
@@ -204,6 +218,20 @@ def _requantized(fates: Sequence[TensorFate]) -> Iterator[str]:
     )
     for (before, after), count in sorted(pairs.items()):
         yield f"requantised: {count} tensors were decoded from {before} to {after}"
+
+
+def _unweighed(fates: Sequence[TensorFate], given: Importance | None) -> Iterator[str]:
+    """Say which tensors were quantised although the importance matrix lacks them."""
+    missing = [
+        fate.target
+        for fate in fates
+        if any(step.startswith("quantised") for step in fate.steps)
+        and given
+        and fate.canonical not in given.entries
+    ]
+    if given and missing:
+        listed = ", ".join(missing)
+        yield f"importance: {given.path} has none of {listed}; quantised without"
 
 
 def _identified(config: ModelConfig, family: Family | None) -> ModelConfig:

@@ -1,13 +1,16 @@
 """What a user may ask of a conversion."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
-from attrs import asdict, frozen
+from attrs import asdict, field, frozen
+from attrs.converters import optional
 
 from aprhub.encodings import LowerOptions
 from aprhub.errors import UsageError
 from aprhub.lift import LiftOptions
+from aprhub.lineage import file_fingerprint
 from aprhub.mixtures import Quantization
 
 DTYPES = ("f32", "f16", "bf16")
@@ -26,8 +29,9 @@ class ConvertOptions:
     name or `keep`; `family` overrides what the source claims. `dtype` casts floats to
     `f32`, `f16` or `bf16`; None keeps every encoding. `quantize` is a mixture, such as
     `q4_k_m`; `tensor_types` are `PATTERN=ENCODING` for tensors that get another one,
-    `pure` gives all matrices the mixture's main one, and `no_requantize` refuses to
-    decode for it what is quantised already. `shard_size` is in bytes.
+    `pure` gives all matrices the mixture's main one, `no_requantize` refuses to decode
+    for it what is quantised already, and `imatrix` is a file with an importance matrix
+    for it. `shard_size` is in bytes.
     `lossy` drops what the target cannot hold, `force` replaces an existing output, and
     `allow_unrunnable` writes a model that the target's programs would refuse.
     `verify` is `names`, `values` or `bytes`: the level at which the output is
@@ -45,6 +49,7 @@ class ConvertOptions:
     tensor_types: tuple[str, ...] = ()
     pure: bool = False
     no_requantize: bool = False
+    imatrix: Path | None = field(default=None, converter=optional(Path))
     shard_size: int | None = None
     dry_run: bool = False
     lossy: bool = False
@@ -64,8 +69,10 @@ class ConvertOptions:
             raise UsageError("a dry run writes nothing that could be resumed")
         if self.quantize and self.dtype:
             raise UsageError("a model is either cast (dtype) or quantised, not both")
-        if self.quantize is None and (self.tensor_types or self.pure):
-            raise UsageError("tensor types and pure belong to a mixture: name one")
+        extras = self.tensor_types or self.pure or self.imatrix
+        if self.quantize is None and extras:
+            what = "tensor types, pure and an importance matrix"
+            raise UsageError(f"{what} belong to a mixture: name one")
         _ = self.lower  # raises UsageError for a mixture or an encoding nobody knows
 
     @property
@@ -83,13 +90,17 @@ class ConvertOptions:
                 self.tensor_types,
                 pure=self.pure,
                 again=not self.no_requantize,
+                weighed=self.imatrix is not None,
             )
         return LowerOptions(self.dtype, quantization, self.lossy)
 
     @property
     def told(self) -> dict[str, Any]:
-        """The part that the output's lineage tells of."""
-        return asdict(self, filter=lambda field, _value: field.name not in UNTOLD)
+        """The part that the output's lineage tells of; a file by its SHA-256."""
+        told = asdict(self, filter=lambda field, _value: field.name not in UNTOLD)
+        if self.imatrix is not None:
+            told["imatrix"] = file_fingerprint(self.imatrix)
+        return told
 
 
 def _require(name: str, value: str | None, allowed: Sequence[str]) -> None:

@@ -17,13 +17,14 @@ from aprhub.errors import ContestedNameError, PluginError, UnknownNameError
 from aprhub.spec.codec import Codec
 from aprhub.spec.family import Family
 from aprhub.spec.format import Format
+from aprhub.spec.importance import ImportanceFormat
 from aprhub.spec.naming import Naming
 from aprhub.spec.packing import Packing
 
 GROUP = "aprhub"
 DISABLE = "APRHUB_DISABLE"
 
-T = TypeVar("T", Format, Naming, Family, Codec, Packing)
+T = TypeVar("T", Format, Naming, Family, Codec, Packing, ImportanceFormat)
 
 
 @frozen
@@ -61,6 +62,7 @@ class Registry:
     families: tuple[Provided[Family], ...] = ()
     codecs: tuple[Provided[Codec], ...] = ()
     packings: tuple[Provided[Packing], ...] = ()
+    importances: tuple[Provided[ImportanceFormat], ...] = ()
     plugins: tuple[str, ...] = ()
     broken: tuple[Broken, ...] = ()
 
@@ -92,6 +94,7 @@ class Registry:
             tuple(_ask(manager.hook.provide_families, Family, broken)),
             tuple(_ask(manager.hook.provide_codecs, Codec, broken)),
             tuple(_ask(manager.hook.provide_packings, Packing, broken)),
+            tuple(_ask(manager.hook.provide_importances, ImportanceFormat, broken)),
             tuple(name for name, _ in manager.list_name_plugin()),
             tuple(broken),
         )
@@ -143,7 +146,7 @@ class Registry:
         return error
 
 
-def _names(value: Format | Naming | Family | Codec | Packing) -> tuple[str, ...]:
+def _names(value: T) -> tuple[str, ...]:
     return (value.name, *(value.aliases if isinstance(value, Format) else ()))
 
 

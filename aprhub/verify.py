@@ -69,20 +69,23 @@ class _Comparison:
         if self.level == "names":
             return
         if self.level == "values":
-            source = self._encoded_alike(source, found)
+            source = self._encoded_alike(name, source, found)
         result = compared(name, *self._comparable(name, source, found))
         exact = ("equal",) if self.level == "bytes" else EQUAL
         if result.outcome not in exact:
             yield _described(result)
 
-    def _encoded_alike(self, source: Tensor, found: Tensor) -> Tensor:
+    def _encoded_alike(self, name: str, source: Tensor, found: Tensor) -> Tensor:
         """Return the source in the encoding of the written tensor."""
         if found.encoding.is_plain:
             return source.cast(found.encoding)
         codec = self.registry.codec(found.encoding.name)
         if source.encoding == found.encoding or codec is None or codec.encode is None:
             return source
-        again = source.decoded().encoded(found.encoding, codec.encode)
+        given = self.meant.importance
+        measured = given.entries.get(name) if given else None
+        weights = measured.importance() if measured else None
+        again = source.decoded().encoded(found.encoding, codec.encode, weights)
         return evolve(again, decoder=codec.decode)
 
     def _comparable(

@@ -31,7 +31,7 @@ LAYERS = {
     "hookspecs": "spec",
     "api": f"deferred {_VALUES} hookspecs tokenizer",
     "report": "ir spec",
-    "lineage": "ir spec version",
+    "lineage": "ir spec version errors",
     "difference": "ir equality pairs",
     "fidelity": "errors ir equality pairs",
     "pictures": "errors fidelity",
@@ -41,15 +41,17 @@ LAYERS = {
     "lift": f"{_VALUES} equality rope registry identity",
     "unpacking": "errors spec registry lift",
     "check": f"{_VALUES} lift",
-    "mixtures": "errors ir",
+    "choices": "",
+    "mixtures": "errors ir choices",
     "encodings": f"{_VALUES} mixtures registry",
     "lower": f"{_VALUES} rope tokenizer registry report lift encodings",
-    "options": "errors lift encodings mixtures",
+    "options": "errors lift encodings mixtures lineage",
     "verify": f"{_VALUES} tokenizer registry difference lift unpacking",
     "export": f"version {_VALUES}",
+    "importance": f"{_VALUES} equality registry lift export",
     "conversion": (
         f"{_VALUES} registry detect lineage lift check lower verify export"
-        " report tokenizer options unpacking"
+        " report tokenizer options unpacking importance"
     ),
     "front": (
         "errors ir registry detect lift options conversion difference"

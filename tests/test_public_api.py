@@ -20,14 +20,15 @@ measure open_model save_model
 
 API = """
 Adjustment AprhubError Bytes Codec ComputedRows Confidence CorruptFileError Crc32
-ENCODINGS Encoding EnvironmentFailureError Family Fault FileEvidence FileRange
-FlatVocabulary Format HF_WORLD Identity InputError KeyFate Layout LayoutFile
-LayoutOptions LineageStep Literal Magic Memory MissingFileError ModelCheckError
-ModelConfig ModelError ModelIR Naming Packing PackingClaim Padding Provenance
-RopeScaling Rule Source Spelling StoredChecksum StoredModel Tensor TensorData Tokenizer
-Transform UnrepresentableError UnsupportedFileError WeightSpec assembled combined
-concatenated described described_pieces flattened hookimpl joined_files opaque packed
-padding read_sentencepiece restored same_ids sharded skeleton stacked token_ids
+Encoding ENCODINGS EnvironmentFailureError Family Fault FileEvidence FileRange
+FlatVocabulary Format HF_WORLD Identity Importance ImportanceFormat InputError KeyFate
+Layout LayoutFile LayoutOptions LineageStep Literal Magic Measured Memory
+MissingFileError ModelCheckError ModelConfig ModelError ModelIR Naming Packing
+PackingClaim Padding Provenance RopeScaling Rule Source Spelling StoredChecksum
+StoredModel Tensor TensorData Tokenizer Transform UnrepresentableError
+UnsupportedFileError WeightSpec assembled combined concatenated described
+described_pieces flattened hookimpl joined_files opaque packed padding
+read_sentencepiece restored same_ids sharded skeleton stacked token_ids
 """
 
 HEAVY = {

@@ -22,6 +22,12 @@ _PURE = click.option(
     is_flag=True,
     help="One encoding for all matrices, instead of more bits for sensitive ones.",
 )
+_IMATRIX = click.option(
+    "--imatrix",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="An importance matrix for it, as llama-imatrix writes them (GGUF or .dat).",
+)
 _NO_REQUANTIZE = click.option(
     "--no-requantize",
     is_flag=True,
@@ -47,6 +53,7 @@ _NO_REQUANTIZE = click.option(
 @_TENSOR_TYPE
 @_PURE
 @_NO_REQUANTIZE
+@_IMATRIX
 @output
 @shared
 def convert(source: Path, target: Path, **options: Any) -> None:
@@ -67,18 +74,21 @@ def convert(source: Path, target: Path, **options: Any) -> None:
     required=True,
     metavar="TYPE",
     help="The mixture: Q4_0, Q4_1, Q5_0, Q5_1, Q8_0, Q2_K, Q3_K_S, Q3_K_M, Q3_K_L,"
-    " Q4_K_S, Q4_K_M, Q5_K_S, Q5_K_M, Q6_K, IQ4_NL, IQ4_XS, TQ1_0 or TQ2_0.",
+    " Q4_K_S, Q4_K_M, Q5_K_S, Q5_K_M, Q6_K, IQ3_XXS, IQ3_XS, IQ3_S, IQ3_M, IQ4_NL,"
+    " IQ4_XS, TQ1_0 or TQ2_0; with --imatrix also IQ1_S, IQ1_M, IQ2_XXS, IQ2_XS, IQ2_S,"
+    " IQ2_M or Q2_K_S.",
 )
 @_TENSOR_TYPE
 @_PURE
 @_NO_REQUANTIZE
+@_IMATRIX
 @source_options("SOURCE")
 @output
 @shared
 def quantize(source: Path, target: Path, **options: Any) -> None:
     """Quantise SOURCE, a model file or folder, into TARGET.
 
-    The mixtures and the bytes are those of llama.cpp's quantiser without an importance
-    matrix. With --dry-run -v, each tensor is listed with the encoding that it gets.
+    The mixtures and the bytes are those of llama.cpp's quantiser. With --dry-run -v,
+    each tensor is listed with the encoding that it gets.
     """
     write(source, target, options)

@@ -34,6 +34,7 @@ def _rows(found: "Registry") -> list[dict[str, str]]:
         "family": found.families,
         "codec": found.codecs,
         "packing": found.packings,
+        "importance": found.importances,
     }
     rows = [
         {

@@ -45,18 +45,23 @@ class Mapped:
 
     @classmethod
     def of(
-        cls, origin: "Tensor", operation: Operation, kernel: Kernel, target: Encoding
+        cls,
+        origin: "Tensor",
+        operation: Operation,
+        kernel: Kernel,
+        target: Encoding,
+        whole: int = 1,
     ) -> "Mapped":
         """Return a map whose values are in another encoding, without padding.
 
         A unit is a block of either, or a row where rows are padded to whole blocks, or
-        what the origin can be read by, whichever is largest.
+        what the origin can be read by, whichever is largest; it is a multiple of
+        `whole` elements.
         """
         unit_in, elements = _unit(origin)
         times = math.lcm(unit_in, origin.source.granule) // unit_in
-        times *= target.block_elements // math.gcd(
-            elements * times, target.block_elements
-        )
+        together = math.lcm(target.block_elements, whole)
+        times *= together // math.gcd(elements * times, together)
         blocks = elements * times // target.block_elements
         return cls(
             origin,

@@ -29,7 +29,7 @@ from aprhub.ir.encoding import ENCODINGS, F32, Encoding
 from aprhub.ir.source import Bytes, FileRange, Memory, Source
 
 Decoder = Callable[[Bytes, Bytes], NDArray[np.float32]]
-Encoder = Callable[[NDArray[np.float32]], Bytes]
+Encoder = Callable[[NDArray[np.float32], NDArray[np.float32] | None], Bytes]
 
 
 @frozen(eq=False)
@@ -194,11 +194,14 @@ class Tensor:
         mapped = Mapped.of(plain, Operation("cast"), kernel, encoding)
         return Tensor(plain.shape, encoding, mapped)
 
-    def encoded(self, encoding: Encoding, encoder: Encoder) -> "Tensor":
+    def encoded(
+        self, encoding: Encoding, encoder: Encoder, importance: "Tensor | None" = None
+    ) -> "Tensor":
         """Return the values quantised; what is in that encoding already is kept.
 
         Blocks are filled along rows, so a row must be a whole number of them: else
-        UnrepresentableError.
+        UnrepresentableError. `importance` is f32 of the shape `(columns,)`, as a codec
+        takes it; it is read with every piece.
         """
         inner = self.source
         if encoding == self.encoding:
@@ -214,11 +217,13 @@ class Tensor:
                 f" {encoding.block_elements} elements",
             )
         plain = self.cast(F32)
+        width = columns if importance else encoding.block_elements
 
         def kernel(packed: Bytes, _header: Bytes) -> Bytes:
-            return encoder(packed.view("<f4").reshape(-1, encoding.block_elements))
+            weights = importance.numpy() if importance else None
+            return encoder(packed.view("<f4").reshape(-1, width), weights)
 
-        mapped = Mapped.of(plain, Operation("encode"), kernel, encoding)
+        mapped = Mapped.of(plain, Operation("encode"), kernel, encoding, width)
         return Tensor(self.shape, encoding, mapped)
 
     def affine(self, offset: float, observe: Observer | None = None) -> "Tensor":

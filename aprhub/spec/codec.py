@@ -17,16 +17,22 @@ class Codec:
 
     `decode(blocks, header)` takes whole blocks as a `(n, block_bytes)` array and the
     `header_bytes` that precede them (empty for most encodings), and returns the
-    `(n, block_elements)` f32 values. `encode(values)` takes such values, all of them
-    finite, and returns the blocks; it is None where nobody can make them. Neither
-    changes its inputs. `source` and `encoder` say whose arithmetic it is.
+    `(n, block_elements)` f32 values. `encode(values, importance)` takes finite values
+    as `(rows, columns)`, columns a whole number of blocks, and returns the blocks; it
+    is None where nobody can make them. `importance` is None, or says as f32
+    `(columns,)` how much an error in each column costs, finite and not negative; then
+    a row is a whole row of the tensor. With `needs_importance` it may not be None.
+    Neither changes its inputs. `source` and `encoder` say whose arithmetic it is.
     """
 
     name: str
     decode: Callable[[Bytes, Bytes], Values] = field(eq=False, repr=False)
     source: str = ""
-    encode: Callable[[Values], Bytes] | None = field(default=None, eq=False, repr=False)
+    encode: Callable[[Values, Values | None], Bytes] | None = field(
+        default=None, eq=False, repr=False
+    )
     encoder: str = ""
+    needs_importance: bool = False
 
 
 Array = NDArray[Any]

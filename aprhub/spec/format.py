@@ -11,6 +11,7 @@ from attrs import evolve, field, frozen
 from aprhub.errors import EnvironmentFailureError, Fault, MissingFileError, UsageError
 from aprhub.ir.config import ModelConfig
 from aprhub.ir.encoding import Encoding
+from aprhub.ir.importance import Importance
 from aprhub.ir.model import Provenance
 from aprhub.ir.source import FileRange
 from aprhub.ir.tensor import Tensor
@@ -131,8 +132,9 @@ class StoredModel:
     fills them in from the format). `native` is as in `ModelIR`, by canonical name.
     `notes` are oddities that the reader accepted. `checksums` are compared with the
     bytes when these are read to be written elsewhere, since `open` reads few of them.
-    `mixture` names the mixture of encodings that a model was just quantised to.
-    `packing` says how the tensors are parts of weights, until they are unpacked.
+    `mixture` names the mixture of encodings that a model was just quantised to, and
+    `importance` is the matrix that was used for it. `packing` says how the tensors are
+    parts of weights, until they are unpacked.
     """
 
     format: str
@@ -151,6 +153,7 @@ class StoredModel:
     checksums: tuple[StoredChecksum, ...] = ()
     mixture: str | None = None
     packing: PackingClaim | None = None
+    importance: Importance | None = field(default=None, repr=False)
 
 
 def _no_structure(_evidence: FileEvidence) -> bool:

@@ -47,14 +47,17 @@ _GGUF_NAMES = (
 _PORTABLE_NAMES = ("q4_0", "q4_1", "q5_0", "q5_1", "q8_0", "tq1_0", "tq2_0", "mxfp4")
 """What `gguf.quants` encodes."""
 
+_WEIGHTED_NAMES = ("q4_0", "q4_1", "q5_0", "q5_1")
+"""What `gguf.quants` encodes without importance only, and with it the searches."""
+
 _SEARCHED_NAMES = (
     *("q2_k", "q3_k", "q4_k", "q5_k", "q6_k"),
     *("iq4_nl", "iq4_xs", "nvfp4"),
 )
-"""What `aprhub_ggml.portable` encodes."""
+"""What `aprhub_ggml.portable` searches scales for."""
 
-_NATIVE_NAMES = (*_PORTABLE_NAMES, *_SEARCHED_NAMES)
-"""What ggml encodes without an importance matrix."""
+NEEDING_IMPORTANCE = ("iq2_xxs", "iq2_xs", "iq1_s")
+"""What ggml encodes with an importance matrix only."""
 
 _OWN_NAME = "q8_1"
 
@@ -77,30 +80,34 @@ def _decode_q8_1(blocks: _Blocks, _header: _Blocks) -> _Values:
     return decode_q8_1(blocks)
 
 
-def _encode_natively(name: str, values: _Values) -> _Blocks:
+def _encode_natively(name: str, values: _Values, importance: _Values | None) -> _Blocks:
     from aprhub_ggml.native import encode
 
-    return encode(name, values)
+    return encode(name, values, importance)
 
 
-def _encode_by_gguf(name: str, values: _Values) -> _Blocks:
+def _encode_by_gguf(name: str, values: _Values, importance: _Values | None) -> _Blocks:
+    if importance is not None and name in _WEIGHTED_NAMES:
+        return _encode_by_search(name, values, importance)
     from aprhub_ggml.encoding import encode_by_gguf
 
     return encode_by_gguf(name, values)
 
 
-def _encode_by_search(name: str, values: _Values) -> _Blocks:
+def _encode_by_search(
+    name: str, values: _Values, importance: _Values | None
+) -> _Blocks:
     from aprhub_ggml.portable.encoding import encode
 
-    return encode(name, values)
+    return encode(name, values, importance)
 
 
-_Encoder = Callable[[_Values], _Blocks]
+_Encoder = Callable[[_Values, _Values | None], _Blocks]
 
 
 def _encoder(name: str, *, native: bool) -> tuple[_Encoder | None, str]:
     """Return what encodes, and whose arithmetic that is."""
-    if native and name in _NATIVE_NAMES:
+    if native:
         return partial(_encode_natively, name), "libggml-python"
     if name in _PORTABLE_NAMES:
         return partial(_encode_by_gguf, name), "gguf.quants"
@@ -117,6 +124,6 @@ def provide_codecs() -> Iterable[Codec]:
     if native:
         decode, source = _decode_natively, "libggml-python"
     for name in _GGUF_NAMES:
-        encoder = _encoder(name, native=native)
-        yield Codec(name, partial(decode, name), source, *encoder)
+        encoder, needing = _encoder(name, native=native), name in NEEDING_IMPORTANCE
+        yield Codec(name, partial(decode, name), source, *encoder, needing)
     yield Codec(_OWN_NAME, _decode_q8_1, "ggml-common.h: block_q8_1")

@@ -12,8 +12,9 @@ _WITH_MINIMUM = ("q4_1", "q5_1")
 
 
 def encode_by_gguf(name: str, values: NDArray[np.float32]) -> NDArray[np.uint8]:
-    """Return `(n, block_elements)` values as `(n, block_bytes)` blocks, by numpy."""
+    """Return rows of values as `(n, block_bytes)` blocks, by numpy."""
     encoding = ENCODINGS[name]
+    values = values.reshape(-1, encoding.block_elements)
     if not values.size:
         return np.empty((0, encoding.block_bytes), np.uint8)
     # Adding zero makes -0 a 0, where the package takes another sign than ggml.

@@ -16,7 +16,8 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from aprhub.api import ENCODINGS, EnvironmentFailureError
+from aprhub.api import ENCODINGS, EnvironmentFailureError, UnrepresentableError
+from aprhub_ggml import NEEDING_IMPORTANCE
 
 PACKAGE: Final = "libggml"
 
@@ -32,14 +33,27 @@ _TYPES: Final = {
     "q4_k": 12,
     "q5_k": 13,
     "q6_k": 14,
+    "iq2_xxs": 16,
+    "iq2_xs": 17,
+    "iq3_xxs": 18,
+    "iq1_s": 19,
     "iq4_nl": 20,
+    "iq3_s": 21,
+    "iq2_s": 22,
     "iq4_xs": 23,
+    "iq1_m": 29,
     "tq1_0": 34,
     "tq2_0": 35,
     "mxfp4": 39,
     "nvfp4": 40,
 }
 """The numbers of `enum ggml_type`."""
+
+SEARCHED: Final = ("iq1_s", "iq1_m", "iq2_xxs", "iq2_xs", "iq2_s", "iq3_xxs", "iq3_s")
+"""Types for which ggml searches points of a grid, and aborts if it finds none."""
+
+_LARGEST_TERM: Final = 2.0**120
+"""Of which a super-block's 256 are still a finite f32."""
 
 _KNOWN: Final = {
     "q4_0": ("e17cfe06e288d12d", "7f275348d84731e2"),
@@ -52,13 +66,19 @@ Of types whose bytes do not depend on how a compiler fuses multiplications and s
 """
 
 
-def encode(name: str, values: NDArray[np.float32]) -> NDArray[np.uint8]:
-    """Return `(n, block_elements)` values as `(n, block_bytes)` blocks.
+def encode(
+    name: str, values: NDArray[np.float32], importance: NDArray[np.float32] | None
+) -> NDArray[np.uint8]:
+    """Return rows of values as `(n, block_bytes)` blocks.
 
     Raises EnvironmentFailureError when the installed library does not give the known
-    bytes.
+    bytes, UnrepresentableError for what it would end the process over.
     """
-    return _encoded(_verified(), name, values)
+    if importance is None and name in NEEDING_IMPORTANCE:
+        raise UnrepresentableError(name, "is only made with an importance matrix")
+    if name in SEARCHED:
+        _refuse_overflow(name, values, importance)
+    return _encoded(_verified(), name, values, importance)
 
 
 def decode(name: str, blocks: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -69,19 +89,39 @@ def decode(name: str, blocks: NDArray[np.uint8]) -> NDArray[np.float32]:
     return _decoded(_verified(), name, blocks)
 
 
-def _encoded(library: Any, name: str, values: NDArray[np.float32]) -> NDArray[np.uint8]:
+def _refuse_overflow(
+    name: str, values: NDArray[np.float32], importance: NDArray[np.float32] | None
+) -> None:
+    """Raise UnrepresentableError for values whose search is for infinite sums.
+
+    What is summed up over a block is no more than a weight times a value's cube.
+    """
+    largest = float(max(values.max(initial=0), -values.min(initial=0)))
+    weight = 1.0 if importance is None else float(importance.max(initial=1))
+    if weight * largest**3 > _LARGEST_TERM:
+        what = f"values as large as {largest:g}, importance {weight:g}"
+        raise UnrepresentableError(name, f"cannot be searched for: {what}")
+
+
+def _encoded(
+    library: Any,
+    name: str,
+    values: NDArray[np.float32],
+    importance: NDArray[np.float32] | None = None,
+) -> NDArray[np.uint8]:
     encoding = ENCODINGS[name]
     source = np.ascontiguousarray(values, np.float32)
-    blocks = np.empty((len(source), encoding.block_bytes), np.uint8)
+    weights = None if importance is None else np.ascontiguousarray(importance)
+    count = source.size // encoding.block_elements
+    blocks = np.empty((count, encoding.block_bytes), np.uint8)
     if blocks.size:
         library.ggml_quantize_chunk(
             _TYPES[name],
             source.ctypes.data,
             blocks.ctypes.data,
             0,
-            len(source),
-            encoding.block_elements,
-            None,
+            *source.shape,
+            None if weights is None else weights.ctypes.data,
         )
     return blocks
 

@@ -6,7 +6,10 @@ from pathlib import Path
 from aprhub.api import (
     Encoding,
     Fault,
+    FileEvidence,
     Format,
+    Importance,
+    ImportanceFormat,
     Layout,
     LayoutOptions,
     Magic,
@@ -40,11 +43,41 @@ def _runnable(stored: StoredModel) -> Sequence[Fault]:
     return runnable_faults(stored)
 
 
+def _open_importance(path: Path) -> Importance:
+    from aprhub_gguf.importance import open_importance
+
+    return open_importance(path)
+
+
+def _open_legacy(path: Path) -> Importance:
+    from aprhub_gguf.legacy import open_legacy
+
+    return open_legacy(path)
+
+
+def _lay_out_importance(importance: Importance, target: Path) -> Layout:
+    from aprhub_gguf.importance import lay_out_importance
+
+    return lay_out_importance(importance, target)
+
+
+def _is_gguf(evidence: FileEvidence) -> bool:
+    return _MAGIC.matches(evidence.head)
+
+
+def _is_legacy(evidence: FileEvidence) -> bool:
+    from aprhub_gguf.legacy import looks_legacy
+
+    return not _is_gguf(evidence) and looks_legacy(evidence)
+
+
+_MAGIC = Magic(b"GGUF")
+
 GGUF = Format(
     name="gguf",
     title="GGUF",
     extensions=(".gguf",),
-    magic=(Magic(b"GGUF"),),
+    magic=(_MAGIC,),
     naming="ggml",
     namings=("ggml",),
     tokenizer_form="flat",
@@ -59,3 +92,27 @@ GGUF = Format(
 def provide_formats() -> Iterable[Format]:
     """Return the format."""
     return (GGUF,)
+
+
+@hookimpl
+def provide_importances() -> Iterable[ImportanceFormat]:
+    """Return both kinds of files that llama.cpp has for importance matrices."""
+    return (
+        ImportanceFormat(
+            "imatrix-gguf",
+            "importance matrix, GGUF",
+            (".gguf",),
+            "ggml",
+            _is_gguf,
+            _open_importance,
+            _lay_out_importance,
+        ),
+        ImportanceFormat(
+            "imatrix-dat",
+            "importance matrix, before GGUF",
+            (".dat",),
+            "ggml",
+            _is_legacy,
+            _open_legacy,
+        ),
+    )

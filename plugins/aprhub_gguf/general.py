@@ -13,7 +13,8 @@ from aprhub_gguf.tables import FILE_TYPES, MIXTURE_TYPES, QUANTIZATION_VERSION
 from aprhub_gguf.values import Entry
 
 ARCHITECTURE_KEY: Final = "general.architecture"
-_TYPE_KEY: Final = "general.type"
+TYPE_KEY: Final = "general.type"
+IMPORTANCE_TYPE: Final = "imatrix"
 _FILE_TYPE_KEY: Final = "general.file_type"
 _QUANTIZATION_KEY: Final = "general.quantization_version"
 
@@ -25,8 +26,14 @@ _ANEW: Final = "computed anew when written"
 def read_architecture(ledger: Ledger) -> str:
     """Read the name under which the hyper-parameters are stored.
 
-    Raises CorruptFileError when it is missing, or cannot be a part of their keys.
+    Raises CorruptFileError when it is missing, or cannot be a part of their keys,
+    UnsupportedFileError for an importance matrix.
     """
+    if ledger.entries.get(TYPE_KEY) == Entry("string", IMPORTANCE_TYPE):
+        raise UnsupportedFileError(
+            ledger.path,
+            "an importance matrix, not a model; quantise a model with --imatrix",
+        )
     name = ledger.text(ARCHITECTURE_KEY, "config.identity.architecture")
     if name is None:
         raise ledger.missing(ARCHITECTURE_KEY, "every model")
@@ -43,8 +50,8 @@ def settle_layout(ledger: Ledger, tensors: Mapping[str, Tensor]) -> None:
     for key in (*SPLIT_KEYS, ALIGNMENT_KEY):
         if key in ledger.entries:
             ledger.settle(key, "transformed", "layout", _ANEW)
-    if ledger.entries.get(_TYPE_KEY) == Entry("string", _MODEL):
-        ledger.settle(_TYPE_KEY, "kept", "format")
+    if ledger.entries.get(TYPE_KEY) == Entry("string", _MODEL):
+        ledger.settle(TYPE_KEY, "kept", "format")
     _settle_quantization(ledger, tensors)
     _settle_file_type(ledger, tensors)
 
@@ -100,8 +107,8 @@ def layout_entries(
         what = f"{architecture!r:.80} is not of letters, digits, '.', '_' and '-'"
         raise UnrepresentableError(ARCHITECTURE_KEY, what)
     yield ARCHITECTURE_KEY, Entry("string", architecture)
-    if _TYPE_KEY not in carried:
-        yield _TYPE_KEY, Entry("string", _MODEL)
+    if TYPE_KEY not in carried:
+        yield TYPE_KEY, Entry("string", _MODEL)
     before = carried.get(_FILE_TYPE_KEY, {})
     same = before.get("mixture") == dict(_mixture(tensors))
     file_type = before.get("value") if same else _file_type(tensors)

@@ -28,6 +28,7 @@ from aprhub.api import (
 from aprhub_gguf.entries import encoded_entries
 from aprhub_gguf.general import ARCHITECTURE_KEY, is_recomputed, layout_entries
 from aprhub_gguf.metadata import config_entries
+from aprhub_gguf.origin import ORIGIN_KEYS, importance_entries
 from aprhub_gguf.parts import COUNT_KEY, NUMBER_KEY, TENSORS_KEY, PartName
 from aprhub_gguf.table import faults_of_row, type_id
 from aprhub_gguf.tables import DEFAULT_ALIGNMENT, MAGIC, MAX_PARTS, VERSION
@@ -51,7 +52,7 @@ def lay_out_gguf(stored: StoredModel, target: Path, options: LayoutOptions) -> L
     Raises UnrepresentableError with all tensors that GGUF cannot hold, or with the
     key that it cannot.
     """
-    _require_representable(stored, target)
+    _require_representable(stored.tensors, target)
     entries = _sorted(_entries(stored, target))
     shards = sharded(list(stored.tensors.items()), options.shard_size)
     if len(shards) == 1:
@@ -60,6 +61,17 @@ def lay_out_gguf(stored: StoredModel, target: Path, options: LayoutOptions) -> L
         what = f"{len(shards)} parts; GGUF has {MAX_PARTS} at most"
         raise UnrepresentableError(target, what)
     return Layout(tuple(_parts(target.name, entries, shards)))
+
+
+def laid_out(
+    target: Path, entries: Mapping[str, Entry], tensors: Mapping[str, Tensor]
+) -> Layout:
+    """Return the layout of one file of any kind.
+
+    Raises UnrepresentableError with all tensors that GGUF cannot hold.
+    """
+    _require_representable(tensors, target)
+    return Layout((_file(target.name, entries, list(tensors.items())),))
 
 
 def _parts(
@@ -114,9 +126,9 @@ def _rows(items: _Items) -> Iterator[bytes]:
         offset += tensor.nbytes + padding(tensor.nbytes, DEFAULT_ALIGNMENT).nbytes
 
 
-def _require_representable(stored: StoredModel, target: Path) -> None:
+def _require_representable(tensors: Mapping[str, Tensor], target: Path) -> None:
     faults: list[Fault] = []
-    for name, tensor in stored.tensors.items():
+    for name, tensor in tensors.items():
         faults += faults_of_row(name, tensor)
     if faults:
         raise UnrepresentableError(target, "GGUF cannot hold these tensors", faults)
@@ -127,9 +139,11 @@ def _entries(stored: StoredModel, target: Path) -> dict[str, Entry]:
     carried = stored.carried.get(WORLD, {})
     before = {key: from_json(key, data) for key, data in carried.items()}
     entries = _said(stored, _architecture(stored, target), carried)
+    stale = ORIGIN_KEYS if stored.importance else ()
     for key, entry in before.items():
-        if key not in entries and not is_recomputed(key, carried[key]):
-            entries[key] = entry
+        if key in entries or key in stale or is_recomputed(key, carried[key]):
+            continue
+        entries[key] = entry
     return entries
 
 
@@ -162,6 +176,7 @@ def _said(
         identity_entries(stored.config.identity),
         native_entries(stored.native),
         world_entries(stored.carried),
+        importance_entries(stored.importance),
     )
     return dict(chain.from_iterable(sections))
 

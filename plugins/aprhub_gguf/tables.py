@@ -161,6 +161,7 @@ FILE_TYPES: Final = MappingProxyType(
 
 MIXTURE_TYPES: Final = MappingProxyType(
     {
+        "q2_k_s": 21,
         "q3_k_s": 11,
         "q3_k_m": 12,
         "q3_k_l": 13,
@@ -168,6 +169,9 @@ MIXTURE_TYPES: Final = MappingProxyType(
         "q4_k_m": 15,
         "q5_k_s": 16,
         "q5_k_m": 17,
+        "iq3_xs": 22,
+        "iq3_m": 27,
+        "iq2_m": 29,
     }
 )
 """The same of mixtures that have no encoding's name."""

@@ -1,6 +1,5 @@
 """`aprhub quantize` gives the tensors that llama.cpp's own quantiser gives."""
 
-import json
 from pathlib import Path
 
 import gguf
@@ -10,58 +9,70 @@ import pytest
 import aprhub
 import aprhub_ggml
 from aprhub.errors import UnrepresentableError, UsageError
+from tests.end_to_end import quantised
+from tests.end_to_end.quantised import Sources
 from tests.judges import deep
 from tests.judges.llama import Llama
 from tests.judges.record_quantised import FILE_TYPES
 from tests.judges.tensor_digest import digest
 from tests.unit.cli.program import refused, succeed
 
-RECORDED = json.loads(Path(__file__).with_name("quantised.json").read_text("utf-8"))
-CASES = [(model, case) for model, found in RECORDED.items() for case in found]
+CASES = quantised.cases("grouped", "odd")
 
 
 def _quantised(
-    source: Path,
-    target: Path,
-    mixture: str,
-    *,
-    pure: bool = False,
-    no_requantize: bool = False,
+    source: Path, target: Path, mixture: str, *, no_requantize: bool = False
 ) -> Path:
-    options = aprhub.ConvertOptions(
-        quantize=mixture, pure=pure, no_requantize=no_requantize
-    )
+    options = aprhub.ConvertOptions(quantize=mixture, no_requantize=no_requantize)
     aprhub.convert(source, target, options)
     return target
 
 
+@pytest.fixture(scope="session")
+def sources(tmp_path_factory: pytest.TempPathFactory) -> Sources:
+    return Sources(tmp_path_factory.mktemp("deep"))
+
+
 @pytest.mark.parametrize(("model", "case"), CASES)
 def test_types_and_bytes_are_those_of_llama_cpp(
-    model: str, case: str, tmp_path: Path
+    model: str, case: str, sources: Sources, tmp_path: Path
 ) -> None:
-    mixture, _, pure = case.partition("+")
+    source, options = sources.of(model), sources.options(model, case)
 
-    made = _quantised(
-        deep.deep(model), tmp_path / "q.gguf", mixture, pure=pure == "pure"
-    )
+    aprhub.convert(source, tmp_path / "q.gguf", options)
 
-    assert digest(made) == RECORDED[model][case]
-    file_type = gguf.GGUFReader(made).get_field("general.file_type")
+    assert digest(tmp_path / "q.gguf") == quantised.RECORDED[model][case]
+    file_type = gguf.GGUFReader(tmp_path / "q.gguf").get_field("general.file_type")
     assert file_type is not None
-    assert file_type.contents() == FILE_TYPES[mixture]
+    assert file_type.contents() == FILE_TYPES[case.partition("+")[0]]
+
+
+@pytest.mark.parametrize(("model", "case"), quantised.REFUSED)
+def test_what_llama_cpp_refuses_without_importance_is_refused(
+    model: str, case: str, sources: Sources, tmp_path: Path
+) -> None:
+    options = sources.options(model, case)
+
+    with pytest.raises(UnrepresentableError, match="give one with --imatrix"):
+        aprhub.convert(sources.of(model), tmp_path / "q.gguf", options)
 
 
 @pytest.mark.parametrize(
-    "mixture", ["q2_k", "q3_k_l", "q4_k_m", "q5_k_m", "q6_k", "iq4_nl", "iq4_xs"]
+    "case",
+    [
+        *("q2_k", "q3_k_l", "q4_k_m", "q5_k_m", "q6_k", "iq4_nl", "iq4_xs"),
+        *("q4_0+imatrix", "q3_k_m+imatrix", "q5_k_s+imatrix"),
+    ],
 )
 def test_without_the_wheel_the_bytes_are_the_same(
-    mixture: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    case: str, sources: Sources, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(aprhub_ggml, "find_spec", lambda _name: None)
+    source, options = sources.of("grouped"), sources.options("grouped", case)
 
-    made = _quantised(deep.deep("grouped"), tmp_path / "q.gguf", mixture)
+    aprhub.convert(source, tmp_path / "q.gguf", options)
 
-    assert digest(made) == RECORDED["grouped"][mixture]
+    assert digest(tmp_path / "q.gguf") == quantised.RECORDED["grouped"][case]
 
 
 def test_any_number_of_workers_gives_the_same_bytes(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Records what llama.cpp's own quantiser makes of the deep models.
+"""Records what llama.cpp's own quantiser makes of the deep models and of Gemma 3.
 
 `python -m tests.judges.record_quantised > tests/end_to_end/quantised.json` needs the
 package `llama-cpp-python`, which is compiled when it is installed; the recorded
@@ -9,13 +9,20 @@ import ctypes
 import json
 import sys
 import tempfile
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
 
 import aprhub
-from tests.judges import deep
+from tests.judges import assets, deep, importances
 from tests.judges.tensor_digest import digest
 
-FILE_TYPES = {
+FILE_TYPES: Final = {
     "q4_0": 2,
     "q4_1": 3,
     "q8_0": 7,
@@ -30,39 +37,83 @@ FILE_TYPES = {
     "q5_k_s": 16,
     "q5_k_m": 17,
     "q6_k": 18,
+    "iq2_xxs": 19,
+    "iq2_xs": 20,
+    "q2_k_s": 21,
+    "iq3_xs": 22,
+    "iq3_xxs": 23,
+    "iq1_s": 24,
     "iq4_nl": 25,
+    "iq3_s": 26,
+    "iq3_m": 27,
+    "iq2_s": 28,
+    "iq2_m": 29,
     "iq4_xs": 30,
+    "iq1_m": 31,
     "tq1_0": 36,
     "tq2_0": 37,
 }
 """The numbers of `enum llama_ftype`."""
-PURE = ("q4_k_m", "q2_k")
+PURE: Final = ("q4_k_m", "q2_k")
+WEIGHED: Final = "+imatrix"
+"""What is added to a mixture's name for one with an importance matrix."""
 
 
 def main() -> None:
-    """Print the digests as JSON, by model and mixture."""
-    found: dict[str, dict[str, str]] = {}
+    """Print the digests as JSON, by model and mixture; null where it was refused."""
+    found: dict[str, dict[str, str | None]] = {}
     with tempfile.TemporaryDirectory() as name:
-        for model in deep.SHAPES:
+        for model in MODELS:
             source, target = Path(name, f"{model}.gguf"), Path(name, "quantised.gguf")
-            aprhub.convert(deep.deep(model), source)
-            cases = [(mixture, False) for mixture in FILE_TYPES]
-            cases += [(mixture, True) for mixture in PURE]
-            found[model] = {}
-            for mixture, pure in cases:
-                _quantise(source, target, mixture, pure=pure)
-                found[model][mixture + "+pure" * pure] = digest(target)
+            # In a process of its own: two builds of ggml do not live in one.
+            with ProcessPoolExecutor(1, get_context("spawn")) as pool:
+                pool.submit(prepare, model, source).result()
+            found[model] = {
+                case: digest(target) if _quantise(source, target, case) else None
+                for case in _cases()
+            }
     json.dump(found, sys.stdout, indent=2)
 
 
-def _quantise(source: Path, target: Path, mixture: str, *, pure: bool) -> None:
+MODELS: Final = (*deep.SHAPES, "gemma3")
+
+
+def prepare(model: str, target: Path) -> None:
+    """Make the GGUF file that is quantised: Gemma's as bf16, made of its Q4_K_M."""
+    if model == "gemma3":
+        aprhub.convert(assets.gemma3(), target, aprhub.ConvertOptions(dtype="bf16"))
+    else:
+        aprhub.convert(deep.deep(model), target)
+
+
+def _cases() -> Iterator[str]:
+    yield from FILE_TYPES
+    yield from (f"{mixture}+pure" for mixture in PURE)
+    yield from (mixture + WEIGHED for mixture in FILE_TYPES)
+
+
+def _quantise(source: Path, target: Path, case: str) -> bool:
+    """Quantise as a case says; return whether llama.cpp did it."""
     import llama_cpp  # type: ignore[import-not-found, unused-ignore]
 
+    mixture, _, how = case.partition("+")
     options = llama_cpp.llama_model_quantize_default_params()
-    options.ftype, options.pure = FILE_TYPES[mixture], pure
+    options.ftype, options.pure = FILE_TYPES[mixture], how == "pure"
+    found = importances.entries(source) if how == "imatrix" else {}
+    means = {name: np.ascontiguousarray(each.means) for name, each in found.items()}
+    if means:
+        options.imatrix = _array(llama_cpp.llama_model_imatrix_data, means)
     words = (str(source).encode(), str(target).encode(), ctypes.byref(options))
-    if llama_cpp.llama_model_quantize(*words):
-        raise SystemExit(f"llama.cpp refused {mixture} of {source}")
+    return not llama_cpp.llama_model_quantize(*words)
+
+
+def _array(kind: Any, given: Mapping[str, NDArray[np.float32]]) -> Any:
+    """Return the entries as llama.cpp takes them, the last one empty."""
+    array = (kind * (len(given) + 1))()
+    for place, (name, means) in zip(array, given.items(), strict=False):
+        data = means.ctypes.data_as(ctypes.POINTER(ctypes.c_float))
+        place.name, place.data, place.size = name.encode(), data, means.size
+    return array
 
 
 if __name__ == "__main__":

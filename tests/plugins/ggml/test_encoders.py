@@ -9,7 +9,12 @@ import pytest
 from numpy.typing import NDArray
 
 import aprhub_ggml
-from aprhub.api import ENCODINGS, Codec, EnvironmentFailureError
+from aprhub.api import (
+    ENCODINGS,
+    Codec,
+    EnvironmentFailureError,
+    UnrepresentableError,
+)
 from aprhub_ggml import native, provide_codecs
 from aprhub_ggml.encoding import encode_by_gguf
 
@@ -43,7 +48,7 @@ def _blocks(name: str, values: NDArray[np.float32]) -> NDArray[np.float32]:
 
 def _encoded(codec: Codec, values: NDArray[np.float32]) -> NDArray[np.uint8]:
     assert codec.encode is not None
-    return codec.encode(_blocks(codec.name, values))
+    return codec.encode(_blocks(codec.name, values), None)
 
 
 @pytest.mark.parametrize("values", INPUTS.values(), ids=INPUTS.keys())
@@ -79,6 +84,25 @@ def test_no_values_are_no_blocks(name: str) -> None:
     found = _encoded(CODECS[name], np.empty(0, np.float32))
 
     assert found.shape == (0, ENCODINGS[name].block_bytes)
+
+
+@pytest.mark.parametrize("name", aprhub_ggml.NEEDING_IMPORTANCE)
+def test_what_ggml_needs_importance_for_is_refused_without(name: str) -> None:
+    assert CODECS[name].needs_importance
+
+    with pytest.raises(UnrepresentableError, match="only made with an importance"):
+        _encoded(CODECS[name], INPUTS["normal"])
+
+
+@pytest.mark.parametrize(("size", "weight"), [(1e14, 1.0), (1.0, 3e38), (1e10, 1e8)])
+def test_sums_that_ggml_would_end_the_process_over_are_refused(
+    size: float, weight: float
+) -> None:
+    rows = _blocks("iq3_s", INPUTS["normal"] * np.float32(size))
+    weights = np.full(rows.shape[1], weight, np.float32)
+
+    with pytest.raises(UnrepresentableError, match="cannot be searched for"):
+        native.encode("iq3_s", rows, weights)
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """Encoders make the bytes of another build of ggml, and agree on signed zeros."""
 
 import ctypes
+from typing import Any
 
 import numpy as np
 import pytest
@@ -8,7 +9,7 @@ from gguf import GGMLQuantizationType
 from numpy.typing import NDArray
 
 from aprhub.api import ENCODINGS
-from aprhub_ggml import native, provide_codecs
+from aprhub_ggml import NEEDING_IMPORTANCE, native, provide_codecs
 from aprhub_ggml.encoding import encode_by_gguf
 from tests.judges.llama_api import library
 
@@ -41,16 +42,19 @@ def _inputs() -> dict[str, Values]:
 INPUTS = _inputs()
 
 
-def _by_llama(name: str, values: Values) -> Blocks:
+def _by_llama(name: str, values: Values, weights: Values | None) -> Blocks:
     function = library().c.ggml_quantize_chunk
     function.restype = ctypes.c_size_t
     pointer, whole = ctypes.c_void_p, ctypes.c_int64
     function.argtypes = [ctypes.c_int, pointer, pointer, whole, whole, whole, pointer]
-    rows, columns = values.shape
-    blocks = np.zeros((rows, ENCODINGS[name].block_bytes), np.uint8)
+    encoding, (rows, columns) = ENCODINGS[name], values.shape
+    count = values.size // encoding.block_elements
+    blocks = np.zeros((count, encoding.block_bytes), np.uint8)
     kind = int(GGMLQuantizationType[name.upper()])
     source, target = values.ctypes.data, blocks.ctypes.data
-    assert function(kind, source, target, 0, rows, columns, None) == blocks.nbytes
+    importance = None if weights is None else weights.ctypes.data
+    size = function(kind, source, target, 0, rows, columns, importance)
+    assert size == blocks.nbytes
     return blocks
 
 
@@ -58,12 +62,80 @@ def _rows(name: str, values: Values) -> Values:
     return values.reshape(-1, ENCODINGS[name].block_elements)
 
 
-@pytest.mark.parametrize("values", INPUTS.values(), ids=INPUTS.keys())
-@pytest.mark.parametrize("name", sorted(NATIVE))
-def test_the_kernels_make_the_bytes_of_llama_cpp(name: str, values: Values) -> None:
-    rows = _rows(name, values)
+def _marked(name: str) -> Any:
+    """Return a name; slow where ggml takes seconds for tables, once in each build."""
+    patient = ("iq1_s", "iq1_m", "iq2_xs", "iq2_s")
+    return pytest.param(name, marks=[pytest.mark.slow] * (name in patient))
 
-    np.testing.assert_array_equal(native.encode(name, rows), _by_llama(name, rows))
+
+VARYING = "iq1_m"
+"""ggml's releases sum up its candidates in another order and break ties otherwise."""
+STABLE = {*NATIVE} - {VARYING}
+ALL = [_marked(name) for name in sorted(STABLE)]
+UNWEIGHED = [_marked(name) for name in sorted(STABLE - {*NEEDING_IMPORTANCE})]
+FATAL = ("overflowing",)
+"""Over which ggml ends the process, for some types."""
+
+
+@pytest.mark.parametrize("kind", sorted({*INPUTS} - {*FATAL}))
+@pytest.mark.parametrize("name", UNWEIGHED)
+def test_the_kernels_make_the_bytes_of_llama_cpp(name: str, kind: str) -> None:
+    rows = _rows(name, INPUTS[kind])
+
+    found = native.encode(name, rows, None)
+
+    np.testing.assert_array_equal(found, _by_llama(name, rows, None))
+
+
+@pytest.mark.parametrize("name", sorted({*NATIVE} - {*native.SEARCHED}))
+def test_scales_overflow_as_those_of_llama_cpp(name: str) -> None:
+    rows = _rows(name, INPUTS["overflowing"])
+
+    found = native.encode(name, rows, None)
+
+    np.testing.assert_array_equal(found, _by_llama(name, rows, None))
+
+
+def _weights() -> dict[str, Values]:
+    """Return what each of 512 columns costs."""
+    random = np.random.default_rng(9)
+    spread = np.exp(random.standard_normal(512)).astype(np.float32)
+    return {
+        "spread": spread,
+        "ones": np.ones(512, np.float32),
+        "zeros": np.zeros(512, np.float32),
+        "sparse": spread * (random.random(512) < 0.1),
+        "half": np.where(np.arange(512) < 256, np.float32(0), spread),
+        "tiny": spread * np.float32(1e-30),
+    }
+
+
+WEIGHTS = _weights()
+
+
+@pytest.mark.parametrize("weights", WEIGHTS.values(), ids=WEIGHTS.keys())
+@pytest.mark.parametrize("name", ALL)
+def test_importance_is_weighed_as_by_llama_cpp(name: str, weights: Values) -> None:
+    for values in ("normal", "constant", "signed-zeros"):
+        rows = INPUTS[values].reshape(-1, 512)
+
+        found = native.encode(name, rows, weights)
+
+        np.testing.assert_array_equal(found, _by_llama(name, rows, weights))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["normal", "uniform", "signed-zeros"])
+def test_where_releases_of_ggml_differ_neither_is_closer(kind: str) -> None:
+    rows, weights = INPUTS[kind].reshape(-1, 512), WEIGHTS["spread"]
+
+    def error(blocks: Blocks) -> float:
+        values = NATIVE[VARYING].decode(blocks, np.empty(0, np.uint8))
+        return float((weights * (values.reshape(rows.shape) - rows) ** 2).sum())
+
+    ours = error(native.encode(VARYING, rows, weights))
+
+    assert ours == pytest.approx(error(_by_llama(VARYING, rows, weights)), rel=0.02)
 
 
 @pytest.mark.parametrize("values", INPUTS.values(), ids=INPUTS.keys())
@@ -71,4 +143,6 @@ def test_the_kernels_make_the_bytes_of_llama_cpp(name: str, values: Values) -> N
 def test_the_package_makes_the_bytes_of_llama_cpp(name: str, values: Values) -> None:
     rows = _rows(name, values)
 
-    np.testing.assert_array_equal(encode_by_gguf(name, rows), _by_llama(name, rows))
+    found = encode_by_gguf(name, rows)
+
+    np.testing.assert_array_equal(found, _by_llama(name, rows, None))

@@ -74,28 +74,12 @@ CASES += [
 ]
 
 
-def _by_ggml(name: str, values: Values, importance: Values | None) -> Blocks:
-    """Return the blocks of the installed wheel.
-
-    Later builds differ where nothing of a block counts and its search goes astray.
-    """
-    size, width = ENCODINGS[name].block_elements, ENCODINGS[name].block_bytes
-    source = np.ascontiguousarray(values)
-    blocks = np.empty((values.size // size, width), np.uint8)
-    weights = None if importance is None else importance.ctypes.data
-    places = source.ctypes.data, blocks.ctypes.data
-    native._verified().ggml_quantize_chunk(
-        native._TYPES[name], *places, 0, *values.shape, weights
-    )
-    return blocks
-
-
 @pytest.mark.parametrize(("name", "kind"), CASES)
 def test_blocks_are_those_of_ggml(name: str, kind: str) -> None:
     importance = IMPORTANCE[kind]
 
     for what, values in VALUES.items():
-        expected = _by_ggml(name, values, importance)
+        expected = native.encode(name, values, importance)
 
         made = encode(name, values, importance)
 
@@ -107,7 +91,7 @@ def test_blocks_are_those_of_ggml(name: str, kind: str) -> None:
 def test_any_number_of_blocks_is_encoded(name: str, rows: int, columns: int) -> None:
     values = np.resize(VALUES["normal"], (rows, columns))
     importance = SHARES[4, :columns]
-    expected = _by_ggml(name, values, importance)
+    expected = native.encode(name, values, importance)
 
     before = values.copy(), importance.copy()
     made = encode(name, values, importance)

@@ -420,13 +420,20 @@ FAULTY_ENCODERS: dict[str, Callable[[Rows], Blocks] | None] = {
     "test_encoded_blocks_do_not_depend_on_their_neighbours": _packed_by_all,
     "test_encoding_twice_gives_the_same_blocks": _KeptBlocks(),
     "test_encoding_leaves_its_input_unchanged": _packed_in_place,
+    "test_importance_is_taken_row_by_row_or_refused": _packed_by_all,
 }
 
 
 def _encoding_check(check: str, encode: Callable[[Rows], Blocks] | None) -> None:
+    def encoded(values: Rows, _importance: Rows | None) -> Blocks:
+        assert encode
+        return encode(values)
+
+    encoder = encoded if encode else None
     given = {
-        "codec": Codec("q8_0", _unpacked, encode=encode, encoder="a test"),
+        "codec": Codec("q8_0", _unpacked, encode=encoder, encoder="a test"),
         "encoding": ENCODINGS["q8_0"],
+        "importance": np.ones(32, np.float32),
         "values": np.random.default_rng(1).standard_normal((5, 32), np.float32),
     }
     _call(ENCODERS, check, given)

@@ -14,6 +14,8 @@ FAMILIES = [each.value for each in INSTALLED.families]
 NAMINGS = [each.value for each in INSTALLED.namings]
 CODECS = [each.value for each in INSTALLED.codecs]
 ENCODERS = [codec for codec in CODECS if codec.encode]
+PATIENT = ("iq1_s", "iq1_m", "iq2_xs", "iq2_s")
+"""Encodings whose tables ggml takes seconds to make, once in each process."""
 
 
 def _names(values: list[Family] | list[Naming] | list[Codec]) -> list[str]:
@@ -35,6 +37,13 @@ class TestCodecs(CodecConformance):
     """Every codec."""
 
 
-@pytest.mark.parametrize("codec", ENCODERS, ids=_names(ENCODERS))
+@pytest.mark.parametrize(
+    "codec",
+    [
+        pytest.param(codec, marks=[pytest.mark.slow] * (codec.name in PATIENT))
+        for codec in ENCODERS
+    ],
+    ids=_names(ENCODERS),
+)
 class TestEncoders(EncoderConformance):
     """Every codec that encodes."""

@@ -1,0 +1,177 @@
+"""Importance matrices: read from a file, matched to a model, written for one."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+from attrs import evolve
+
+from aprhub.equality import same_bytes
+from aprhub.errors import (
+    CorruptFileError,
+    Fault,
+    ModelCheckError,
+    UnknownFormatError,
+    UnrunnableError,
+    UsageError,
+)
+from aprhub.export.commit import Writing
+from aprhub.export.staging import refuse_existing, staged
+from aprhub.ir.importance import Importance, Measured
+from aprhub.ir.tensor import Tensor
+from aprhub.lift import Lifted
+from aprhub.registry import Registry
+from aprhub.spec.family import Family
+from aprhub.spec.format import FileEvidence
+from aprhub.spec.importance import ImportanceFormat
+from aprhub.spec.layout import Layout
+from aprhub.spec.naming import Naming
+
+_LayOut = Callable[[Importance, Path], Layout]
+
+
+def weighed(found: Lifted, path: Path, registry: Registry, *, lossy: bool) -> Lifted:
+    """Return a model with the importance matrix of a file.
+
+    Raises ModelCheckError for a matrix of another model: a name that no tensor of the
+    model has (with `lossy`, that entry is left out and said), or another size.
+    """
+    stored = opened(path, registry)
+    fmt = identified(path, registry)
+    naming = registry.naming(fmt.naming) if found.family else None
+    names = {name: _canonical(name, naming, found) for name in stored.entries}
+    unknown = [name for name, canonical in names.items() if canonical is None]
+    faults = [*_size_faults(stored, names, found)]
+    if not lossy or len(unknown) == len(names):
+        faults += (Fault(name, "the model has no such tensor") for name in unknown)
+    if faults:
+        raise ModelCheckError(path, "is of another model than this", faults)
+    entries = {ours: stored.entries[name] for name, ours in names.items() if ours}
+    left_out = (f"{name}: not in the model, left out" for name in unknown)
+    notes = (f"importance: {each}" for each in (*stored.notes, *left_out))
+    importance = evolve(stored, entries=entries)
+    return evolve(found, importance=importance, notes=(*found.notes, *notes))
+
+
+def opened(path: Path, registry: Registry) -> Importance:
+    """Open an importance matrix, by the stored names, and check its sums.
+
+    Raises CorruptFileError when one is no sum of squares, and what opening raises.
+    """
+    return _sound(identified(path, registry).open(path))
+
+
+def identified(path: Path, registry: Registry) -> ImportanceFormat:
+    """Return the format of a file, by its first bytes.
+
+    Raises UnknownFormatError when it is none of those that are read.
+    """
+    evidence = FileEvidence.of(path)
+    formats = [each.value for each in registry.importances]
+    for each in formats:
+        if each.recognises(evidence):
+            return each
+    known = ", ".join(each.title for each in formats) or "nothing that is installed"
+    raise UnknownFormatError(path, f"not recognised as any of: {known}")
+
+
+def _canonical(name: str, naming: Naming | None, found: Lifted) -> str | None:
+    """Return the tensor of the model that an entry is about; names may be kept."""
+    canonical: str | None = name
+    if naming and found.family:
+        spelling = naming.to_ours(name, found.family)
+        canonical = spelling.canonical if spelling else None
+    return canonical if canonical in found.model.tensors else None
+
+
+def _size_faults(
+    stored: Importance, names: dict[str, str | None], found: Lifted
+) -> Iterator[Fault]:
+    for name, measured in stored.entries.items():
+        canonical = names[name]
+        shape = found.model.tensors[canonical].shape if canonical else ()
+        if canonical and (measured.sums.size,) != shape[1:]:
+            size = measured.sums.size
+            yield Fault(name, f"{size} columns, but {canonical} is {list(shape)}")
+
+
+def _sound(stored: Importance) -> Importance:
+    """Raise CorruptFileError unless all sums are finite and none is negative."""
+    if not stored.entries:
+        raise CorruptFileError(stored.path, "there are no entries")
+    for name, measured in stored.entries.items():
+        _refuse_unsound(stored.path, name, measured.sums)
+    return stored
+
+
+def _refuse_unsound(path: Path, name: str, sums: Tensor) -> None:
+    position = 0
+    for piece in sums.pieces():
+        values = piece.view("<f4")
+        bad = np.flatnonzero(~(np.isfinite(values) & (values >= 0)))
+        if bad.size:
+            what = f"{values[bad[0]]} at {position + bad[0]} is no sum of squares"
+            raise CorruptFileError(path, what, where=name)
+        position += values.size
+
+
+def save_importance(
+    importance: Importance, family: Family, registry: Registry, *, force: bool = False
+) -> None:
+    """Write an importance matrix, entries by canonical name, to its path.
+
+    It is opened again and compared before it is put in place. Raises UsageError when
+    no format has the path's extension, or a name has no spelling there.
+    """
+    target = importance.path
+    fmt, lay_out = _writer(target, registry)
+    naming = registry.naming(fmt.naming)
+    stored = evolve(importance, entries=dict(_spelled(importance, naming, family)))
+    layout = lay_out(stored, target)
+    if not force:
+        refuse_existing(target, [file.name for file in layout.files], is_folder=False)
+    with staged(target, is_folder=False) as staging, Writing(layout, staging) as write:
+        write.outline()
+        write.fill()
+        write.settle()
+        _refuse_other(fmt.open(staging.path(target.name)), stored)
+        staging.publish([file.name for file in layout.files], ())
+
+
+def _writer(target: Path, registry: Registry) -> tuple[ImportanceFormat, _LayOut]:
+    known: list[str] = []
+    for each in registry.importances:
+        if each.value.lay_out:
+            if target.suffix.lower() in each.value.extensions:
+                return each.value, each.value.lay_out
+            known += each.value.extensions
+    listed = " or ".join(known)
+    raise UsageError(f"{target}: importance matrices are written as {listed}")
+
+
+def _spelled(
+    importance: Importance, naming: Naming, family: Family
+) -> Iterator[tuple[str, Measured]]:
+    for name, measured in importance.entries.items():
+        spelling = naming.to_theirs(name, family)
+        if spelling is None:
+            raise UsageError(f"naming {naming.name} has no name for {name}")
+        yield spelling.stored, measured
+
+
+def _refuse_other(found: Importance, meant: Importance) -> None:
+    """Raise UnrunnableError unless a file reads back as what was meant."""
+    faults = [
+        Fault(name, "was written otherwise than meant")
+        for name, measured in meant.entries.items()
+        if not _is_same(found.entries.get(name), measured)
+    ]
+    if faults or len(found.entries) != len(meant.entries):
+        what = "the written importance matrix is not what was meant"
+        raise UnrunnableError(meant.path, what, faults)
+
+
+def _is_same(one: Measured | None, other: Measured) -> bool:
+    if one is None or one.counts != other.counts or one.sums.size != other.sums.size:
+        return False
+    return same_bytes(one.sums, other.sums.reshaped(*one.sums.shape))
