@@ -46,7 +46,8 @@ from aprhub.spec.layout import (
     padding,
     sharded,
 )
-from aprhub.spec.naming import Adjustment, Naming, Rule, Spelling, Transform
+from aprhub.spec.naming import Adjustment, Naming, Rule
+from aprhub.spec.spelling import Part, Spelling, Transform
 
 if TYPE_CHECKING:
     from aprhub.tokenizer import (
@@ -97,6 +98,7 @@ __all__ = [
     "ModelIR",
     "Naming",
     "Padding",
+    "Part",
     "Provenance",
     "RopeScaling",
     "Rule",

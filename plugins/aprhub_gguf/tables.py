@@ -168,6 +168,7 @@ MIXTURE_TYPES: Final = MappingProxyType(
         "q4_k_m": 15,
         "q5_k_s": 16,
         "q5_k_m": 17,
+        "mxfp4_moe": 38,
     }
 )
 """The same of mixtures that have no encoding's name."""
