@@ -73,6 +73,8 @@ def _write_tokenizer(recipe: Recipe, folder: Path) -> None:
     if recipe.tokenizer == "trained":
         (folder / "tokenizer.json").write_text(spm.trained(), "utf-8")
         _write_json(folder / "tokenizer_config.json", spm.CONFIG)
+        if recipe.pieces:
+            (folder / "tokenizer.model").write_bytes(spm.pieces())
     else:
         for path in assets.tokenizer(recipe.tokenizer).iterdir():
             shutil.copy(path, folder)

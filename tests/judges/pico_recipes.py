@@ -18,7 +18,8 @@ class Recipe:
     """How to build one model: its `config.json`, its tokenizer and its scales.
 
     `norms` has the interval of the norm weights as stored, by a part of the name;
-    `embedding` and `head` are the standard deviations of those two matrices.
+    `embedding` and `head` are the standard deviations of those two matrices. With
+    `pieces`, there is a `tokenizer.model` as well.
     """
 
     config: Mapping[str, Any]
@@ -28,6 +29,7 @@ class Recipe:
     embedding: float = 0.5
     head: float = 1.0
     jinja_file: bool = False
+    pieces: bool = False
 
 
 _DECODER: Final = {
@@ -116,6 +118,7 @@ _PHI: Final = {
     "rope_scaling": None,
     "rope_theta": 10000.0,
     "sliding_window": 2047,
+    "vocab_size": spm.SIZE,
 }
 
 
@@ -272,7 +275,7 @@ RECIPES: Final[Mapping[str, Recipe]] = {
         embedding=1.0,
         jinja_file=True,
     ),
-    "phi3": Recipe({**_PHI, "vocab_size": 32000}, "mistral", _SPM_GENERATION),
+    "phi3": Recipe(_PHI, "trained", _SPM_GENERATION, head=1.5, pieces=True),
     "phi3-long": Recipe(
         {
             **_PHI,
@@ -284,10 +287,11 @@ RECIPES: Final[Mapping[str, Recipe]] = {
                 "short_factor": [1.0, 1.0625, 1.125, 1.25, 1.5, 2.0],
                 "type": "longrope",
             },
-            "vocab_size": 32000,
         },
-        "mistral",
+        "trained",
         _SPM_GENERATION,
+        head=1.5,
+        pieces=True,
     ),
     "gemma3": Recipe(
         {

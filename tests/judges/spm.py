@@ -47,6 +47,27 @@ def trained() -> str:
     return json.dumps(_document(vocabulary), ensure_ascii=False)
 
 
+@cache
+def pieces() -> bytes:
+    """Return the same vocabulary as the `tokenizer.model` that SentencePiece reads."""
+    from sentencepiece import sentencepiece_model_pb2 as proto
+
+    model = proto.ModelProto()
+    model.trainer_spec.model_type = proto.TrainerSpec.BPE
+    model.trainer_spec.byte_fallback = True
+    model.normalizer_spec.name = "identity"
+    for rank, text in enumerate(json.loads(trained())["model"]["vocab"]):
+        kind = proto.ModelProto.SentencePiece.NORMAL
+        if rank < len(_SPECIALS) + len(_BYTES):
+            kind = proto.ModelProto.SentencePiece.BYTE
+        if rank < len(_SPECIALS):
+            kind = proto.ModelProto.SentencePiece.CONTROL
+        if text == "<unk>":
+            kind = proto.ModelProto.SentencePiece.UNKNOWN
+        model.pieces.add(piece=text, score=-rank, type=kind)
+    return bytes(model.SerializeToString())
+
+
 def _pieces() -> list[str]:
     """Return what BPE learns from the corpus, the first merge first, letters last."""
     tokenizer = Tokenizer(models.BPE())
