@@ -88,7 +88,8 @@ def resolved(
 ) -> tuple[Fit, tuple[str, ...]]:
     """Return the family of a stored model and how it fits, with notes on the choice.
 
-    The family is the one wanted, or the one that all claims of the file agree on.
+    The family is the one wanted, or the one that all claims of the file agree on; of
+    several, one that has just these tensors.
     Raises IdentityError when there is no claim, when a claim is unknown, when claims
     contradict each other, or when the tensors are evidently those of another family.
     """
@@ -96,7 +97,8 @@ def resolved(
         return fitted(stored, registry.family(wanted), namings), ()
     families = [each.value for each in registry.families]
     candidates = _claimed(stored, families)
-    chosen, notes = _chosen(stored, candidates)
+    fitting = [each for each in candidates if fitted(stored, each, namings).is_perfect]
+    chosen, notes = _chosen(stored, fitting or candidates)
     family = registry.family(chosen.name)
     fit = fitted(stored, family, namings)
     if not fit.is_perfect:

@@ -42,6 +42,8 @@ def encoding_for(name: str, tensor: Tensor) -> Encoding:
     say.
     """
     own = tensor.encoding
-    if (own.is_float or own.is_quantized) and is_kept_in_f32(name, tensor):
+    if own.is_float and is_kept_in_f32(name, tensor):
+        return _F32
+    if own.is_quantized and name.endswith(_IN_F32):
         return _F32
     return _WIDENED.get(own.name, own)

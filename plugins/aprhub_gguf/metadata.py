@@ -73,8 +73,9 @@ def read_config(
     said = dict(_said(ledger, architecture))
     said |= _by_layer(ledger, architecture, said["num_layers"])
     if said["sliding_window"] == 0:
-        ledger.carry(f"{architecture}.{WINDOW}", "no window")
         said["sliding_window"] = None
+        if architecture not in WINDOWED:
+            ledger.carry(f"{architecture}.{WINDOW}", "no window")
     said["rope_scaling"] = read_scaling(ledger, architecture)
     said["layer_kinds"] = read_layer_kinds(
         ledger, architecture, said["sliding_window"], said["num_layers"]

@@ -15,7 +15,13 @@ from tests.judges.record_quantised import FILE_TYPES
 from tests.judges.tensor_digest import digest
 from tests.unit.cli.program import refused, succeed
 
-RECORDED = json.loads(Path(__file__).with_name("quantised.json").read_text("utf-8"))
+RECORDED = {
+    model: cases
+    for name in ("quantised.json", "quantised_experts.json")
+    for model, cases in json.loads(
+        Path(__file__).with_name(name).read_text("utf-8")
+    ).items()
+}
 CASES = [(model, case) for model, found in RECORDED.items() for case in found]
 
 

@@ -1,8 +1,9 @@
 """Records what llama.cpp's own quantiser makes of the deep models.
 
-`python -m tests.judges.record_quantised > tests/end_to_end/quantised.json` needs the
-package `llama-cpp-python`, which is compiled when it is installed; the recorded
-digests are from its release 0.3.36.
+`python -m tests.judges.record_quantised grouped odd > tests/end_to_end/quantised.json`,
+and with `eight two fused > tests/end_to_end/quantised_experts.json`, needs the package
+`llama-cpp-python`, which is compiled when it is installed; the recorded digests are
+from its release 0.3.36.
 """
 
 import ctypes
@@ -34,19 +35,24 @@ FILE_TYPES = {
     "iq4_xs": 30,
     "tq1_0": 36,
     "tq2_0": 37,
+    "mxfp4_moe": 38,
 }
 """The numbers of `enum llama_ftype`."""
 PURE = ("q4_k_m", "q2_k")
+ALIKE = ("q4_1", "q5_0", "q5_1", "iq4_nl", "tq1_0", "q5_k_s")
+"""Mixtures that give experts and fused projections what others give them, too."""
 
 
 def main() -> None:
     """Print the digests as JSON, by model and mixture."""
     found: dict[str, dict[str, str]] = {}
     with tempfile.TemporaryDirectory() as name:
-        for model in deep.SHAPES:
+        for model in sys.argv[1:]:
             source, target = Path(name, f"{model}.gguf"), Path(name, "quantised.gguf")
             aprhub.convert(deep.deep(model), source)
-            cases = [(mixture, False) for mixture in FILE_TYPES]
+            left_out = ALIKE if model in deep.IDENTITIES else ("mxfp4_moe",)
+            chosen = [mixture for mixture in FILE_TYPES if mixture not in left_out]
+            cases = [(mixture, False) for mixture in chosen]
             cases += [(mixture, True) for mixture in PURE]
             found[model] = {}
             for mixture, pure in cases:

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping
 from functools import cache
+from importlib import import_module
 from itertools import chain
 from typing import Any, Final
 
@@ -50,8 +51,7 @@ def trained() -> str:
 @cache
 def pieces() -> bytes:
     """Return the same vocabulary as the `tokenizer.model` that SentencePiece reads."""
-    from sentencepiece import sentencepiece_model_pb2 as proto
-
+    proto: Any = import_module("sentencepiece.sentencepiece_model_pb2")
     model = proto.ModelProto()
     model.trainer_spec.model_type = proto.TrainerSpec.BPE
     model.trainer_spec.byte_fallback = True

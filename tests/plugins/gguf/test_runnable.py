@@ -68,12 +68,7 @@ FAULTY = {
         "rope_freqs.weight",
     ),
     "partly rotary llama": (
-        evolve(
-            SOUND,
-            carried={
-                "gguf": {"llama.rope.dimension_count": {"type": "u32", "value": 8}}
-            },
-        ),
+        evolve(SOUND, config=evolve(SOUND.config, rotary_dim=8)),
         "8 of 16",
     ),
     "norm in bf16": (
