@@ -11,7 +11,7 @@ from aprhub.errors import UnrepresentableError
 from aprhub.ir.model import EMBEDDING, HEAD
 from aprhub.ir.tensor import Tensor
 from aprhub.lift import Lifted
-from aprhub.spec.naming import Naming
+from aprhub.spec.naming import Dialect, Naming
 from aprhub.spec.spelling import Spelling
 
 
@@ -43,8 +43,9 @@ def groups(
     weight that the naming has no name for.
     """
     found: dict[str, Group] = {}
+    dialect = naming.of(lifted.family) if naming and lifted.family else None
     for canonical, tensor in _weights(lifted, tied_head=tied_head):
-        spelling = _spelling(lifted, naming, canonical, target)
+        spelling = _spelling(dialect, canonical, target)
         name = spelling.stored if spelling else canonical
         found.setdefault(name, Group(spelling, {})).weights[canonical] = tensor
     if naming and naming.rope_factors:
@@ -62,16 +63,13 @@ def _weights(lifted: Lifted, *, tied_head: bool) -> Iterator[tuple[str, Tensor]]
         yield HEAD, model.tensors[EMBEDDING]
 
 
-def _spelling(
-    lifted: Lifted, naming: Naming | None, canonical: str, target: Path
-) -> Spelling | None:
-    if lifted.family is None or naming is None:
+def _spelling(dialect: Dialect | None, canonical: str, target: Path) -> Spelling | None:
+    if dialect is None:
         return None
-    spelling = naming.to_theirs(canonical, lifted.family)
+    spelling = dialect.to_theirs(canonical)
     if spelling is None:
-        raise UnrepresentableError(
-            target, f"naming {naming.name} has no name for {canonical}"
-        )
+        name = dialect.naming.name
+        raise UnrepresentableError(target, f"naming {name} has no name for {canonical}")
     return spelling
 
 

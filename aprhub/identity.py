@@ -43,13 +43,13 @@ class Fit:
 def fitted(stored: StoredModel, family: Family, namings: Sequence[Naming]) -> Fit:
     """Return how the names of a stored model fit a family; each tensor by itself."""
     factors = {name for each in namings for name in each.rope_factors.values()}
-    tried = namings or (canonical(family),)
+    tried = [naming.of(family) for naming in namings or (canonical(family),)]
     spellings: list[Spelling] = []
     unknown: list[str] = []
     for name in stored.tensors:
         if name in factors:
             continue
-        found = (naming.to_ours(name, family) for naming in tried)
+        found = (dialect.to_ours(name) for dialect in tried)
         spelling = next((each for each in found if each), None)
         if spelling:
             spellings.append(spelling)
@@ -89,18 +89,18 @@ def resolved(
     """Return the family of a stored model and how it fits, with notes on the choice.
 
     The family is the one wanted, or the one that all claims of the file agree on; of
-    several, one that has just these tensors.
-    Raises IdentityError when there is no claim, when a claim is unknown, when claims
-    contradict each other, or when the tensors are evidently those of another family.
+    several, one that has just these tensors. Raises IdentityError when there is no
+    claim, when a claim is unknown, when claims contradict each other, or when the
+    tensors are evidently those of another family.
     """
     if wanted:
         return fitted(stored, registry.family(wanted), namings), ()
     families = [each.value for each in registry.families]
     candidates = _claimed(stored, families)
-    fitting = [each for each in candidates if fitted(stored, each, namings).is_perfect]
+    fits = {each.name: fitted(stored, each, namings) for each in candidates}
+    fitting = [each for each in candidates if fits[each.name].is_perfect]
     chosen, notes = _chosen(stored, fitting or candidates)
-    family = registry.family(chosen.name)
-    fit = fitted(stored, family, namings)
+    fit = fits[chosen.name]
     if not fit.is_perfect:
         _refuse_contrary_evidence(stored, fit, families, namings)
     return fit, notes

@@ -24,8 +24,8 @@ EnvironmentFailureError Family Fault FileEvidence FileRange FlatVocabulary Forma
 HF_WORLD Identity InputError KeyFate Layout LayoutFile LayoutOptions LineageStep Literal
 Magic Memory MissingFileError ModelCheckError ModelConfig ModelError ModelIR Naming
 Padding Part Provenance RopeScaling Rule Source Spelling StoredChecksum StoredModel
-Tensor TensorData Tokenizer Transform UnrepresentableError UnsupportedFileError WeightSpec
-assembled combined concatenated described described_pieces flattened hookimpl
+Tensor TensorData Tokenizer Transform UnrepresentableError UnsupportedFileError
+WeightSpec assembled combined concatenated described described_pieces flattened hookimpl
 joined_files opaque padding read_sentencepiece restored same_ids sharded skeleton
 stacked token_ids
 """

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Collection, Iterator, Mapping
+from functools import cached_property
 from typing import Any, Final
 
 from attrs import field, frozen
@@ -130,9 +131,16 @@ class Family:
 
     def spec(self, name: str) -> WeightSpec | None:
         """Return the weight that a canonical name belongs to."""
-        role = role_of(name)
-        return next((each for each in self.weights if each.role == role), None)
+        return self._by_role.get(role_of(name))
+
+    def weight(self, role: str) -> WeightSpec:
+        """Return the weight of a role, which is one of the family's."""
+        return self._by_role[role]
+
+    @cached_property
+    def _by_role(self) -> dict[str, WeightSpec]:
+        return {each.role: each for each in self.weights}
 
     def roles(self) -> frozenset[str]:
         """Return the roles of all weights."""
-        return frozenset(each.role for each in self.weights)
+        return frozenset(self._by_role)

@@ -1,7 +1,7 @@
 """Naming: how one world spells the canonical names, and how it lays tensors out."""
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from functools import cached_property
 
 from attrs import field, frozen
@@ -101,41 +101,54 @@ class Naming:
         roles = family.roles()
         return tuple(rule for rule in (*own, *general) if roles.issuperset(rule.ours))
 
+    def of(self, family: Family) -> "Dialect":
+        """Return the naming as it is for one family: faster for many names."""
+        return Dialect(self, family, self.rules_for(family))
+
     def to_ours(self, name: str, family: Family) -> Spelling | None:
         """Return which weights a stored name stands for, or None when for none."""
-        for candidate in (name, *(prefix + name for prefix in self.prefixes)):
-            for rule in self.rules_for(family):
-                found = rule.to_ours(candidate)
-                if found is not None:
-                    return self._spelling(name, rule, found, family)
-        return None
+        return self.of(family).to_ours(name)
 
     def to_theirs(self, name: str, family: Family) -> Spelling | None:
         """Return how the tensor that holds a weight is written, or None if not."""
-        for rule in self.rules_for(family):
-            stored = rule.to_theirs(name)
-            if stored is not None:
-                found = rule.to_ours(stored) or ()
-                return self._spelling(stored, rule, found, family)
+        return self.of(family).to_theirs(name)
+
+
+@frozen
+class Dialect:
+    """A naming as it is for one family, with the rules that hold for it."""
+
+    naming: Naming
+    family: Family
+    rules: tuple[Rule, ...]
+
+    def to_ours(self, name: str) -> Spelling | None:
+        """Return which weights a stored name stands for, or None when for none."""
+        for candidate in (name, *(prefix + name for prefix in self.naming.prefixes)):
+            for rule in self.rules:
+                found = rule.to_ours(candidate)
+                if found is not None:
+                    return self._spelling(name, rule, found)
         return None
 
-    def _spelling(
-        self, stored: str, rule: Rule, names: tuple[str, ...], family: Family
-    ) -> Spelling:
-        parts = self._parts(zip(rule.ours, names, strict=True), family)
-        return Spelling(stored, tuple(parts))
+    def to_theirs(self, name: str) -> Spelling | None:
+        """Return how the tensor that holds a weight is written, or None if not."""
+        for rule in self.rules:
+            stored = rule.to_theirs(name)
+            if stored is not None:
+                return self._spelling(stored, rule, rule.to_ours(stored) or ())
+        return None
 
-    def _parts(
-        self, names: Iterable[tuple[str, str]], family: Family
-    ) -> Iterator[Part]:
-        for role, name in names:
-            spec = family.spec(role)
-            if spec:
-                yield Part(name, spec, self._transform(family, role))
+    def _spelling(self, stored: str, rule: Rule, names: tuple[str, ...]) -> Spelling:
+        pairs = zip(rule.ours, names, strict=True)
+        return Spelling(stored, tuple(self._part(role, name) for role, name in pairs))
 
-    def _transform(self, family: Family, role: str) -> Transform | None:
-        for each in self.adjustments:
-            if re.fullmatch(each.roles, role) and each.applies(family):
+    def _part(self, role: str, name: str) -> Part:
+        return Part(name, self.family.weight(role), self._transform(role))
+
+    def _transform(self, role: str) -> Transform | None:
+        for each in self.naming.adjustments:
+            if re.fullmatch(each.roles, role) and each.applies(self.family):
                 return each.transform
         return None
 
