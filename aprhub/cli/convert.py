@@ -67,7 +67,7 @@ def convert(source: Path, target: Path, **options: Any) -> None:
     required=True,
     metavar="TYPE",
     help="The mixture: Q4_0, Q4_1, Q5_0, Q5_1, Q8_0, Q2_K, Q3_K_S, Q3_K_M, Q3_K_L,"
-    " Q4_K_S, Q4_K_M, Q5_K_S, Q5_K_M, Q6_K, IQ4_NL, IQ4_XS, TQ1_0 or TQ2_0.",
+    " Q4_K_S, Q4_K_M, Q5_K_S, Q5_K_M, Q6_K, IQ4_NL, IQ4_XS, TQ1_0, TQ2_0 or MXFP4_MOE.",
 )
 @_TENSOR_TYPE
 @_PURE
