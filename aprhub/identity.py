@@ -100,7 +100,7 @@ def resolved(
     fits = {each.name: fitted(stored, each, namings) for each in candidates}
     fitting = [each for each in candidates if fits[each.name].is_perfect]
     chosen, notes = _chosen(stored, fitting or candidates)
-    fit = fits[chosen.name]
+    fit = fits[registry.family(chosen.name).name]
     if not fit.is_perfect:
         _refuse_contrary_evidence(stored, fit, families, namings)
     return fit, notes

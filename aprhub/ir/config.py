@@ -1,6 +1,6 @@
 """ModelConfig: the hyper-parameters of a model in one vocabulary."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 from typing import Any
 
@@ -17,6 +17,10 @@ _flag = validators.optional(validators.instance_of(bool))
 
 def _frozen_mapping(values: Mapping[str, Any]) -> Mapping[str, Any]:
     return MappingProxyType(dict(values))
+
+
+def _factors(values: Iterable[float] | None) -> tuple[float, ...] | None:
+    return None if values is None else tuple(values)
 
 
 @frozen
@@ -37,8 +41,8 @@ class RopeScaling:
     attention_factor: float | None = None
     beta_fast: float | None = None
     beta_slow: float | None = None
-    short_factor: tuple[float, ...] | None = None
-    long_factor: tuple[float, ...] | None = None
+    short_factor: tuple[float, ...] | None = field(default=None, converter=_factors)
+    long_factor: tuple[float, ...] | None = field(default=None, converter=_factors)
 
 
 @frozen
