@@ -20,10 +20,11 @@ from aprhub.hookspecs import hookimpl
 from aprhub.ir.config import Identity, ModelConfig, RopeScaling
 from aprhub.ir.encoding import ENCODINGS, Encoding, opaque
 from aprhub.ir.importance import Importance, Measured
+from aprhub.ir.joining import combined, concatenated, stacked
 from aprhub.ir.model import LineageStep, ModelIR, Provenance
 from aprhub.ir.packed import ComputedRows, packed
 from aprhub.ir.source import Bytes, FileRange, Memory, Source
-from aprhub.ir.tensor import Tensor, combined, concatenated, stacked
+from aprhub.ir.tensor import Tensor
 from aprhub.ir.tokenizer import FlatVocabulary, Tokenizer
 from aprhub.spec.codec import Codec
 from aprhub.spec.family import Family, WeightSpec
@@ -50,8 +51,9 @@ from aprhub.spec.layout import (
     padding,
     sharded,
 )
-from aprhub.spec.naming import Adjustment, Naming, Rule, Spelling, Transform
+from aprhub.spec.naming import Adjustment, Naming, Rule
 from aprhub.spec.packing import Packing
+from aprhub.spec.spelling import Part, Spelling, Transform
 
 if TYPE_CHECKING:
     from aprhub.tokenizer import (
@@ -108,6 +110,7 @@ __all__ = [
     "Packing",
     "PackingClaim",
     "Padding",
+    "Part",
     "Provenance",
     "RopeScaling",
     "Rule",

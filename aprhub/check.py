@@ -30,6 +30,8 @@ NUMBERS = (
     "final_softcap",
 )
 MAX_LAYERS = 1 << 12
+MAX_EXPERTS = 1 << 17
+"""More experts than any model has in all its layers together."""
 LARGEST_F32 = 3.4e38
 
 MODELS = frozenset(
@@ -71,6 +73,19 @@ def _sizes(config: ModelConfig) -> Iterator[Fault]:
         yield Fault("head_dim", f"must be positive, is {config.head_dim}")
     if (config.num_layers or 0) > MAX_LAYERS:
         yield Fault("num_layers", f"{config.num_layers} is more than {MAX_LAYERS}")
+    yield from _experts(config)
+
+
+def _experts(config: ModelConfig) -> Iterator[Fault]:
+    experts, used = config.num_experts, config.num_experts_per_tok
+    if experts is None:
+        return
+    if not 0 < experts * (config.num_layers or 1) <= MAX_EXPERTS:
+        yield Fault("num_experts", f"{experts} in each of {config.num_layers} layers")
+    if used is None:
+        yield Fault("num_experts_per_tok", "not given by the file")
+    elif not 0 < used <= experts:
+        yield Fault("num_experts_per_tok", f"{used} of {experts} experts")
 
 
 def _numbers(config: ModelConfig) -> Iterator[Fault]:
@@ -92,8 +107,14 @@ def _weights(model: ModelIR, family: Family) -> Iterator[Fault]:
             yield from _weight(model, weight, name)
     for name in model.tensors:
         if name not in expected:
-            count = model.config.num_layers
-            yield Fault(name, f"beyond the {count} layers of the configuration")
+            yield Fault(
+                name, f"beyond the {_counted(model.config)} of the configuration"
+            )
+
+
+def _counted(config: ModelConfig) -> str:
+    experts = f" of {config.num_experts} experts" if config.num_experts else ""
+    return f"{config.num_layers} layers{experts}"
 
 
 def _weight(model: ModelIR, weight: WeightSpec, name: str) -> Iterator[Fault]:

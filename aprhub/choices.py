@@ -9,17 +9,23 @@ from attrs import frozen
 class Place:
     """Which of how many layers; `sharing` query heads share one key and value head.
 
-    `weighed` says whether there is an importance matrix.
+    `weighed` says whether there is an importance matrix, `experts` how many there are.
     """
 
     layer: int
     layers: int
     sharing: int
     weighed: bool
+    experts: int = 0
 
     def is_before(self, part: int) -> bool:
         """Return whether this is one of the first layers, one part of them."""
         return self.layer < self.layers // part
+
+    @property
+    def is_of_eight(self) -> bool:
+        """Whether there are eight experts, beside whom attention takes little room."""
+        return self.experts == 8
 
     @property
     def is_inner(self) -> bool:
@@ -59,6 +65,21 @@ def first_layers(count: int, name: str, other: str | None = None) -> Choice:
 def shared(name: str, other: str | None = None) -> Choice:
     """Return a choice where many query heads share values, and elsewhere."""
     return lambda place: name if place.sharing >= 4 else other
+
+
+def of_eight(name: str | None, other: str | None = None) -> Choice:
+    """Return a choice for models with eight experts, and for the others."""
+    return lambda place: name if place.is_of_eight else other
+
+
+def if_of_eight(choice: Choice) -> Choice:
+    """Return a choice with eight experts only."""
+    return lambda place: choice(place) if place.is_of_eight else None
+
+
+def beside_experts(count: int, name: str) -> Choice:
+    """Return a choice for models with so many experts or more."""
+    return lambda place: name if place.experts >= count else None
 
 
 def inner(name: str) -> Choice:

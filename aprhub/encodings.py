@@ -1,5 +1,6 @@
 """Encodings: in which one a target stores each tensor, and how it comes to be."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from threading import Lock
 
@@ -10,15 +11,16 @@ from numpy.typing import NDArray
 from aprhub.errors import UnrepresentableError, about
 from aprhub.ir.casting import Loss, Observer, widens
 from aprhub.ir.config import ModelConfig
-from aprhub.ir.encoding import ENCODINGS, Encoding
+from aprhub.ir.encoding import ENCODINGS, F32, Encoding
 from aprhub.ir.importance import Importance
+from aprhub.ir.joining import concatenated
 from aprhub.ir.packed import native_of
 from aprhub.ir.source import Bytes
 from aprhub.ir.tensor import Encoder, Tensor
-from aprhub.mixtures import Quantization
+from aprhub.quantization import Quantization
 from aprhub.registry import Registry
 from aprhub.spec.format import Format
-from aprhub.spec.naming import Transform
+from aprhub.spec.spelling import Transform
 
 Steps = tuple[str, ...]
 
@@ -78,36 +80,77 @@ class Encodings:
     losses: Losses
     importance: Importance | None = None
 
+    def laid_out(
+        self, name: str, tensor: Tensor, transform: Transform | None
+    ) -> tuple[Tensor, Steps]:
+        """Return a weight in the layout of a stored name, and what was done to it."""
+        if transform is None:
+            return tensor, ()
+        steps: Steps = ()
+        blocked = not transform.packed_safe or tensor.encoding.flat
+        if tensor.encoding.is_quantized and blocked:
+            tensor, steps = self.widened(tensor, F32)
+        observe = self.losses.observer(name)
+        lowered = transform.lowered(tensor, self.config, observe)
+        return lowered, (*steps, transform.name)
+
+    def common(self, tensors: Sequence[Tensor]) -> Encoding:
+        """Return the encoding in which tensors can be one: theirs, if it is the same.
+
+        Otherwise it is the smallest float that holds the values of all.
+        """
+        found = {tensor.encoding for tensor in tensors}
+        if len(found) == 1 and not tensors[0].encoding.flat:
+            return tensors[0].encoding
+        plain = [each if each.is_plain else F32 for each in found]
+        wide = (ENCODINGS[name] for name in ("f16", "bf16", "f32", "f64"))
+        fitting = (each for each in wide if all(widens(one, each) for one in plain))
+        return next(fitting, plain[0])
+
+    def widened(self, tensor: Tensor, encoding: Encoding) -> tuple[Tensor, Steps]:
+        """Return the values in an encoding that holds them all, and what was done."""
+        if tensor.encoding == encoding:
+            return tensor, ()
+        if tensor.encoding.is_quantized:
+            decoded = f"decoded from {tensor.encoding.name}"
+            return tensor.decoded().cast(encoding), (decoded,)
+        return tensor.cast(encoding), (f"cast to {encoding.name}",)
+
     def encoded(
-        self, canonical: str, name: str, tensor: Tensor, transform: Transform | None
+        self, weights: Sequence[str], name: str, tensor: Tensor
     ) -> tuple[Tensor, Steps]:
         """Return a tensor as it is stored, and what was done to it.
 
         Raises UnrepresentableError where no codec makes or reads the encoding.
         """
         steps: Steps = ()
-        if transform:
-            blocked = not transform.packed_safe or tensor.encoding.flat
-            if tensor.encoding.is_quantized and blocked:
-                steps += (f"decoded from {tensor.encoding.name}",)
-                tensor = tensor.decoded()
-            config, observe = self.config, self.losses.observer(name)
-            tensor = transform.lowered(tensor, config, observe)
-            steps += (transform.name,)
-        wanted = self.wanted(canonical, name, tensor)
+        wanted = self.wanted(weights, name, tensor)
         if wanted == tensor.encoding:
             return tensor, steps
         if tensor.encoding.is_quantized:
-            steps += (f"decoded from {tensor.encoding.name}",)
-            tensor = tensor.decoded()
+            tensor, steps = self.widened(tensor, F32)
         if wanted.is_quantized:
             steps += (f"quantised to {wanted.name}",)
-            encoder = self._encoder(name, wanted)
-            weights = self._weights(canonical, name, wanted)
-            return tensor.encoded(wanted, encoder, weights), steps
+            return self._quantised(weights, name, tensor, wanted), steps
         if wanted != tensor.encoding:
             steps += (f"cast to {wanted.name}",)
         return tensor.cast(wanted, self.losses.observer(name)), steps
+
+    def _quantised(
+        self, weights: Sequence[str], name: str, tensor: Tensor, encoding: Encoding
+    ) -> Tensor:
+        """Return a tensor in blocks; each expert of a stack by its own importance."""
+        encoder = self._encoder(name, encoding)
+        importances = [self._importance(each, name, encoding) for each in weights]
+        if len(tensor.shape) < 3 or not any(importances):
+            return tensor.encoded(encoding, encoder, importances[0])
+        step = len(weights) // tensor.shape[0]
+        return concatenated(
+            [
+                tensor.sliced(at, at + 1).encoded(encoding, encoder, importance)
+                for at, importance in enumerate(importances[::step])
+            ]
+        )
 
     def _encoder(self, name: str, encoding: Encoding) -> Encoder:
         """Return what quantises the values of a tensor, if they are numbers."""
@@ -138,7 +181,9 @@ class Encodings:
 
         return checked
 
-    def _weights(self, canonical: str, name: str, encoding: Encoding) -> Tensor | None:
+    def _importance(
+        self, canonical: str, name: str, encoding: Encoding
+    ) -> Tensor | None:
         """Return the importance of a tensor's columns, or None if nobody says it.
 
         Raises UnrepresentableError where blocks without it would be worthless.
@@ -166,12 +211,14 @@ class Encodings:
             " repair the source, or choose another encoding with --tensor-type",
         )
 
-    def _asked(self, canonical: str, name: str, tensor: Tensor) -> Encoding | None:
+    def _asked(
+        self, weights: Sequence[str], name: str, tensor: Tensor
+    ) -> Encoding | None:
         """Return the encoding that the user asks for, if any."""
         if self.options.quantization is None:
             return ENCODINGS[self.options.dtype] if self.options.dtype else None
         config = self.config
-        asked = self.options.quantization.encoding(canonical, name, tensor, config)
+        asked = self.options.quantization.encoding(weights, name, tensor, config)
         if asked and tensor.encoding.is_quantized and asked != tensor.encoding:
             self._require_requantizing(name, tensor, asked)
         return asked
@@ -184,19 +231,37 @@ class Encodings:
                 f" become {asked.name}; quantise the model that it was made from",
             )
 
-    def wanted(self, canonical: str, name: str, tensor: Tensor) -> Encoding:
-        """Return the encoding to store: the format's, unless that loses unasked."""
-        asked = self._asked(canonical, name, tensor)
+    def _unheld(
+        self, name: str, asked: Encoding, tensor: Tensor
+    ) -> UnrepresentableError:
+        probes = (
+            Tensor(tensor.shape, each, tensor.source)
+            for each in ENCODINGS.values()
+            if each.is_quantized
+        )
+        held = [
+            probe.encoding.name
+            for probe in probes
+            if self.format.encoding_for(name, probe) == probe.encoding
+        ]
+        return UnrepresentableError(
+            self.target,
+            f"{name}: {self.format.name} does not hold {asked.name}, only"
+            f" {', '.join(held) or 'plain floats'}; choose one with --tensor-type",
+        )
+
+    def wanted(self, weights: Sequence[str], name: str, tensor: Tensor) -> Encoding:
+        """Return the encoding of a tensor of these weights: the format's, in general.
+
+        Raises UnrepresentableError where that would lose something unasked.
+        """
+        asked = self._asked(weights, name, tensor)
         changeable = tensor.encoding.is_float or tensor.encoding.is_quantized
         if asked and changeable:
             probe = Tensor(tensor.shape, asked, tensor.source)
             stored = self.format.encoding_for(name, probe)
             if asked.is_quantized and stored != asked:
-                raise UnrepresentableError(
-                    self.target,
-                    f"{name}: {self.format.name} does not hold {asked.name}; choose"
-                    " another encoding for it with --tensor-type",
-                )
+                raise self._unheld(name, asked, tensor)
             return stored
         native = native_of(tensor.source)
         own = evolve(tensor, encoding=native) if native else tensor

@@ -1,14 +1,24 @@
 """Which family a model is of: what it claims, against what it holds."""
 
+import re
 from collections.abc import Iterable, Sequence
+from itertools import islice
+from typing import Final
 
 from attrs import frozen
 
 from aprhub.errors import Fault, IdentityError
 from aprhub.registry import Registry
-from aprhub.spec.family import Family
+from aprhub.spec.family import Family, role_of
 from aprhub.spec.format import StoredModel
-from aprhub.spec.naming import Naming, Spelling, canonical
+from aprhub.spec.naming import Naming, canonical
+from aprhub.spec.spelling import Spelling
+
+MOST_MISSING: Final = 100
+"""How many missing weights are looked for; a few are enough to tell."""
+
+_LAYER_NUMBER = re.compile(r"^layers\.(\d+)\.")
+_EXPERT_NUMBER = re.compile(r"\.experts\.(\d+)\.")
 
 
 @frozen
@@ -16,7 +26,7 @@ class Fit:
     """How well stored names fit a family.
 
     `spellings` are the names that it explains, `unknown` those that it does not, and
-    `missing` the canonical names that it would need besides.
+    `missing` the canonical names that it would need besides, or the first of them.
     """
 
     family: Family
@@ -32,35 +42,42 @@ class Fit:
 
 def fitted(stored: StoredModel, family: Family, namings: Sequence[Naming]) -> Fit:
     """Return how the names of a stored model fit a family; each tensor by itself."""
-    factors = {naming.rope_factors for naming in namings}
-    tried = namings or (canonical(family),)
+    factors = {name for each in namings for name in each.rope_factors.values()}
+    tried = [naming.of(family) for naming in namings or (canonical(family),)]
     spellings: list[Spelling] = []
     unknown: list[str] = []
     for name in stored.tensors:
         if name in factors:
             continue
-        found = (naming.to_ours(name, family) for naming in tried)
+        found = (dialect.to_ours(name) for dialect in tried)
         spelling = next((each for each in found if each), None)
         if spelling:
             spellings.append(spelling)
         else:
             unknown.append(name)
-    present = {each.canonical for each in spellings}
-    missing = tuple(_missing(family, present))
-    return Fit(family, tuple(spellings), tuple(unknown), missing)
+    missing = islice(_missing(family, _present(stored, spellings)), MOST_MISSING)
+    return Fit(family, tuple(spellings), tuple(unknown), tuple(missing))
+
+
+def _present(stored: StoredModel, spellings: Iterable[Spelling]) -> set[str]:
+    shapes = ((each, stored.tensors[each.stored].shape) for each in spellings)
+    return {name for spelling, shape in shapes for name in spelling.held(shape)}
 
 
 def _missing(family: Family, present: set[str]) -> Iterable[str]:
-    layers = {name.split(".")[1] for name in present if name.startswith("layers.")}
-    roles = {each.role for each in map(family.spec, present) if each}
+    layers = _numbers(_LAYER_NUMBER, present)
+    experts = _numbers(_EXPERT_NUMBER, present)
+    roles = {role_of(name) for name in present}
     flags = {each.when for each in family.weights if each.role in roles}
     for weight in family.weights:
-        if weight.optional or (weight.when and weight.when not in flags):
-            continue
-        names = [weight.role]
-        if weight.is_layered:
-            names = [weight.role.format(i=layer) for layer in sorted(layers, key=int)]
-        yield from (name for name in names or [weight.role] if name not in present)
+        if not (weight.optional or (weight.when and weight.when not in flags)):
+            names = weight.names_of(layers or (0,), experts or (0,))
+            yield from (name for name in names if name not in present)
+
+
+def _numbers(pattern: re.Pattern[str], names: Iterable[str]) -> list[int]:
+    found = map(pattern.search, names)
+    return sorted({int(each[1]) for each in found if each})
 
 
 def resolved(
@@ -71,17 +88,19 @@ def resolved(
 ) -> tuple[Fit, tuple[str, ...]]:
     """Return the family of a stored model and how it fits, with notes on the choice.
 
-    The family is the one wanted, or the one that all claims of the file agree on.
-    Raises IdentityError when there is no claim, when a claim is unknown, when claims
-    contradict each other, or when the tensors are evidently those of another family.
+    The family is the one wanted, or the one that all claims of the file agree on; of
+    several, one that has just these tensors. Raises IdentityError when there is no
+    claim, when a claim is unknown, when claims contradict each other, or when the
+    tensors are evidently those of another family.
     """
     if wanted:
         return fitted(stored, registry.family(wanted), namings), ()
     families = [each.value for each in registry.families]
     candidates = _claimed(stored, families)
-    chosen, notes = _chosen(stored, candidates)
-    family = registry.family(chosen.name)
-    fit = fitted(stored, family, namings)
+    fits = {each.name: fitted(stored, each, namings) for each in candidates}
+    fitting = [each for each in candidates if fits[each.name].is_perfect]
+    chosen, notes = _chosen(stored, fitting or candidates)
+    fit = fits[registry.family(chosen.name).name]
     if not fit.is_perfect:
         _refuse_contrary_evidence(stored, fit, families, namings)
     return fit, notes

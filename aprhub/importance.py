@@ -1,6 +1,6 @@
 """Importance matrices: read from a file, matched to a model, written for one."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +18,7 @@ from aprhub.errors import (
 from aprhub.export.commit import Writing
 from aprhub.export.staging import refuse_existing, staged
 from aprhub.ir.importance import Importance, Measured
+from aprhub.ir.joining import concatenated
 from aprhub.ir.tensor import Tensor
 from aprhub.lift import Lifted
 from aprhub.registry import Registry
@@ -25,9 +26,13 @@ from aprhub.spec.family import Family
 from aprhub.spec.format import FileEvidence
 from aprhub.spec.importance import ImportanceFormat
 from aprhub.spec.layout import Layout
-from aprhub.spec.naming import Naming
+from aprhub.spec.naming import Dialect, Naming
+from aprhub.spec.spelling import Spelling
 
 _LayOut = Callable[[Importance, Path], Layout]
+
+_Held = tuple[tuple[str, ...], ...]
+"""The weights that an entry is about: of each matrix those that are joined in it."""
 
 
 def weighed(found: Lifted, path: Path, registry: Registry, *, lossy: bool) -> Lifted:
@@ -37,20 +42,32 @@ def weighed(found: Lifted, path: Path, registry: Registry, *, lossy: bool) -> Li
     model has (with `lossy`, that entry is left out and said), or another size.
     """
     stored = opened(path, registry)
-    fmt = identified(path, registry)
-    naming = registry.naming(fmt.naming) if found.family else None
-    names = {name: _canonical(name, naming, found) for name in stored.entries}
-    unknown = [name for name, canonical in names.items() if canonical is None]
+    naming = registry.naming(identified(path, registry).naming)
+    dialect = naming.of(found.family) if found.family else None
+    names = {name: _held(name, dialect, found) for name in stored.entries}
+    unknown = [name for name, held in names.items() if not held]
     faults = [*_size_faults(stored, names, found)]
     if not lossy or len(unknown) == len(names):
         faults += (Fault(name, "the model has no such tensor") for name in unknown)
     if faults:
         raise ModelCheckError(path, "is of another model than this", faults)
-    entries = {ours: stored.entries[name] for name, ours in names.items() if ours}
+    entries = {
+        canonical: measured
+        for name, held in names.items()
+        if held
+        for canonical, measured in _apart(stored.entries[name], held)
+    }
     left_out = (f"{name}: not in the model, left out" for name in unknown)
     notes = (f"importance: {each}" for each in (*stored.notes, *left_out))
     importance = evolve(stored, entries=entries)
     return evolve(found, importance=importance, notes=(*found.notes, *notes))
+
+
+def _apart(measured: Measured, held: _Held) -> Iterator[tuple[str, Measured]]:
+    """Yield what each weight was multiplied with; what is joined was with the same."""
+    for names, part in zip(held, measured.split(len(held)), strict=True):
+        for canonical in names:
+            yield canonical, part
 
 
 def opened(path: Path, registry: Registry) -> Importance:
@@ -75,24 +92,33 @@ def identified(path: Path, registry: Registry) -> ImportanceFormat:
     raise UnknownFormatError(path, f"not recognised as any of: {known}")
 
 
-def _canonical(name: str, naming: Naming | None, found: Lifted) -> str | None:
-    """Return the tensor of the model that an entry is about; names may be kept."""
-    canonical: str | None = name
-    if naming and found.family:
-        spelling = naming.to_ours(name, found.family)
-        canonical = spelling.canonical if spelling else None
-    return canonical if canonical in found.model.tensors else None
+def _held(name: str, dialect: Dialect | None, found: Lifted) -> _Held:
+    """Return the weights of the model that an entry is about; names may be kept."""
+    held: _Held = ((name,),)
+    if dialect:
+        spelling = dialect.to_ours(name)
+        if spelling is None:
+            return ()
+        names = spelling.names(found.model.config.num_experts)
+        step = len(spelling.parts)
+        held = tuple(names[at : at + step] for at in range(0, len(names), step))
+    known = found.model.tensors.keys()
+    return held if all(known >= {*names} for names in held) else ()
 
 
 def _size_faults(
-    stored: Importance, names: dict[str, str | None], found: Lifted
+    stored: Importance, names: Mapping[str, _Held], found: Lifted
 ) -> Iterator[Fault]:
     for name, measured in stored.entries.items():
-        canonical = names[name]
-        shape = found.model.tensors[canonical].shape if canonical else ()
-        if canonical and (measured.sums.size,) != shape[1:]:
-            size = measured.sums.size
-            yield Fault(name, f"{size} columns, but {canonical} is {list(shape)}")
+        held = names[name]
+        for canonical in held[0] if held else ():
+            shape = found.model.tensors[canonical].shape
+            size, counts = measured.sums.size, len(measured.counts)
+            if counts not in (1, len(held)):
+                yield Fault(name, f"{counts} matrices, but the model has {len(held)}")
+            elif (size,) != (len(held) * shape[-1],) or len(shape) != 2:
+                each = size // len(held)
+                yield Fault(name, f"{each} columns, but {canonical} is {list(shape)}")
 
 
 def _sound(stored: Importance) -> Importance:
@@ -152,11 +178,23 @@ def _writer(target: Path, registry: Registry) -> tuple[ImportanceFormat, _LayOut
 def _spelled(
     importance: Importance, naming: Naming, family: Family
 ) -> Iterator[tuple[str, Measured]]:
+    """Yield stored names, and what the matrices of each tensor were multiplied with.
+
+    Weights that are joined have had the same input, so that the first speaks for all.
+    """
+    dialect = naming.of(family)
+    found: dict[str, tuple[Spelling, dict[str, Measured]]] = {}
     for name, measured in importance.entries.items():
-        spelling = naming.to_theirs(name, family)
+        spelling = dialect.to_theirs(name)
         if spelling is None:
             raise UsageError(f"naming {naming.name} has no name for {name}")
-        yield spelling.stored, measured
+        group = found.setdefault(spelling.stored, (spelling, {}))
+        group[1][name] = measured
+    for stored, (spelling, group_entries) in found.items():
+        firsts = list(group_entries.values())[:: len(spelling.parts)]
+        sums = concatenated([each.sums.reshaped(each.sums.size) for each in firsts])
+        counts = tuple(count for each in firsts for count in each.counts)
+        yield stored, Measured(sums, counts)
 
 
 def _refuse_other(found: Importance, meant: Importance) -> None:

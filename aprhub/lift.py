@@ -1,6 +1,5 @@
 """Lift: a stored model becomes the canonical one."""
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -17,9 +16,11 @@ from aprhub.ir.importance import Importance
 from aprhub.ir.model import EMBEDDING, HEAD, ModelIR
 from aprhub.ir.tensor import Tensor
 from aprhub.registry import Registry
-from aprhub.spec.family import Family, evaluated
-from aprhub.spec.format import HF_WORLD, StoredModel
-from aprhub.spec.naming import Naming, Spelling
+from aprhub.spec.family import Family, role_of
+from aprhub.spec.format import StoredModel
+from aprhub.spec.naming import Naming
+from aprhub.spec.spelling import Part, Spelling
+from aprhub.unsaid import said_and_unsaid
 
 KEEP = "keep"
 """The naming that leaves every name as it is."""
@@ -126,14 +127,13 @@ class _Lifting:
     def result(self, notes: tuple[str, ...]) -> Lifted:
         family = self.fit.family
         spellings = self._spellings()
-        config = self._config(spellings)
+        config = said_and_unsaid(self.stored, family, spellings)
         config, gone = self._with_rope_factors(config)
         gone.update(dict.fromkeys(self.fit.unknown, f"not in {family.name}"))
-        tensors, steps = {}, {}
-        for name in _ordered(spellings, family):
-            tensor, done = self._canonical(spellings[name], config)
-            tensors[name], steps[name] = tensor, done
-        sources = {name: spelling.stored for name, spelling in spellings.items()}
+        found = dict(self._canonical(config))
+        tensors = {name: found[name][0] for name in _ordered(found, family)}
+        steps = {name: found[name][1] for name in tensors}
+        sources = {name: spellings[name].stored for name in tensors}
         config, tensors, tie_notes = _without_tied_copy(config, tensors)
         if HEAD in sources and HEAD not in tensors:
             gone[sources.pop(HEAD)] = "a copy of the embedding: the head is tied"
@@ -147,128 +147,82 @@ class _Lifting:
         return Lifted(model, family, sources, steps, gone, (*notes, *tie_notes))
 
     def _spellings(self) -> dict[str, Spelling]:
+        """Return the spelling of the tensor that each weight is in."""
         found: dict[str, Spelling] = {}
         faults = []
         for spelling in self.fit.spellings:
-            other = found.setdefault(spelling.canonical, spelling)
-            if other is not spelling:
-                problem = f"stored twice, also as {other.stored}"
-                faults.append(Fault(spelling.stored, problem))
+            for name in spelling.held(self.stored.tensors[spelling.stored].shape):
+                other = found.setdefault(name, spelling)
+                if other is not spelling:
+                    problem = f"stored twice, also as {other.stored}"
+                    faults.append(Fault(spelling.stored, problem))
         if faults:
             raise ModelCheckError(self.stored.path, "ambiguous tensors", faults)
         return found
-
-    def _config(self, spellings: Mapping[str, Spelling]) -> ModelConfig:
-        family = self.fit.family
-        config = evolve(self.stored.config, family=family.name)
-        config = config.filled(_evidence(self.stored, spellings))
-        if self.stored.naming is None and self.stored.namings == (HF_WORLD,):
-            config = _defaulted(config, family.hf_defaults)
-        config = _defaulted(config, family.defaults)
-        if config.num_heads is not None:
-            config = config.filled({"num_kv_heads": config.num_heads})
-        flags = {weight.when for weight in family.weights if weight.when}
-        present = {_role(name) for name in spellings}
-        config = config.filled(
-            {
-                flag: any(w.when == flag and w.role in present for w in family.weights)
-                for flag in flags
-            }
-        )
-        return _with_layer_kinds(config, family)
 
     def _with_rope_factors(
         self, config: ModelConfig
     ) -> tuple[ModelConfig, dict[str, str]]:
         for naming in self.namings:
-            name = naming.rope_factors
-            tensor = self.stored.tensors.get(name) if name else None
-            if name and tensor:
-                scaling = rope.recovered(config, tensor.cast(ENCODINGS["f32"]).numpy())
-                what = f"became the rope scaling {scaling.kind!r} of the configuration"
-                return evolve(config, rope_scaling=scaling), {name: what}
+            names = {
+                what: name
+                for what, name in naming.rope_factors.items()
+                if name in self.stored.tensors
+            }
+            if names:
+                factors = {
+                    what: self.stored.tensors[name].cast(ENCODINGS["f32"]).numpy()
+                    for what, name in names.items()
+                }
+                scaling = rope.recovered(config, factors)
+                became = f"became the rope scaling {scaling.kind!r}"
+                gone = dict.fromkeys(names.values(), f"{became} of the configuration")
+                return evolve(config, rope_scaling=scaling), gone
         return config, {}
 
     def _canonical(
-        self, spelling: Spelling, config: ModelConfig
+        self, config: ModelConfig
+    ) -> Iterator[tuple[str, tuple[Tensor, tuple[str, ...]]]]:
+        """Yield the weights of all stored tensors, with what was done to each."""
+        for spelling in self.fit.spellings:
+            tensor = self.stored.tensors[spelling.stored]
+            apart = tuple(f"{step} undone" for step in spelling.steps)
+            for name, part, rows in spelling.split(tensor, config):
+                weight, done = self._weight(name, part, rows, config)
+                renamed = ("renamed",) if spelling.stored != name else ()
+                yield name, (weight, (*renamed, *apart, *done))
+
+    def _weight(
+        self, name: str, part: Part, tensor: Tensor, config: ModelConfig
     ) -> tuple[Tensor, tuple[str, ...]]:
-        tensor = self.stored.tensors[spelling.stored]
         steps: tuple[str, ...] = ()
-        if spelling.stored != spelling.canonical:
-            steps = ("renamed",)
-        if spelling.transform:
-            tensor = spelling.transform.lift(tensor, config)
-            steps += (spelling.transform.name + " undone",)
-        native = self.stored.native.get(spelling.canonical)
+        if part.transform:
+            tensor = part.transform.lift(tensor, config)
+            steps += (part.transform.name + " undone",)
+        native = self.stored.native.get(name)
         if native and tensor.encoding == ENCODINGS["f32"] and native in ENCODINGS:
-            check = refuse_rounding(spelling.canonical, ENCODINGS[native])
+            check = refuse_rounding(name, ENCODINGS[native])
             tensor = tensor.cast(ENCODINGS[native], check)
             steps += (f"narrowed back to {native}",)
         return tensor, steps
 
 
-def _role(name: str) -> str:
-    return re.sub(r"^layers\.\d+\.", "layers.{i}.", name)
-
-
-def _ordered(names: Mapping[str, Any], family: Family) -> Iterator[str]:
-    """Yield canonical names in the order of the family's table, layer by layer."""
+def _ordered(names: Mapping[str, Any], family: Family) -> list[str]:
+    """Return canonical names in the order of the family's table, layer by layer."""
     order = {weight.role: place for place, weight in enumerate(family.weights)}
     first = min(
         (place for role, place in order.items() if role.startswith("layers.")),
         default=0,
     )
 
-    def key(name: str) -> tuple[int, int, int]:
-        place = order[_role(name)]
+    def key(name: str) -> tuple[int, ...]:
+        place = order[role_of(name)]
         if name.startswith("layers."):
-            return first, int(name.split(".")[1]), place
+            layer, *expert = (int(part) for part in name.split(".") if part.isdigit())
+            return first, layer, place, *expert
         return place, 0, 0
 
-    return iter(sorted(names, key=key))
-
-
-def _evidence(stored: StoredModel, spellings: Mapping[str, Spelling]) -> dict[str, int]:
-    """Return sizes that the tensors determine, where the file does not say them."""
-    config, found = stored.config, {}
-    if EMBEDDING in spellings:
-        shape = stored.tensors[spellings[EMBEDDING].stored].shape
-        found["vocab_size"] = shape[0]
-    query = spellings.get("layers.0.attn.q.weight")
-    if query and config.num_heads:
-        rows = stored.tensors[query.stored].shape[0]
-        found["head_dim"] = rows // config.num_heads
-    return found
-
-
-def _defaulted(config: ModelConfig, defaults: Mapping[str, Any]) -> ModelConfig:
-    """Return the configuration with defaults filled in; formulas last."""
-    texts = ("activation",)
-    plain = {k: v for k, v in defaults.items() if k in texts or not _is_formula(v)}
-    config = config.filled(plain)
-    formulas = {k: v for k, v in defaults.items() if k not in plain}
-    return config.filled(
-        {
-            name: evaluated(formula, config)
-            for name, formula in formulas.items()
-            if getattr(config, name) is None
-        }
-    )
-
-
-def _is_formula(value: object) -> bool:
-    return isinstance(value, str)
-
-
-def _with_layer_kinds(config: ModelConfig, family: Family) -> ModelConfig:
-    pattern = family.layer_pattern
-    if not pattern or config.layer_kinds or not config.num_layers:
-        return config
-    kinds = (
-        "sliding" if (layer + 1) % pattern else "full"
-        for layer in range(min(config.num_layers, 1 << 16))
-    )
-    return evolve(config, layer_kinds=tuple(kinds))
+    return sorted(names, key=key)
 
 
 def _without_tied_copy(

@@ -8,12 +8,13 @@ from typing import Final
 
 from attrs import evolve, frozen
 
-from aprhub import rope
+from aprhub.assembly import Group, Piece, assembled, groups
 from aprhub.encodings import Encodings, Losses, LowerOptions, Steps
 from aprhub.errors import UnrepresentableError, UsageError
 from aprhub.ir.config import ModelConfig
+from aprhub.ir.encoding import ENCODINGS, Encoding
 from aprhub.ir.importance import Importance
-from aprhub.ir.model import EMBEDDING, HEAD, ModelIR
+from aprhub.ir.model import ModelIR
 from aprhub.ir.tensor import Tensor
 from aprhub.ir.tokenizer import Tokenizer
 from aprhub.lift import Lifted
@@ -21,7 +22,7 @@ from aprhub.registry import Registry
 from aprhub.report import TensorFate
 from aprhub.spec.family import Family
 from aprhub.spec.format import Format, StoredModel
-from aprhub.spec.naming import Naming, Transform
+from aprhub.spec.naming import Naming
 
 
 @frozen
@@ -69,34 +70,17 @@ class _Lowering:
 
     def result(self) -> Lowered:
         model, family = self.lifted.model, self.lifted.family
-        options = self.encodings.options
         tensors: dict[str, Tensor] = {}
         fates: list[TensorFate] = []
-        native: dict[str, str] = dict(model.native) if family is None else {}
-        for canonical, tensor in self._outgoing():
-            name, transform = self._spelled(canonical, family)
-            self._require_decoder(canonical, name, tensor)
-            stored, steps = self.encodings.encoded(canonical, name, tensor, transform)
-            tensors[name] = stored
-            fates.append(self._fate(canonical, name, stored, steps))
-            forced = stored.encoding != tensor.encoding and not options.is_asked
-            if forced and tensor.encoding.is_float:
-                native[canonical] = tensor.encoding.name
+        for name, group in self._groups().items():
+            tensors[name], found = self._stored(name, group)
+            fates += found
         notes = (
             *_requantized(fates),
             *_unweighed(fates, self.lifted.importance),
             *self._arithmetic(fates),
         )
-        fates += self._gone()
-        stored_model = self._stored(tensors, native)
-        return Lowered(stored_model, tuple(fates), self.encodings.losses, notes)
-
-    def _stored(
-        self, tensors: dict[str, Tensor], native: dict[str, str]
-    ) -> StoredModel:
-        model, family = self.lifted.model, self.lifted.family
-        quantization = self.encodings.options.quantization
-        return StoredModel(
+        stored_model = StoredModel(
             self.format.name,
             self.target,
             tensors,
@@ -104,46 +88,52 @@ class _Lowering:
             self._tokenizer(model),
             model.provenance,
             model.carried,
-            native,
+            self._native(fates),
             naming=self.naming.name if self.naming else None,
             family=family,
-            mixture=quantization.mixture if quantization else None,
+            mixture=self._mixture(),
             importance=self.lifted.importance,
         )
+        fates += self._gone()
+        return Lowered(stored_model, tuple(fates), self.encodings.losses, notes)
 
-    def _outgoing(self) -> Iterator[tuple[str, Tensor]]:
-        """Yield the model's tensors, and those that this format stores besides."""
-        model, family = self.lifted.model, self.lifted.family
-        yield from model.tensors.items()
-        if family is None:
-            return
-        tied = HEAD not in model.tensors and model.config.tie_embeddings
-        if tied and self.format.stores_tied_head:
-            yield HEAD, model.tensors[EMBEDDING]
-        factors = rope.factors(model.config)
-        if factors is not None and self.naming and self.naming.rope_factors:
-            yield self.naming.rope_factors, Tensor.of(factors)
+    def _mixture(self) -> str | None:
+        asked = self.encodings.options.quantization
+        return asked.mixture if asked else None
 
-    def _spelled(
-        self, canonical: str, family: Family | None
-    ) -> tuple[str, Transform | None]:
-        if family is None or self.naming is None:
-            return canonical, None
-        if canonical == self.naming.rope_factors:
-            return canonical, None
-        spelling = self.naming.to_theirs(canonical, family)
-        if spelling is None:
-            raise UnrepresentableError(
-                self.target, f"naming {self.naming.name} has no name for {canonical}"
-            )
-        return spelling.stored, spelling.transform
+    def _groups(self) -> dict[str, Group]:
+        tied_head = self.format.stores_tied_head
+        return groups(self.lifted, self.naming, self.target, tied_head=tied_head)
 
-    def _require_decoder(self, canonical: str, name: str, tensor: Tensor) -> None:
+    def _stored(self, name: str, group: Group) -> tuple[Tensor, list[TensorFate]]:
+        """Return a tensor to store, and the fate of each weight that is in it."""
+        tensor, pieces = assembled(name, group, self.encodings)
+        weights = tuple(group.weights)
+        self._require_decoder(weights, name, tensor)
+        stored, steps = self.encodings.encoded(weights, name, tensor)
+        return stored, [
+            self._fate(canonical, name, stored.encoding, piece, steps)
+            for canonical, piece in pieces.items()
+        ]
+
+    def _native(self, fates: Sequence[TensorFate]) -> dict[str, str]:
+        """Return the float encodings that the format, and nobody else, has changed."""
+        native = dict(self.lifted.model.native) if self.lifted.family is None else {}
+        if not self.encodings.options.is_asked:
+            for fate in fates:
+                before = ENCODINGS.get(fate.stored_encoding)
+                if before and before.is_float and fate.encoding != before.name:
+                    native[fate.canonical] = before.name
+        return native
+
+    def _require_decoder(
+        self, weights: tuple[str, ...], name: str, tensor: Tensor
+    ) -> None:
         """Refuse what can be neither stored as it is nor decoded."""
         if tensor.is_readable:
             return
-        if self.encodings.wanted(canonical, name, tensor) != tensor.encoding:
-            source = self.lifted.sources.get(canonical, canonical)
+        if self.encodings.wanted(weights, name, tensor) != tensor.encoding:
+            source = self.lifted.sources.get(weights[0], weights[0])
             raise UnrepresentableError(
                 self.target,
                 f"{source}: {self.format.name} cannot hold {tensor.encoding.name}, and"
@@ -164,7 +154,7 @@ class _Lowering:
         return flattened(tokenizer, rows)
 
     def _fate(
-        self, canonical: str, name: str, tensor: Tensor, steps: Steps
+        self, canonical: str, name: str, encoding: Encoding, piece: Piece, steps: Steps
     ) -> TensorFate:
         lifted = self.lifted
         before = lifted.steps.get(canonical, ())
@@ -175,13 +165,13 @@ class _Lowering:
             source,
             canonical,
             name,
-            tensor.shape,
-            tensor.encoding.name,
+            piece.tensor.shape,
+            encoding.name,
             origin.encoding.name if origin else "",
-            tensor.nbytes,
+            encoding.nbytes(piece.tensor.shape),
             (
                 *(("renamed",) if source and source != name else ()),
-                *_net(kept, steps),
+                *_net(kept, (*piece.steps, *steps)),
                 *(() if source else ("made",)),
             ),
         )

@@ -11,7 +11,7 @@ from aprhub.encodings import LowerOptions
 from aprhub.errors import UsageError
 from aprhub.lift import LiftOptions
 from aprhub.lineage import file_fingerprint
-from aprhub.mixtures import Quantization
+from aprhub.quantization import Quantization
 
 DTYPES = ("f32", "f16", "bf16")
 LEVELS = ("names", "values", "bytes")

@@ -5,7 +5,8 @@ frequency of its pair of elements.
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 import numpy as np
 from attrs import evolve
@@ -29,17 +30,29 @@ LARGEST_THETA = 1e30
 """A base beyond which the powers no longer fit into f32."""
 
 
-def factors(config: ModelConfig) -> NDArray[np.float32] | None:
-    """Return the `head_dim / 2` f32 factors of a configuration, or None if all are 1.
+Factors = Mapping[str, NDArray[np.float32]]
+"""One f32 number for each rotated pair of elements: `all` for texts of any length, or
+`short` and `long` for those within the trained context and beyond it."""
+
+
+def factors(config: ModelConfig) -> Factors:
+    """Return the factors of a configuration, none where all are 1.
 
     Raises ModelCheckError when the scaling lacks one of its parameters.
     """
     scaling = config.rope_scaling
-    if scaling is None or scaling.kind not in ("llama3", "factors"):
-        return None
+    if scaling is None:
+        return {}
+    if scaling.kind == "longrope":
+        lists = {"short": scaling.short_factor, "long": scaling.long_factor}
+        return {
+            name: np.array(each, np.float32) for name, each in lists.items() if each
+        }
+    if scaling.kind not in ("llama3", "factors"):
+        return {}
     if scaling.long_factor is not None:
-        return np.array(scaling.long_factor, np.float32)
-    return _llama3(config, scaling)
+        return {"all": np.array(scaling.long_factor, np.float32)}
+    return {"all": _llama3(config, scaling)}
 
 
 def _llama3(config: ModelConfig, scaling: RopeScaling) -> NDArray[np.float32]:
@@ -72,19 +85,37 @@ def _frequencies(theta: float, dim: int) -> NDArray[np.float32]:
     return np.float32(1) / powers.astype(np.float32)
 
 
-def recovered(config: ModelConfig, values: NDArray[np.float32]) -> RopeScaling:
-    """Return the scaling that gives these factors.
+def recovered(config: ModelConfig, found: Factors) -> RopeScaling:
+    """Return the scaling that gives these factors."""
+    if "all" in found:
+        return _of_any_length(config, found["all"])
+    said = config.rope_scaling or RopeScaling("longrope")
+    meant = factors(evolve(config, rope_scaling=said))
+    if all(np.array_equal(meant.get(name, ()), each) for name, each in found.items()):
+        return said
+    lists: dict[str, Any] = {
+        f"{name}_factor": _exact(each) for name, each in found.items()
+    }
+    return evolve(said, kind="longrope", **lists)
+
+
+def _exact(values: NDArray[np.float32]) -> tuple[float, ...]:
+    return tuple(float(value) for value in values)
+
+
+def _of_any_length(config: ModelConfig, values: NDArray[np.float32]) -> RopeScaling:
+    """Return the scaling with these factors for texts of any length.
 
     Tries what the configuration says, the released models' parameters, then those that
     fit the values: first for equal factors, then for equal ones but for the rounding
     of f32 programs; then the factors are kept besides, so that they come back to the
     bit. Where none does, the factors themselves are the scaling.
     """
-    exact = tuple(float(value) for value in values)
+    exact = _exact(values)
     candidates = tuple(_candidates(config, values))
     for tolerance in (0.0, ROUNDING):
         for scaling in candidates:
-            found = factors(evolve(config, rope_scaling=scaling))
+            found = factors(evolve(config, rope_scaling=scaling)).get("all")
             if found is not None and np.allclose(found, values, tolerance, 0):
                 return scaling if not tolerance else evolve(scaling, long_factor=exact)
     return RopeScaling("factors", short_factor=exact, long_factor=exact)

@@ -96,9 +96,10 @@ class _Comparison:
             return source, found
         naming = self.registry.naming(self.format.naming)
         spelling = naming.to_theirs(name, self.meant.family)
-        if not spelling or not spelling.transform or spelling.transform.packed_safe:
+        transform = spelling.part(name).transform if spelling else None
+        if transform is None or transform.packed_safe:
             return source, found
-        lower, config = spelling.transform.lower, self.meant.model.config
+        lower, config = transform.lower, self.meant.model.config
         return lower(source, config), lower(found, config)
 
 

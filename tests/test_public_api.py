@@ -24,7 +24,7 @@ Encoding ENCODINGS EnvironmentFailureError Family Fault FileEvidence FileRange
 FlatVocabulary Format HF_WORLD Identity Importance ImportanceFormat InputError KeyFate
 Layout LayoutFile LayoutOptions LineageStep Literal Magic Measured Memory
 MissingFileError ModelCheckError ModelConfig ModelError ModelIR Naming Packing
-PackingClaim Padding Provenance RopeScaling Rule Source Spelling StoredChecksum
+PackingClaim Padding Part Provenance RopeScaling Rule Source Spelling StoredChecksum
 StoredModel Tensor TensorData Tokenizer Transform UnrepresentableError
 UnsupportedFileError WeightSpec assembled combined concatenated described
 described_pieces flattened hookimpl joined_files opaque packed padding

@@ -1,6 +1,6 @@
 """Importance: how much each input column of a model's matrices matters."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import MappingProxyType
 
@@ -8,7 +8,8 @@ import numpy as np
 from attrs import field, frozen
 from numpy.typing import NDArray
 
-from aprhub.ir.tensor import Tensor, combined
+from aprhub.ir.joining import combined
+from aprhub.ir.tensor import Tensor
 
 
 @frozen
@@ -27,18 +28,28 @@ class Measured:
         """How many input columns one matrix has."""
         return self.sums.size // len(self.counts)
 
-    def importance(self, matrix: int = 0) -> Tensor:
-        """Return the mean square of each column, or ones where nothing was seen."""
-        count, width = self.counts[matrix], self.columns
-        if not count:
-            return Tensor.of(np.ones(width, np.float32))
+    def split(self, matrices: int) -> Iterator["Measured"]:
+        """Yield what each of so many matrices was multiplied with.
+
+        A single count, as older files have it, is that of each.
+        """
+        counts = self.counts * (matrices if len(self.counts) == 1 else 1)
+        width = self.sums.size // matrices
         flat = self.sums.reshaped(self.sums.size)
-        row = flat.sliced(matrix * width, (matrix + 1) * width)
+        for place, count in enumerate(counts[:matrices]):
+            yield Measured(flat.sliced(place * width, (place + 1) * width), (count,))
+
+    def importance(self) -> Tensor:
+        """Return the mean square of each column, or ones where nothing was seen."""
+        (count,) = self.counts
+        flat = self.sums.reshaped(self.sums.size)
+        if not count:
+            return Tensor.of(np.ones(flat.shape, np.float32))
 
         def mean(sums: NDArray[np.float32]) -> NDArray[np.float32]:
             return sums / np.float32(count)
 
-        return combined(mean, [row])
+        return combined(mean, [flat])
 
 
 def _frozen_entries(values: Mapping[str, Measured]) -> Mapping[str, Measured]:

@@ -168,7 +168,7 @@ class Concatenation:
 
     @classmethod
     def of(cls, parts: Sequence[Source]) -> Source:
-        """Return the parts joined; neighbours in one file become one range."""
+        """Return the parts joined; neighbours in one file, or source, become one."""
         merged = _merged(parts)
         if len(merged) == 1:
             return merged[0]
@@ -208,9 +208,15 @@ def _merged(parts: Sequence[Source]) -> list[Source]:
     return merged
 
 
-def _joined(last: Source | None, part: Source) -> FileRange | None:
-    if not (isinstance(last, FileRange) and isinstance(part, FileRange)):
-        return None
-    if (last.path, last.offset + last.nbytes) != (part.path, part.offset):
-        return None
-    return FileRange(last.path, last.offset, last.nbytes + part.nbytes)
+def _joined(last: Source | None, part: Source) -> Source | None:
+    """Return what is in one piece in a file, or was in one before it was cut."""
+    if isinstance(last, FileRange) and isinstance(part, FileRange):
+        if (last.path, last.offset + last.nbytes) == (part.path, part.offset):
+            return FileRange(last.path, last.offset, last.nbytes + part.nbytes)
+    elif isinstance(last, Slice) and isinstance(part, Slice):
+        same = last.parent is part.parent
+        if same and last.start + last.nbytes == part.start:
+            whole = last.start == 0 and part.start + part.nbytes == last.parent.nbytes
+            size = last.nbytes + part.nbytes
+            return last.parent if whole else Slice(last.parent, last.start, size)
+    return None

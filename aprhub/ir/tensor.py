@@ -19,7 +19,6 @@ from aprhub.ir import source as sources
 from aprhub.ir.casting import Observer, caster, lost, widens
 from aprhub.ir.computed import (
     PIECE_BYTES,
-    Combined,
     Mapped,
     Operation,
     Packed,
@@ -271,33 +270,3 @@ def _decoding(
         return values.reshape(-1, per_row)[:, :columns] if padded else values
 
     return kernel
-
-
-def concatenated(parts: Sequence[Tensor]) -> Tensor:
-    """Return tensors joined along dimension 0, on packed bytes."""
-    parts = [p.decoded() if isinstance(p.source, Packed) else p for p in parts]
-    first = parts[0]
-    kinds = {(part.encoding, part.shape[1:]) for part in parts}
-    if len(kinds) > 1 or first.encoding.flat:
-        raise UnrepresentableError(
-            "concatenation", f"parts differ, or have no rows: {sorted(map(str, kinds))}"
-        )
-    rows = sum(part.shape[0] for part in parts)
-    joined = sources.Concatenation.of([part.source for part in parts])
-    return evolve(first, shape=(rows, *first.shape[1:]), source=joined)
-
-
-def stacked(parts: Sequence[Tensor]) -> Tensor:
-    """Return tensors of one shape stacked along a new dimension 0."""
-    return concatenated([part.reshaped(1, *part.shape) for part in parts])
-
-
-def combined(
-    function: Callable[..., NDArray[np.float32]], parts: Sequence[Tensor]
-) -> Tensor:
-    """Return the f32 result of a function of tensors of one shape, elementwise."""
-    shapes = {part.shape for part in parts}
-    if len(shapes) > 1:
-        raise UnrepresentableError("combination", f"shapes differ: {sorted(shapes)}")
-    source = Combined(tuple(part.cast(F32).source for part in parts), function)
-    return Tensor(parts[0].shape, F32, source)

@@ -1,21 +1,39 @@
 """Family: what every model of one architecture is made of, as data."""
 
 import re
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Collection, Iterator, Mapping
+from functools import cached_property
+from typing import Any, Final
 
 from attrs import field, frozen
 
 from aprhub.errors import ModelCheckError
 from aprhub.ir.config import Identity, ModelConfig
 
+LAYER: Final = "{i}"
+EXPERT: Final = "{j}"
+"""What stands in roles for the number of a layer and that of an expert."""
+
+MAX_EXPERTS: Final = 1 << 12
+"""More experts in a layer than any model has."""
+
+_LAYER_NUMBER = re.compile(r"^layers\.(0|[1-9][0-9]*)\.")
+_EXPERT_NUMBER = re.compile(r"\.experts\.(0|[1-9][0-9]*)\.")
+
+
+def role_of(name: str) -> str:
+    """Return the role of a canonical name: placeholders stand for its numbers."""
+    role = _LAYER_NUMBER.sub(f"layers.{LAYER}.", name, 1)
+    return _EXPERT_NUMBER.sub(f".experts.{EXPERT}.", role, 1)
+
 
 @frozen
 class WeightSpec:
     """One weight of a family.
 
-    `role` is the canonical name, with `{i}` for the layer. `shape` holds products of
-    configuration fields, such as `num_heads * head_dim`. `when` names a configuration
+    `role` is the canonical name, with `{i}` for the layer and `{j}` for the expert.
+    `shape` holds products of configuration fields, such as `num_heads * head_dim`.
+    `when` names a configuration
     flag: the weight is there when it is true, absent when it is false, and optional
     when it is None; a weight without `when` is required unless `optional`.
     """
@@ -25,18 +43,19 @@ class WeightSpec:
     optional: bool = False
     when: str | None = None
 
-    @property
-    def is_layered(self) -> bool:
-        """Whether there is one of these in each layer."""
-        return "{i}" in self.role
-
     def names(self, config: ModelConfig) -> Iterator[str]:
-        """Yield the canonical name in each layer, or the one name."""
-        if not self.is_layered:
-            yield self.role
-            return
-        for layer in range(config.num_layers or 0):
-            yield self.role.format(i=layer)
+        """Yield the canonical name in each layer and of each expert, or the one."""
+        layers = config.num_layers if LAYER in self.role else 1
+        experts = config.num_experts if EXPERT in self.role else 1
+        yield from self.names_of(range(layers or 0), range(experts or 0))
+
+    def names_of(
+        self, layers: Collection[int], experts: Collection[int]
+    ) -> Iterator[str]:
+        """Yield the name in each of these layers and of each of these experts."""
+        for layer in layers if LAYER in self.role else (0,):
+            for expert in experts if EXPERT in self.role else (0,):
+                yield self.role.format(i=layer, j=expert)
 
     def expected_shape(self, config: ModelConfig) -> tuple[int, ...]:
         """Return the shape in elements that the configuration determines.
@@ -112,9 +131,16 @@ class Family:
 
     def spec(self, name: str) -> WeightSpec | None:
         """Return the weight that a canonical name belongs to."""
-        role = re.sub(r"^layers\.(0|[1-9]\d*)\.", "layers.{i}.", name)
-        return next((each for each in self.weights if each.role == role), None)
+        return self._by_role.get(role_of(name))
+
+    def weight(self, role: str) -> WeightSpec:
+        """Return the weight of a role, which is one of the family's."""
+        return self._by_role[role]
+
+    @cached_property
+    def _by_role(self) -> dict[str, WeightSpec]:
+        return {each.role: each for each in self.weights}
 
     def roles(self) -> frozenset[str]:
         """Return the roles of all weights."""
-        return frozenset(each.role for each in self.weights)
+        return frozenset(self._by_role)

@@ -11,7 +11,9 @@ from aprhub.check import faults
 from aprhub.ir.model import EMBEDDING, HEAD
 from aprhub.testing.models import pico_config, pico_model
 
-ROLE = re.compile(r"(layers\.\{i\}\.)?[a-z0-9_]+(\.[a-z0-9_]+)*\.(weight|bias)")
+ROLE = re.compile(
+    r"(layers\.\{i\}\.(experts\.\{j\}\.)?)?[a-z0-9_]+(\.[a-z0-9_]+)*\.(weight|bias)"
+)
 FIELDS = fields_dict(ModelConfig)
 
 

@@ -42,6 +42,14 @@ SIZES: Final[Mapping[str, Any]] = {
 }
 """Sizes that every family can have; there are more rows than tokens."""
 
+EXPERT_SIZES: Final[Mapping[str, int]] = {
+    "num_experts": 4,
+    "num_experts_per_tok": 2,
+    "moe_intermediate_size": 32,
+    "shared_intermediate_size": 160,
+}
+"""Sizes of families with experts, where their weights have them."""
+
 PROVENANCE: Final = Provenance(
     name="Pico",
     description="random weights",
@@ -80,6 +88,12 @@ class Pico:
 
 
 _WIDE_HEADS: Final = {"head_dim": 24}
+_LONG_ROPE: Final = RopeScaling(
+    "longrope",
+    original_max_position_embeddings=32,
+    short_factor=(1.0, 1.125, 1.25, 1.5),
+    long_factor=(1.0, 2.0, 4.0, 8.0),
+)
 _LLAMA3_ROPE: Final = RopeScaling("llama3", 8.0, 8192, 1.0, 4.0)
 
 PICOS: Final[Mapping[str, Pico]] = {
@@ -90,6 +104,12 @@ PICOS: Final[Mapping[str, Pico]] = {
     "llama-quantised": Pico("llama", matrices=("q8_0", "q4_0", "f16")),
     "llama-rope": Pico("llama", {"rope_theta": 5e5, "rope_scaling": _LLAMA3_ROPE}),
     "llama-tied": Pico("llama", {"tie_embeddings": True}, ("f16",), "f16"),
+    "mixtral": Pico("mixtral", _WIDE_HEADS, ("f16",)),
+    "mixtral-quantised": Pico("mixtral", matrices=("q8_0",)),
+    "phi3": Pico("phi3", {"rotary_dim": 8, "rope_scaling": _LONG_ROPE}),
+    "phi3-quantised": Pico("phi3", matrices=("q8_0",)),
+    "qwen2_moe": Pico("qwen2_moe"),
+    "qwen3_moe": Pico("qwen3_moe", {**_WIDE_HEADS, "tie_embeddings": True}),
     "mistral": Pico("mistral", {**_WIDE_HEADS, "sliding_window": 32}),
     "qwen2": Pico("qwen2", matrices=("f16",)),
     "qwen3": Pico("qwen3", {**_WIDE_HEADS, "tie_embeddings": True}, vectors="bf16"),
@@ -103,7 +123,8 @@ def pico_config(family: Family, chosen: Mapping[str, Any] | None = None) -> Mode
     Flags that decide which weights there are, ties included, are off unless chosen.
     """
     flags = {each.when: False for each in family.weights if each.when}
-    values = {**SIZES, **flags, "tie_embeddings": False, **(chosen or {})}
+    sizes = {**SIZES, **_expert_sizes(family)}
+    values = {**sizes, **flags, "tie_embeddings": False, **(chosen or {})}
     if family.layer_pattern:
         kinds = _layer_kinds(values["num_layers"], family.layer_pattern)
         values = {"sliding_window": 32, "layer_kinds": kinds, **values}
@@ -111,6 +132,14 @@ def pico_config(family: Family, chosen: Mapping[str, Any] | None = None) -> Mode
     return config.filled(
         {name: _default(value, config) for name, value in family.defaults.items()}
     )
+
+
+def _expert_sizes(family: Family) -> dict[str, int]:
+    formulas = " ".join(size for weight in family.weights for size in weight.shape)
+    used = {name for name in EXPERT_SIZES if name in formulas}
+    if used:
+        used.add("num_experts_per_tok")
+    return {name: size for name, size in EXPERT_SIZES.items() if name in used}
 
 
 def _layer_kinds(layers: int, pattern: int) -> tuple[str, ...]:

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -22,8 +23,8 @@ from aprhub.registry import Registry
 from aprhub.testing.models import pico_config, random_tensor
 from aprhub.testing.saving import unreadable
 
-LAYERS = 12
-"""Enough layers for numbers of two digits."""
+LAYERS = EXPERTS = 12
+"""Enough layers and experts for numbers of two digits."""
 
 PACKED = ("q8_0", "q4_0", "f16", "f64")
 
@@ -33,16 +34,10 @@ class Case:
     """A transform with a shape that it is for, in the words of one family."""
 
     family: Family
-    spelling: Spelling
+    weight: str
+    transform: Transform
     shape: tuple[int, ...]
     config: ModelConfig
-
-    @property
-    def transform(self) -> Transform:
-        """The transform of the weight."""
-        if self.spelling.transform is None:
-            raise ValueError(f"{self.spelling.stored} has no transform")
-        return self.spelling.transform
 
     def returns(self, tensor: Tensor) -> bool:
         """Whether the tensor comes back the same from both sides, and unread."""
@@ -145,7 +140,7 @@ class NamingConformance:
     ) -> None:
         """They decode nothing."""
         changed = [
-            case.spelling
+            case.weight
             for case in _cases(naming, families)
             for encoding in _fitting(case, PACKED)
             if case.transform.packed_safe
@@ -153,6 +148,20 @@ class NamingConformance:
             != encoding
         ]
         assert changed == []
+
+    def test_what_is_put_together_comes_apart_again(
+        self, naming: Naming, families: Sequence[Family]
+    ) -> None:
+        """On packed bytes: a tensor in a file is one range of it again."""
+        for family in families:
+            config = _config(family)
+            for spelling in _several(naming, family, config):
+                shapes = [part.spec.expected_shape(config) for part in spelling.parts]
+                whole = _in_file(spelling, shapes, config)
+                parts = [rows for _, _, rows in spelling.split(whole, config)]
+                again = spelling.joined(parts)
+                assert [part.shape for part in parts[: len(shapes)]] == shapes
+                assert (again.shape, again.source) == (whole.shape, whole.source)
 
     def test_no_transform_reads_before_it_is_asked(
         self, naming: Naming, families: Sequence[Family]
@@ -176,7 +185,8 @@ class NamingConformance:
 
 
 def _covers(naming: Naming, family: Family) -> bool:
-    return {rule.ours for rule in naming.rules_for(family)} == family.roles()
+    rules = naming.rules_for(family)
+    return {role for rule in rules for role in rule.ours} == family.roles()
 
 
 def _config(family: Family, **chosen: Any) -> ModelConfig:
@@ -184,7 +194,7 @@ def _config(family: Family, **chosen: Any) -> ModelConfig:
 
 
 def _names(family: Family) -> Iterator[str]:
-    config = _config(family, num_layers=LAYERS)
+    config = _config(family, num_layers=LAYERS, num_experts=EXPERTS)
     for weight in family.weights:
         yield from weight.names(config)
 
@@ -192,18 +202,17 @@ def _names(family: Family) -> Iterator[str]:
 def _returns(naming: Naming, family: Family, name: str) -> bool:
     there = naming.to_theirs(name, family)
     back = naming.to_ours(there.stored, family) if there else None
-    again = naming.to_theirs(back.canonical, family) if back else None
-    return back is not None and back.canonical == name and again == there
+    return there is not None and back == there and name in there.names(EXPERTS)
 
 
 def _stored(naming: Naming, family: Family) -> Iterator[str]:
     for name in _names(family):
         spelling = naming.to_theirs(name, family)
-        if spelling:
+        if spelling and name == spelling.names(EXPERTS)[0]:
             yield spelling.stored
 
 
-def _matches(naming: Naming, family: Family, stored: str) -> list[str]:
+def _matches(naming: Naming, family: Family, stored: str) -> list[tuple[str, ...]]:
     found = (rule.to_ours(stored) for rule in naming.rules_for(family))
     return [each for each in found if each is not None]
 
@@ -213,10 +222,32 @@ def _cases(naming: Naming, families: Sequence[Family]) -> Iterator[Case]:
     for family in families:
         config = _config(family)
         for weight in family.weights:
-            spelling = naming.to_theirs(next(weight.names(config)), family)
-            if spelling and spelling.transform:
+            name = next(weight.names(config))
+            spelling = naming.to_theirs(name, family)
+            transform = spelling.part(name).transform if spelling else None
+            if transform:
                 shape = weight.expected_shape(config)
-                yield Case(family, spelling, shape, config)
+                yield Case(family, name, transform, shape, config)
+
+
+def _several(naming: Naming, family: Family, config: ModelConfig) -> Iterator[Spelling]:
+    """Yield the spellings in the first layer that hold more than one weight."""
+    for rule in naming.rules_for(family):
+        stored = rule.theirs.format(i=0, j=0)
+        spelling = naming.to_ours(stored, family)
+        if spelling and spelling.steps:
+            yield spelling
+
+
+def _in_file(
+    spelling: Spelling, shapes: Sequence[tuple[int, ...]], config: ModelConfig
+) -> Tensor:
+    """Return a tensor in a file that is not there, with room for all weights."""
+    shape = (sum(each[0] for each in shapes), *shapes[0][1:])
+    if spelling.is_stacked:
+        shape = (config.num_experts or 0, *shape)
+    encoding = ENCODINGS["q8_0" if len(shape) > 1 else "f32"]
+    return Tensor.at(Path("none"), 64, shape, encoding)
 
 
 def _fitting(case: Case, names: Sequence[str]) -> Iterator[Encoding]:
@@ -235,9 +266,9 @@ def _tensor(case: Case, encoding: Encoding) -> Tensor:
     return evolve(random_tensor(case.shape, encoding, seed=1), decoder=None)
 
 
-def _not_undone(cases: Iterator[Case], names: Sequence[str]) -> list[Spelling]:
+def _not_undone(cases: Iterator[Case], names: Sequence[str]) -> list[str]:
     return [
-        case.spelling
+        case.weight
         for case in cases
         for encoding in _fitting(case, names)
         if not case.returns(_tensor(case, encoding))

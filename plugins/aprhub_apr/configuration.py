@@ -45,6 +45,7 @@ _TYPED: Final[Mapping[str, tuple[str, Kind]]] = {
     "num_experts": ("num_experts", COUNT),
     "num_experts_per_tok": ("num_experts_per_tok", COUNT),
     "moe_intermediate_size": ("moe_intermediate_size", COUNT),
+    "norm_topk_prob": ("norm_topk_prob", FLAG),
 }
 
 _IDENTITY: Final[Mapping[str, str]] = {
@@ -72,6 +73,8 @@ _SCALING: Final = shaped(
 _UNTYPED: Final[Mapping[str, Kind]] = {
     "rope_local_theta": WIDE_NUMBER,
     "rope_scaling": _SCALING,
+    "rotary_dim": COUNT,
+    "shared_intermediate_size": COUNT,
     "sliding_window": COUNT,
     "layer_kinds": TEXTS,
     "tie_embeddings": FLAG,

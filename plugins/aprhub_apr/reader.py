@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from aprhub.api import FileRange, StoredChecksum, StoredModel, Tensor
-from aprhub_apr import configuration, index, metadata, vocabulary
+from aprhub_apr import configuration, index, metadata, stacks, vocabulary
 from aprhub_apr.claims import Claims
 from aprhub_apr.container import Container, scanned
 from aprhub_apr.index import Entry
@@ -19,8 +19,9 @@ def open_apr(path: Path) -> StoredModel:
     place in the file.
     """
     container = scanned(path)
-    tensors = {each.name: _tensor(container, each) for each in container.entries}
     keys = dict(container.document.keys)
+    entries = stacks.in_order(container.entries, keys)
+    tensors = {each.name: _tensor(container, each) for each in entries}
     claims = Claims(path, container.header.metadata_offset, keys)
     return StoredModel(
         "apr",
@@ -33,7 +34,12 @@ def open_apr(path: Path) -> StoredModel:
         naming=metadata.naming(claims),
         # Everything that nobody has taken by now is carried.
         carried=metadata.carried(claims, tensors),
-        notes=(*container.notes(), *_type_notes(tensors), *claims.notes),
+        notes=(
+            *container.notes(),
+            *_type_notes(tensors),
+            *_order_notes(container, tensors),
+            *claims.notes,
+        ),
         fates=tuple(claims.fates),
         checksums=tuple(_checksums(container)),
     )
@@ -51,6 +57,12 @@ def _tensor(container: Container, entry: Entry) -> Tensor:
     encoding = index.encoding(container.path, entry)
     start = container.header.data_offset + entry.offset
     return Tensor.at(container.path, start, entry.shape, encoding)
+
+
+def _order_notes(container: Container, tensors: Mapping[str, Tensor]) -> Iterator[str]:
+    turned = [e.name for e in container.entries if e.shape != tensors[e.name].shape]
+    if turned:
+        yield f"{len(turned)} stacks of experts have their dimensions in ggml's order"
 
 
 def _type_notes(tensors: Mapping[str, Tensor]) -> Iterator[str]:

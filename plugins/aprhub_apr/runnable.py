@@ -23,6 +23,8 @@ _LARGEST: Final[Mapping[str, int]] = {
     "max_position_embeddings": 2_097_152,
 }
 
+_MOST_EXPERTS: Final = 4096
+
 _RANGES: Final[Mapping[str, tuple[float, float]]] = {
     "rope_theta": (1, 1e8),
     "norm_eps": (1e-10, 0.01),
@@ -44,10 +46,16 @@ _LAYER: Final[Mapping[str, str]] = {
     "self_attn.v_proj.weight": "attn_v.weight",
     "self_attn.o_proj.weight": "attn_output.weight",
     "post_attention_layernorm.weight": "ffn_norm.weight",
-    "mlp.gate_proj.weight": "ffn_gate.weight",
-    "mlp.up_proj.weight": "ffn_up.weight",
-    "mlp.down_proj.weight": "ffn_down.weight",
 }
+
+_PROJECTIONS: Final = ("gate", "up", "down")
+_DENSE: Final[Mapping[str, str]] = {
+    f"mlp.{each}_proj.weight": f"ffn_{each}.weight" for each in _PROJECTIONS
+}
+_SHARED: Final[Mapping[str, str]] = {
+    f"mlp.shared_expert.{each}_proj.weight": f"ffn_{each}_shexp.weight"
+    for each in _PROJECTIONS
+} | {"mlp.shared_expert_gate.weight": "ffn_gate_inp_shexp.weight"}
 
 _BIASES: Final[Mapping[str, str]] = {
     "self_attn.q_proj.bias": "attn_q.bias",
@@ -62,8 +70,10 @@ _NORMS: Final[Mapping[str, str]] = {
 
 _FAMILY_LAYER: Final[Mapping[str, Mapping[str, str]]] = {
     "qwen2": _BIASES,
+    "qwen2_moe": {**_BIASES, **_SHARED},
     "phi": _BIASES,
     "qwen3": _NORMS,
+    "qwen3_moe": _NORMS,
 }
 """What every layer of some families has besides, by slug; Hugging Face's name and
 ggml's, of which either will do."""
@@ -78,6 +88,7 @@ def runnable(stored: StoredModel) -> Sequence[Fault]:
         *_architecture_faults(stored),
         *_dimension_faults(stored.config),
         *_division_faults(stored.config),
+        *_expert_faults(stored.config),
         *_bound_faults(stored.config),
         *_rope_faults(stored),
         *_vocabulary_faults(stored),
@@ -130,6 +141,12 @@ def _division_faults(config: ModelConfig) -> Iterator[Fault]:
         )
 
 
+def _expert_faults(config: ModelConfig) -> Iterator[Fault]:
+    experts, used = config.num_experts or 0, config.num_experts_per_tok or 0
+    if used > experts or bool(used) != bool(experts):
+        yield Fault("num_experts_per_tok", f"{used} of {experts} experts")
+
+
 def _bound_faults(config: ModelConfig) -> Iterator[Fault]:
     for name, largest in _LARGEST.items():
         value = getattr(config, name)
@@ -177,7 +194,8 @@ def _missing_faults(stored: StoredModel) -> Iterator[Fault]:
         if ours not in names and theirs not in names:
             yield Fault(ours, "missing")
     slug = stored.family.slug if stored.family else ""
-    for ours, theirs in {**_LAYER, **_FAMILY_LAYER.get(slug, {})}.items():
+    parts = {**_LAYER, **_mlp(stored.config), **_FAMILY_LAYER.get(slug, {})}
+    for ours, theirs in parts.items():
         lacking = [
             layer
             for layer in _layers(stored.config)
@@ -187,6 +205,18 @@ def _missing_faults(stored: StoredModel) -> Iterator[Fault]:
         if lacking:
             listed = ", ".join(map(str, lacking))
             yield Fault(f"model.layers.N.{ours}", f"missing in layers {listed}")
+
+
+def _mlp(config: ModelConfig) -> dict[str, str]:
+    """Return the feed-forward part of a layer, or the router and all experts."""
+    if not config.num_experts:
+        return dict(_DENSE)
+    experts = {
+        f"mlp.experts.{expert}.{each}_proj.weight": f"ffn_{each}_exps.weight"
+        for expert in range(min(config.num_experts, _MOST_EXPERTS))
+        for each in _PROJECTIONS
+    }
+    return {"mlp.gate.weight": "ffn_gate_inp.weight", **experts}
 
 
 def _layers(config: ModelConfig) -> range:

@@ -3,6 +3,7 @@
 Sources: `src/llama-arch.cpp`, `src/llama-vocab.cpp`, `src/models/*.cpp` of llama.cpp.
 """
 
+from types import MappingProxyType
 from typing import Final
 
 _ARCHITECTURES: Final = """
@@ -75,8 +76,11 @@ HEADED: Final = frozenset(
 FULLY_ROTARY: Final = frozenset(("llama", "deci", "falcon", "llama-embed"))
 """Architectures that rotate all elements of a head."""
 
-UNSPLIT: Final = frozenset(("qwen2",))
+UNSPLIT: Final = frozenset(("phi3", "qwen2", "qwen2moe"))
 """Architectures whose heads together are as wide as the hidden size."""
+
+NORMALISED: Final = MappingProxyType({"qwen2moe": False, "qwen3moe": True})
+"""Whether the weights of the chosen experts are made to sum to one."""
 
 RMS_NORM: Final = frozenset(
     (

@@ -17,14 +17,22 @@ _WIDENED: Final = {
 """Encodings that GGUF lacks, and the smallest it has that holds all their values."""
 
 
+_IN_F32: Final = (
+    "_norm.weight",
+    ".ffn_gate_inp.weight",
+    ".ffn_gate_inp_shexp.weight",
+)
+
+
 def is_kept_in_f32(name: str, tensor: Tensor) -> bool:
     """Return whether ggml's kernels read a tensor as f32 only.
 
-    Those are vectors, norms, and whatever is no `.weight`: biases and scales. Source:
+    Those are vectors, norms, what chooses experts, and whatever is no `.weight`: biases
+    and scales. Source:
     `prepare_tensors` in `conversion/base.py` of llama.cpp.
     """
     is_vector = len(tensor.shape) < 2
-    return is_vector or name.endswith("_norm.weight") or not name.endswith(".weight")
+    return is_vector or name.endswith(_IN_F32) or not name.endswith(".weight")
 
 
 def encoding_for(name: str, tensor: Tensor) -> Encoding:
@@ -35,5 +43,7 @@ def encoding_for(name: str, tensor: Tensor) -> Encoding:
     """
     own = tensor.encoding
     if own.is_float and is_kept_in_f32(name, tensor):
+        return _F32
+    if own.is_quantized and name.endswith(_IN_F32):
         return _F32
     return _WIDENED.get(own.name, own)

@@ -23,7 +23,9 @@ VOCABULARY: Final = "vocab_size"
 _HEAD_SIZES: Final = (_VALUE_LENGTH, _ROTARY)
 _SUFFIXES: Final = (KEY_LENGTH, *_HEAD_SIZES, VOCABULARY, PATTERN_SUFFIX)
 
-_CUSTOMARY: Final = MappingProxyType({"llama": (VOCABULARY, _ROTARY)})
+_CUSTOMARY: Final = MappingProxyType(
+    {"llama": (VOCABULARY, _ROTARY), "phi3": (_ROTARY,)}
+)
 """Keys that the files of an architecture have by custom."""
 
 _MARK: Final = "implied"
@@ -81,6 +83,14 @@ def _require_size(ledger: Ledger, key: str, head_dim: int | None) -> None:
         raise ledger.wrong(key, f"at most {head_dim}, the size of a head,")
 
 
+def rotary_size(ledger: Ledger, architecture: str, config: ModelConfig) -> int | None:
+    """Return how many elements of a head are rotated, where it is not all."""
+    key = f"{architecture}.{_ROTARY}"
+    if ledger.kind(key) is None or ledger.entries[key].value == config.head_dim:
+        return None
+    return ledger.integer(key, "config.rotary_dim")
+
+
 def derived_entries(
     architecture: str,
     config: ModelConfig,
@@ -110,6 +120,8 @@ def _needed(
     if config.head_dim is not None and config.head_dim != shared_size(config):
         yield KEY_LENGTH, u32_entry("head_dim", config.head_dim)
         yield _VALUE_LENGTH, u32_entry("head_dim", config.head_dim)
+    if config.rotary_dim is not None:
+        yield _ROTARY, u32_entry("rotary_dim", config.rotary_dim)
     if config.vocab_size is not None and config.vocab_size != token_count:
         yield VOCABULARY, u32_entry("vocab_size", config.vocab_size)
     pattern = pattern_entry(architecture, config)

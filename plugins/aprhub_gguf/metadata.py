@@ -9,11 +9,14 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final
 
+from attrs import evolve
+
 from aprhub.api import ModelConfig
 from aprhub_gguf.implied import (
     KEY_LENGTH,
     VOCABULARY,
     derived_entries,
+    rotary_size,
     settle_implied,
     shared_size,
 )
@@ -22,7 +25,7 @@ from aprhub_gguf.residue import RESIDUE_KEY, completed, residue_entry
 from aprhub_gguf.scaling import read_scaling, scaling_entries
 from aprhub_gguf.tables import INTEGERS
 from aprhub_gguf.values import Entry, f32_entry, u32_entry
-from aprhub_gguf.windows import read_layer_kinds
+from aprhub_gguf.windows import WINDOW, WINDOWED, read_layer_kinds
 
 _KV_HEADS: Final = "attention.head_count_kv"
 
@@ -31,9 +34,10 @@ _COUNTS: Final = MappingProxyType(
         "context_length": "max_position_embeddings",
         "embedding_length": "hidden_size",
         "block_count": "num_layers",
-        "attention.sliding_window": "sliding_window",
+        WINDOW: "sliding_window",
         "expert_count": "num_experts",
         "expert_used_count": "num_experts_per_tok",
+        "expert_shared_feed_forward_length": "shared_intermediate_size",
     }
 )
 _DERIVABLE_COUNTS: Final = MappingProxyType(
@@ -68,12 +72,18 @@ def read_config(
     """
     said = dict(_said(ledger, architecture))
     said |= _by_layer(ledger, architecture, said["num_layers"])
+    if said["sliding_window"] == 0:
+        said["sliding_window"] = None
+        if architecture not in WINDOWED:
+            ledger.carry(f"{architecture}.{WINDOW}", "no window")
     said["rope_scaling"] = read_scaling(ledger, architecture)
     said["layer_kinds"] = read_layer_kinds(
         ledger, architecture, said["sliding_window"], said["num_layers"]
     )
     config = ModelConfig(**said)
     config = config.filled({"head_dim": shared_size(config), "vocab_size": token_count})
+    rotated = rotary_size(ledger, architecture, config)
+    config = evolve(config, rotary_dim=rotated)
     settle_implied(ledger, architecture, config, token_count)
     return completed(config, ledger)
 
@@ -124,7 +134,9 @@ def config_entries(
     model's family takes for granted.
     """
     suffixes = dict(_plain_entries(config))
-    suffixes |= dict(scaling_entries(config.rope_scaling))
+    if architecture in WINDOWED:
+        suffixes.setdefault(WINDOW, Entry("u32", 0))
+    suffixes |= dict(scaling_entries(config))
     suffixes |= dict(derived_entries(architecture, config, token_count, carried))
     entries = {f"{architecture}.{suffix}": each for suffix, each in suffixes.items()}
     said = read_config(Ledger(Path(architecture), entries), architecture, token_count)

@@ -14,6 +14,7 @@ from aprhub_gguf.architectures import (
     FULLY_ROTARY,
     HEADED,
     HEADLESS,
+    NORMALISED,
     PRE_TOKENIZERS,
     RMS_NORM,
     TOKENIZER_MODELS,
@@ -21,20 +22,26 @@ from aprhub_gguf.architectures import (
 )
 from aprhub_gguf.encodings import is_kept_in_f32
 from aprhub_gguf.vocabulary import repeated_tokens
-from aprhub_gguf.worlds import WORLD
 
 _EMBEDDING: Final = "token_embd.weight"
 _HEAD: Final = "output.weight"
 _FINAL_NORM: Final = "output_norm.weight"
-_ROPE_FACTORS: Final = "rope_freqs.weight"
+_ROPE_FACTORS: Final = ("rope_freqs.weight",)
+_LONG_FACTORS: Final = ("rope_factors_long.weight", "rope_factors_short.weight")
 _MAX_LAYERS: Final = 512
 
 _BLOCK = re.compile(r"blk\.(\d+)\.(.+)")
 _REQUIRED: Final = ("max_position_embeddings", "hidden_size", "num_layers")
 _COMPUTED: Final = frozenset(("f32", "f16", "bf16"))
 _NOT_COMPUTED: Final = frozenset(("q8_1", "q8_k"))
-_SCALED_BY_TENSOR: Final = frozenset(("llama3", "factors"))
-_SCALINGS: Final = frozenset(("linear", "yarn", "longrope")) | _SCALED_BY_TENSOR
+_SCALINGS: Final[Mapping[str, Sequence[str]]] = {
+    "linear": (),
+    "yarn": (),
+    "longrope": _LONG_FACTORS,
+    "llama3": _ROPE_FACTORS,
+    "factors": _ROPE_FACTORS,
+}
+"""The kinds of scaling that there are, and the tensors that each needs."""
 _BYTE_PAIR_MODELS: Final = frozenset(("gpt2", "gemma4"))
 _SCORED_MODELS: Final = frozenset(("llama", "t5"))
 
@@ -47,6 +54,7 @@ def runnable_faults(stored: StoredModel) -> Sequence[Fault]:
     faults = [
         *_architecture_faults(stored.config),
         *_size_faults(stored.config),
+        *_expert_faults(stored.config),
         *_head_faults(stored),
         *_scaling_faults(stored),
         *_tensor_faults(stored.tensors),
@@ -78,9 +86,17 @@ def _size_faults(config: ModelConfig) -> Iterator[Fault]:
         yield Fault("norm_eps", f"{config.norm_eps} where llama.cpp needs a number")
     if config.rope_theta is not None and config.rope_theta <= 0:
         yield Fault("rope_theta", f"{config.rope_theta} is no base of frequencies")
+
+
+def _expert_faults(config: ModelConfig) -> Iterator[Fault]:
     experts, used = config.num_experts or 0, config.num_experts_per_tok or 0
     if used > experts or bool(used) != bool(experts):
         yield Fault("num_experts_per_tok", f"{used} of {experts} experts")
+    architecture = config.identity.architecture or ""
+    normalised = NORMALISED.get(architecture, config.norm_topk_prob)
+    if config.norm_topk_prob not in (None, normalised):
+        said = str(config.norm_topk_prob).lower()
+        yield Fault("norm_topk_prob", f"{said}, where {architecture} has the contrary")
 
 
 def _head_faults(stored: StoredModel) -> Iterator[Fault]:
@@ -98,9 +114,8 @@ def _head_faults(stored: StoredModel) -> Iterator[Fault]:
         and size * heads != config.hidden_size
     ):
         yield Fault("head_dim", f"{heads} of {size} are not {config.hidden_size} wide")
-    rotary = stored.carried.get(WORLD, {}).get(f"{architecture}.rope.dimension_count")
-    if architecture in FULLY_ROTARY and rotary and rotary["value"] != size:
-        yield Fault("rope.dimension_count", f"{rotary['value']} of {size} elements")
+    if architecture in FULLY_ROTARY and config.rotary_dim not in (None, size):
+        yield Fault("rope.dimension_count", f"{config.rotary_dim} of {size} elements")
 
 
 def _scaling_faults(stored: StoredModel) -> Iterator[Fault]:
@@ -109,8 +124,9 @@ def _scaling_faults(stored: StoredModel) -> Iterator[Fault]:
         return
     if scaling.kind not in _SCALINGS:
         yield Fault("rope_scaling", f"llama.cpp has no scaling {scaling.kind!r}")
-    if scaling.kind in _SCALED_BY_TENSOR and _ROPE_FACTORS not in stored.tensors:
-        yield Fault(_ROPE_FACTORS, f"missing, though the scaling is {scaling.kind}")
+    for name in _SCALINGS.get(scaling.kind, ()):
+        if name not in stored.tensors:
+            yield Fault(name, f"missing, though the scaling is {scaling.kind}")
 
 
 def _tensor_faults(tensors: Mapping[str, Tensor]) -> Iterator[Fault]:

@@ -1,10 +1,13 @@
 """Keys `rope.scaling.*` ⇄ RopeScaling."""
 
+import math
 from collections.abc import Iterator
 from types import MappingProxyType
 from typing import Any, Final
 
-from aprhub.api import RopeScaling
+from attrs import evolve
+
+from aprhub.api import ModelConfig, RopeScaling
 from aprhub_gguf.ledger import Ledger
 from aprhub_gguf.values import Entry, f32_entry, u32_entry
 
@@ -32,8 +35,31 @@ _FIELDS: Final = MappingProxyType(
 """For each kind of scaling: the field of each key."""
 
 
+def _explicit(config: ModelConfig) -> RopeScaling | None:
+    """Return the scaling, and for a longrope the factor that others work out.
+
+    Source of the formula: `_compute_longrope_parameters` of transformers.
+    """
+    scaling = config.rope_scaling
+    if scaling is None or scaling.kind != "longrope" or scaling.attention_factor:
+        return scaling
+    length, trained = config.max_position_embeddings, _trained(scaling)
+    if not length or trained < 2:
+        return scaling
+    factor = scaling.factor or length / trained
+    grown = math.sqrt(1 + math.log(factor) / math.log(trained)) if factor > 1 else 1.0
+    return evolve(scaling, attention_factor=grown)
+
+
+def _trained(scaling: RopeScaling) -> int:
+    return scaling.original_max_position_embeddings or 0
+
+
 def read_scaling(ledger: Ledger, architecture: str) -> RopeScaling | None:
-    """Read the scaling; a factor without a kind means `linear`."""
+    """Read the scaling; without a kind, a factor means `linear`.
+
+    A factor for attention means `longrope`: llama.cpp's converter leaves out the kind.
+    """
     prefix = f"{architecture}.{_PREFIX}"
     kind = _kind(ledger, prefix)
     if kind is None:
@@ -48,6 +74,8 @@ def read_scaling(ledger: Ledger, architecture: str) -> RopeScaling | None:
 def _kind(ledger: Ledger, prefix: str) -> str | None:
     key = f"{prefix}type"
     if ledger.kind(key) is None:
+        if ledger.kind(f"{prefix}attn_factor"):
+            return "longrope"
         return "linear" if ledger.kind(f"{prefix}factor") else None
     kind = ledger.text(key, "config.rope_scaling.kind")
     if kind in _FIELDS and (kind != "linear" or ledger.kind(f"{prefix}factor")):
@@ -59,8 +87,9 @@ def _kind(ledger: Ledger, prefix: str) -> str | None:
     return None
 
 
-def scaling_entries(scaling: RopeScaling | None) -> Iterator[tuple[str, Entry]]:
+def scaling_entries(config: ModelConfig) -> Iterator[tuple[str, Entry]]:
     """Yield the keys of a scaling, without the architecture before them."""
+    scaling = _explicit(config)
     if scaling is None or scaling.kind not in _FIELDS:
         return
     yield f"{_PREFIX}type", Entry("string", scaling.kind)

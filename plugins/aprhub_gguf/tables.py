@@ -172,6 +172,7 @@ MIXTURE_TYPES: Final = MappingProxyType(
         "iq3_xs": 22,
         "iq3_m": 27,
         "iq2_m": 29,
+        "mxfp4_moe": 38,
     }
 )
 """The same of mixtures that have no encoding's name."""

@@ -7,6 +7,11 @@ from aprhub_gguf.ledger import Ledger
 from aprhub_gguf.tables import INTEGERS
 from aprhub_gguf.values import Entry
 
+WINDOW: Final = "attention.sliding_window"
+
+WINDOWED: Final = frozenset(("phi3",))
+"""Architectures whose files say so, with a 0, if there is no window."""
+
 PATTERN_SUFFIX: Final = "attention.sliding_window_pattern"
 
 _FULL: Final = "full"

@@ -6,6 +6,11 @@ from aprhub.api import Naming, Rule
 
 LAYER: Final = "model.layers.{i}."
 
+GATE, UP, DOWN = (
+    f"layers.{{i}}.experts.{{j}}.ffn.{part}.weight" for part in ("gate", "up", "down")
+)
+SHARED: Final = "layers.{i}.shared."
+
 RULES: Final = (
     Rule("model.embed_tokens.weight", "embed.weight"),
     Rule("model.norm.weight", "norm.weight"),
@@ -39,6 +44,47 @@ SANDWICH_NORMS: Final = (
 )
 """Families that normalise before and after each part spell the norms differently."""
 
-FAMILIES: Final = {"gemma3": SANDWICH_NORMS}
+EXPERTS: Final = (
+    Rule(LAYER + "mlp.gate.weight", "layers.{i}.router.weight"),
+    Rule(LAYER + "mlp.experts.{j}.gate_proj.weight", GATE),
+    Rule(LAYER + "mlp.experts.{j}.up_proj.weight", UP),
+    Rule(LAYER + "mlp.experts.{j}.down_proj.weight", DOWN),
+    Rule(LAYER + "mlp.shared_expert.gate_proj.weight", SHARED + "ffn.gate.weight"),
+    Rule(LAYER + "mlp.shared_expert.up_proj.weight", SHARED + "ffn.up.weight"),
+    Rule(LAYER + "mlp.shared_expert.down_proj.weight", SHARED + "ffn.down.weight"),
+    Rule(LAYER + "mlp.shared_expert_gate.weight", SHARED + "gate.weight"),
+)
 
-HF: Final = Naming("hf", RULES, FAMILIES, prefixes=("model.",))
+STACKED_EXPERTS: Final = (
+    Rule(LAYER + "mlp.experts.gate_up_proj", (GATE, UP)),
+    Rule(LAYER + "mlp.experts.down_proj", DOWN),
+)
+"""How `transformers` 5 has experts in memory, and saves them when told to."""
+
+MIXTRAL_EXPERTS: Final = (
+    Rule(LAYER + "block_sparse_moe.gate.weight", "layers.{i}.router.weight"),
+    Rule(LAYER + "block_sparse_moe.experts.{j}.w1.weight", GATE),
+    Rule(LAYER + "block_sparse_moe.experts.{j}.w3.weight", UP),
+    Rule(LAYER + "block_sparse_moe.experts.{j}.w2.weight", DOWN),
+)
+
+FUSED: Final = (
+    Rule(
+        LAYER + "self_attn.qkv_proj.weight",
+        tuple(f"layers.{{i}}.attn.{part}.weight" for part in "qkv"),
+    ),
+    Rule(
+        LAYER + "mlp.gate_up_proj.weight",
+        tuple(f"layers.{{i}}.ffn.{part}.weight" for part in ("gate", "up")),
+    ),
+)
+
+FAMILIES: Final = {
+    "gemma3": SANDWICH_NORMS,
+    "mixtral": (*MIXTRAL_EXPERTS, *STACKED_EXPERTS, EXPERTS[0]),
+    "phi3": FUSED,
+}
+
+HF: Final = Naming(
+    "hf", (*RULES, *EXPERTS, *STACKED_EXPERTS), FAMILIES, prefixes=("model.",)
+)

@@ -83,3 +83,14 @@ NORM_PLUS_ONE: Final = Adjustment(
     _adds_to_norms,
 )
 """Stores what the norm multiplies with, where the architecture stores one less."""
+
+
+def _as_row(tensor: Tensor, _config: ModelConfig) -> Tensor:
+    return tensor.reshaped(1, tensor.size) if len(tensor.shape) == 1 else tensor
+
+
+ONE_ROW: Final = Adjustment(
+    r"layers\.\{i\}\.shared\.gate\.weight",
+    Transform("one row", _as_row, lambda tensor, _config: tensor),
+)
+"""A matrix of one row, of which llama.cpp's quantiser makes a vector."""

@@ -11,15 +11,21 @@ from attrs import frozen
 class ConfigClass:
     """The ways of one configuration class.
 
-    `activation` is its key for the activation function. `window` is the sliding window
-    that it assumes where the key is absent; with `switched`, a window counts only when
-    `use_sliding_window` is true, and only from layer `max_window_layers` on. `lacks`
-    are fields that it has no key for, since its models do not differ in them.
+    `activation` is its key for the activation function, `experts` that for their
+    number. `window` is the sliding window that it assumes where the key is absent; with
+    `switched`, a window counts only when `use_sliding_window` is true, and only from
+    layer `max_window_layers` on. `partial` says that it can rotate a part of each head.
+    `trained_length` is the trained context that it assumes; a class with one has the
+    key for it outside of the scaling of rotary frequencies. `lacks` are fields that it
+    has no key for, since its models do not differ in them.
     """
 
     activation: str = "hidden_act"
+    experts: str = "num_experts"
     window: int | None = None
     switched: bool = False
+    partial: bool = False
+    trained_length: int | None = None
     lacks: tuple[str, ...] = ()
 
 
@@ -34,6 +40,12 @@ CLASSES: Final[Mapping[str, ConfigClass]] = MappingProxyType(
     {
         "llama": ConfigClass(),
         "mistral": ConfigClass(window=4096, lacks=("attention_bias", "mlp_bias")),
+        "mixtral": ConfigClass(
+            experts="num_local_experts", lacks=("attention_bias", "mlp_bias")
+        ),
+        "phi3": ConfigClass(
+            partial=True, trained_length=4096, lacks=("attention_bias", "mlp_bias")
+        ),
         "qwen2": _QWEN2,
         "qwen2_moe": _QWEN2,
         "qwen3": _QWEN3,

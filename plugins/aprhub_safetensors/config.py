@@ -14,7 +14,7 @@ WRAPPED = "text_config"
 """Where models that see or hear keep the configuration of their text part."""
 
 GROUPS = {
-    **dict.fromkeys(rope.KEYS, "rope_theta, rope_local_theta, rope_scaling"),
+    **dict.fromkeys(rope.KEYS, ", ".join(rope.FIELDS)),
     **dict.fromkeys(attention.KEYS, "sliding_window, layer_kinds"),
     "architectures": "identity.hf_class",
     "model_type": "identity.hf_model_type",
@@ -49,7 +49,7 @@ def read_config(document: Document) -> ReadConfig:
         identity=identity,
         **values,
         **attention.read_attention(scope, ways, layers),
-        **rope.read_rope(scope),
+        **rope.read_rope(scope, ways),
     )
     used = {name: key.field for key, (name, value) in said.items() if value is not None}
     return ReadConfig(config, _fates(scope, used), _notes(document))

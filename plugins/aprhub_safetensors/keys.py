@@ -80,13 +80,16 @@ KEYS: Final = (
     Key("num_experts", ("num_experts", "num_local_experts", "n_routed_experts")),
     Key("num_experts_per_tok", ("num_experts_per_tok",)),
     Key("moe_intermediate_size", ("moe_intermediate_size",)),
+    Key("shared_intermediate_size", ("shared_expert_intermediate_size",)),
+    Key("norm_topk_prob", ("norm_topk_prob",), "flag"),
 )
 """The fields that a single key says; windows and rotary embeddings take several."""
 
 
 def written_name(key: Key, ways: ConfigClass) -> str:
     """Return the key under which a class expects a field."""
-    return ways.activation if key.field == "activation" else key.names[0]
+    special = {"activation": ways.activation, "num_experts": ways.experts}
+    return special.get(key.field, key.names[0])
 
 
 def spelled_keys(config: ModelConfig, ways: ConfigClass) -> Iterator[tuple[Key, Any]]:

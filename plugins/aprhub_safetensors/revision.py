@@ -107,11 +107,11 @@ def _keys(
 
 
 def _groups(stored: StoredModel, different: set[str]) -> Iterator[tuple[str, Any]]:
+    ways = class_of(identity_names(stored)[1])
     if different & set(rope.FIELDS):
         yield from dict.fromkeys(rope.KEYS, Gone.GONE).items()
-        yield from rope.spelled_rope(stored.config)
+        yield from rope.spelled_rope(stored.config, ways)
     if different & {"num_layers", *attention.FIELDS}:
-        ways = class_of(identity_names(stored)[1])
         yield from dict.fromkeys(attention.KEYS, Gone.GONE).items()
         yield from attention.spelled_attention(stored.config, ways)
 

@@ -11,11 +11,18 @@ from typing import Any, Final
 from attrs import asdict, evolve
 
 from aprhub.api import ModelConfig, RopeScaling, UnsupportedFileError
-from aprhub_safetensors.classes import CLASSES
+from aprhub_safetensors.classes import CLASSES, ConfigClass
 from aprhub_safetensors.documents import Document
 
-KEYS: Final = ("rope_theta", "rope_local_base_freq", "rope_scaling", "rope_parameters")
-FIELDS: Final = ("rope_theta", "rope_local_theta", "rope_scaling")
+KEYS: Final = (
+    "rope_theta",
+    "rope_local_base_freq",
+    "rope_scaling",
+    "rope_parameters",
+    "partial_rotary_factor",
+    "original_max_position_embeddings",
+)
+FIELDS: Final = ("rope_theta", "rope_local_theta", "rope_scaling", "rotary_dim")
 
 KINDS: Final[Mapping[str, str]] = {"su": "longrope"}
 """Older names of kinds of scaling."""
@@ -31,6 +38,9 @@ REQUIRED: Final[Mapping[str, tuple[str, ...]]] = {
 }
 """What each kind of scaling cannot do without."""
 
+PARTIAL: Final = "partial_rotary_factor"
+"""The part of each head that is rotated."""
+
 LENGTH: Final = "original_max_position_embeddings"
 """The trained context; kinds that need it take the whole one where it is absent."""
 
@@ -41,7 +51,7 @@ transformers has no such kind; it is `longrope` with one list for any length.
 """
 
 
-def read_rope(document: Document) -> dict[str, Any]:
+def read_rope(document: Document, ways: ConfigClass) -> dict[str, Any]:
     """Return the fields of a configuration that speak of rotary embeddings."""
     parameters = document.section("rope_parameters")
     layers = _by_layer(parameters)
@@ -49,9 +59,21 @@ def read_rope(document: Document) -> dict[str, Any]:
     sliding = layers.get("sliding_attention")
     return {
         "rope_theta": _agreed(document, "rope_theta", everywhere),
-        "rope_local_theta": _agreed(document, "rope_local_base_freq", sliding),
-        "rope_scaling": _scaling(document, everywhere, sliding),
+        "rope_local_theta": _agreed(
+            document, "rope_local_base_freq", sliding, "rope_theta"
+        ),
+        "rope_scaling": _scaling(document, ways, everywhere, sliding),
+        "rotary_dim": _rotary(document, everywhere) if ways.partial else None,
     }
+
+
+def _rotary(document: Document, section: Document | None) -> int | None:
+    """Return how many elements of a head are rotated, or None if all are."""
+    part = _agreed(document, PARTIAL, section)
+    hidden, heads = document.whole("hidden_size"), document.whole("num_attention_heads")
+    size = document.whole("head_dim") or (hidden and heads and hidden // heads)
+    rotated = int(size * part) if size and part is not None else None
+    return None if rotated == size else rotated
 
 
 def _by_layer(parameters: Document | None) -> dict[str, Document]:
@@ -60,20 +82,25 @@ def _by_layer(parameters: Document | None) -> dict[str, Document]:
     return {kind: section for kind, section in found.items() if section}
 
 
-def _agreed(document: Document, key: str, section: Document | None) -> float | None:
-    """Return a base frequency that may be said in two places.
+def _agreed(
+    document: Document, key: str, section: Document | None, name: str = ""
+) -> float | None:
+    """Return a number that may be said in two places, inside as `name` or alike.
 
     Raises CorruptFileError when the two contradict each other.
     """
     outside = document.number(key)
-    inside = section.number("rope_theta") if section else None
+    inside = section.number(name or key) if section else None
     if None not in (outside, inside) and outside != inside:
         raise document.fault(key, f"{inside}, as in rope_parameters")
     return outside if inside is None else inside
 
 
 def _scaling(
-    document: Document, everywhere: Document | None, sliding: Document | None
+    document: Document,
+    ways: ConfigClass,
+    everywhere: Document | None,
+    sliding: Document | None,
 ) -> RopeScaling | None:
     if sliding and _kind(sliding) not in UNSCALED:
         what = f"{sliding.prefix}rope_type: scaling of sliding layers is not supported"
@@ -83,7 +110,8 @@ def _scaling(
     if section is None or kind in UNSCALED:
         return None
     _refuse_unknown(document, section, kind or "")
-    return _as_factors(_described(document, section, kind or ""))
+    length = ways.trained_length and (document.whole(LENGTH) or ways.trained_length)
+    return _as_factors(_described(document, section, kind or "", length))
 
 
 def _kind(section: Document) -> str | None:
@@ -100,9 +128,11 @@ def _refuse_unknown(document: Document, section: Document, kind: str) -> None:
             raise section.fault(key, f"a value, which {kind} scaling needs")
 
 
-def _described(document: Document, section: Document, kind: str) -> RopeScaling:
+def _described(
+    document: Document, section: Document, kind: str, length: int | None
+) -> RopeScaling:
     numbers = ("factor", "low_freq_factor", "high_freq_factor", "attention_factor")
-    length = section.whole(LENGTH) or document.whole(LENGTH)
+    length = length or section.whole(LENGTH) or document.whole(LENGTH)
     if length is None and kind in ("llama3", "yarn", "longrope"):
         length = document.whole("max_position_embeddings")
     return RopeScaling(
@@ -125,14 +155,19 @@ def _as_factors(scaling: RopeScaling) -> RopeScaling:
     return scaling
 
 
-def spelled_rope(config: ModelConfig) -> Iterator[tuple[str, Any]]:
+def spelled_rope(config: ModelConfig, ways: ConfigClass) -> Iterator[tuple[str, Any]]:
     """Yield the keys that say what the fields of a configuration say."""
+    if config.rotary_dim and config.head_dim:
+        yield PARTIAL, config.rotary_dim / config.head_dim
     if config.rope_theta is not None:
         yield "rope_theta", float(config.rope_theta)
     if config.rope_local_theta is not None:
         yield "rope_local_base_freq", float(config.rope_local_theta)
     if config.rope_scaling is not None:
-        yield "rope_scaling", _section(config.rope_scaling, config)
+        section = _section(config.rope_scaling, config)
+        yield "rope_scaling", section
+        if ways.trained_length and LENGTH in section:
+            yield LENGTH, section[LENGTH]
 
 
 def _section(scaling: RopeScaling, config: ModelConfig) -> dict[str, Any]:

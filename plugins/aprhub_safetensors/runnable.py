@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from aprhub.api import Fault, ModelConfig, StoredModel
+from aprhub_safetensors.classes import class_of
 from aprhub_safetensors.spelling import identity_names
 
 EMBEDDING: Final = "model.embed_tokens.weight"
@@ -22,6 +23,8 @@ def faults(stored: StoredModel) -> Iterator[Fault]:
     """Yield everything that would keep transformers from running a model."""
     yield from _identity(stored)
     yield from _sizes(stored.config)
+    yield from _rotary(stored)
+    yield from _experts(stored.config)
     yield from _weights(stored)
     yield from _tokenizer(stored)
 
@@ -47,6 +50,20 @@ def _sizes(config: ModelConfig) -> Iterator[Fault]:
     if config.head_dim is not None and (config.head_dim <= 0 or config.head_dim % 2):
         problem = f"is {config.head_dim}, must be even for rotary embeddings"
         yield Fault("head_dim", problem)
+
+
+def _rotary(stored: StoredModel) -> Iterator[Fault]:
+    config, (_, model_type) = stored.config, identity_names(stored)
+    partial = config.rotary_dim not in (None, config.head_dim)
+    if partial and not class_of(model_type).partial:
+        problem = f"{config.rotary_dim} of {config.head_dim} elements of a head"
+        yield Fault("rotary_dim", f"{problem}; {model_type} rotates all")
+
+
+def _experts(config: ModelConfig) -> Iterator[Fault]:
+    experts, used = config.num_experts or 0, config.num_experts_per_tok or 0
+    if experts and not 0 < used <= experts:
+        yield Fault("num_experts_per_tok", f"{used} of {experts} experts")
 
 
 def _weights(stored: StoredModel) -> Iterator[Fault]:

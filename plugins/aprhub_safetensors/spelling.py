@@ -25,7 +25,7 @@ def config_text(stored: StoredModel) -> str:
     ways = class_of(model_type)
     values = dict(stored.family.hf_constants) if stored.family else {}
     values.update(attention.spelled_attention(stored.config, ways))
-    values.update(rope.spelled_rope(stored.config))
+    values.update(rope.spelled_rope(stored.config, ways))
     for key, value in spelled_keys(stored.config, ways):
         values[written_name(key, ways)] = value
     values.update(_special_ids(stored))

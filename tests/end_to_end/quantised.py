@@ -11,9 +11,13 @@ import aprhub
 from tests.judges import importances
 from tests.judges.record_quantised import WEIGHED, prepare
 
-RECORDED: Final[dict[str, dict[str, str | None]]] = json.loads(
-    Path(__file__).with_name("quantised.json").read_text("utf-8")
-)
+RECORDED: Final[dict[str, dict[str, str | None]]] = {
+    model: found
+    for file in ("quantised.json", "quantised_experts.json")
+    for model, found in json.loads(
+        Path(__file__).with_name(file).read_text("utf-8")
+    ).items()
+}
 """Digests by model and case; None where llama.cpp refused."""
 
 REFUSED: Final = [

@@ -22,7 +22,7 @@ from tests.judges.llama import Llama
 from tests.judges.mistakes import IN_GGUF, IN_HF, Mistake, made_in_gguf, made_in_hf
 from tests.judges.pico import FAMILIES, PROMPTS, pico
 
-RANKLESS = ("llama-spm", "mistral")
+RANKLESS = ("llama-spm", "mistral", "mixtral")
 """Families whose `tokenizer.json` llama.cpp's converter stores with equal scores for
 all tokens: the order of the merges is lost in such a file. (It takes Gemma's for
 another model's byte-level BPE; a real Gemma file is tested elsewhere.)"""

@@ -17,7 +17,7 @@ from tests.judges.record_quantised import FILE_TYPES
 from tests.judges.tensor_digest import digest
 from tests.unit.cli.program import refused, succeed
 
-CASES = quantised.cases("grouped", "odd")
+CASES = quantised.cases("grouped", "odd", "eight", "two", "fused")
 
 
 def _quantised(

@@ -53,6 +53,24 @@ def _paired_rows(heads: int) -> Callable[[Array, Tensors], Array]:
     return change
 
 
+def _turned(values: Array, _: Tensors) -> Array:
+    """Put the first last: experts, or what stands for them, in another order."""
+    return values[::-1]
+
+
+def _halves_swapped(values: Array, _: Tensors) -> Array:
+    """Take the first half of the rows for the second."""
+    return np.concatenate(np.split(values, 2)[::-1])
+
+
+def _keys_as_values(values: Array, _: Tensors) -> Array:
+    """Take the last quarter of fused rows for the one before it."""
+    query, key, value = np.split(
+        values, (values.shape[0] // 2, values.shape[0] // 4 * 3)
+    )
+    return np.concatenate((query, value, key))
+
+
 def _of(name: str) -> Callable[[Array, Tensors], Array]:
     return lambda _, tensors: tensors[name]
 
@@ -138,6 +156,29 @@ IN_GGUF: Final = _mistakes(
             ("blk.1.attn_q_norm.weight", _one),
             ("blk.1.attn_k_norm.weight", _one),
         ),
+        "mixtral": (
+            *_GGUF_ROWS,
+            ("blk.1.ffn_gate_inp.weight", _turned),
+            ("blk.1.ffn_down_exps.weight", _turned),
+            ("blk.1.ffn_gate_exps.weight", _of("blk.1.ffn_up_exps.weight")),
+        ),
+        "qwen2_moe": (
+            ("blk.1.attn_q.bias", _zero),
+            ("blk.1.ffn_gate_inp.weight", _turned),
+            ("blk.1.ffn_up_exps.weight", _turned),
+            ("blk.1.ffn_gate_inp_shexp.weight", _zero),
+            ("blk.1.ffn_gate_shexp.weight", _of("blk.1.ffn_up_shexp.weight")),
+        ),
+        "qwen3_moe": (
+            ("blk.1.attn_q_norm.weight", _one),
+            ("blk.1.ffn_gate_inp.weight", _turned),
+            ("blk.1.ffn_gate_exps.weight", _turned),
+        ),
+        "phi3": (
+            ("blk.1.attn_qkv.weight", _keys_as_values),
+            ("blk.1.ffn_up.weight", _halves_swapped),
+        ),
+        "phi3-long": (("rope_factors_long.weight", _one),),
         "gemma3": tuple((f"{name}.weight", _less_one) for name in _GGUF_NORMS),
     }
 )
@@ -163,6 +204,30 @@ IN_HF: Final = _mistakes(
         "qwen3": (
             (f"{_LAYER}self_attn.q_norm.weight", _one),
             (f"{_LAYER}self_attn.k_norm.weight", _one),
+        ),
+        "mixtral": (
+            *_HF_ROWS,
+            (f"{_LAYER}block_sparse_moe.gate.weight", _turned),
+            (
+                f"{_LAYER}block_sparse_moe.experts.1.w1.weight",
+                _of(f"{_LAYER}block_sparse_moe.experts.1.w3.weight"),
+            ),
+        ),
+        "qwen2_moe": (
+            (f"{_LAYER}self_attn.q_proj.bias", _zero),
+            (f"{_LAYER}mlp.gate.weight", _turned),
+            (f"{_LAYER}mlp.shared_expert_gate.weight", _zero),
+        ),
+        "qwen3_moe": (
+            (f"{_LAYER}self_attn.q_norm.weight", _one),
+            (
+                f"{_LAYER}mlp.experts.0.up_proj.weight",
+                _of(f"{_LAYER}mlp.experts.1.up_proj.weight"),
+            ),
+        ),
+        "phi3": (
+            (f"{_LAYER}self_attn.qkv_proj.weight", _keys_as_values),
+            (f"{_LAYER}mlp.gate_up_proj.weight", _halves_swapped),
         ),
         "gemma3": tuple((f"model.{name}.weight", _plus_one) for name in _HF_NORMS),
     }

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tests.judges import assets, cache, hf, spm
-from tests.judges.pico_recipes import RECIPES, Recipe
+from tests.judges.pico_recipes import EXPERT_NAMES, RECIPES, ExpertNames, Recipe
 
 DType = Literal["float32", "bfloat16"]
 
@@ -73,6 +73,8 @@ def _write_tokenizer(recipe: Recipe, folder: Path) -> None:
     if recipe.tokenizer == "trained":
         (folder / "tokenizer.json").write_text(spm.trained(), "utf-8")
         _write_json(folder / "tokenizer_config.json", spm.CONFIG)
+        if recipe.pieces:
+            (folder / "tokenizer.model").write_bytes(spm.pieces())
     else:
         for path in assets.tokenizer(recipe.tokenizer).iterdir():
             shutil.copy(path, folder)
@@ -93,9 +95,11 @@ def _write_weights(recipe: Recipe, dtype: DType, folder: Path) -> None:
     import torch
     from safetensors.torch import save_file
 
+    names = EXPERT_NAMES.get(recipe.config["model_type"])
     tensors = {
         name: torch.from_numpy(_values(recipe, name, shape)).to(getattr(torch, dtype))
-        for name, shape in _parameters(folder)
+        for parameter, whole in _parameters(folder)
+        for name, shape in _published(parameter, whole, names)
     }
     save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
 
@@ -110,6 +114,25 @@ def _parameters(folder: Path) -> Iterator[tuple[str, tuple[int, ...]]]:
         model = transformers.AutoModelForCausalLM.from_config(config)
     for name, parameter in model.named_parameters():
         yield name, tuple(parameter.shape)
+
+
+def _published(
+    parameter: str, shape: tuple[int, ...], names: ExpertNames | None
+) -> Iterator[tuple[str, tuple[int, ...]]]:
+    """Yield the tensors that checkpoints have in place of a parameter."""
+    block, _, rest = parameter.partition(".mlp.")
+    if names is None or not rest.startswith(("experts.", "gate.")):
+        yield parameter, shape
+    elif rest == "gate.weight":
+        yield f"{block}.{names.block}.gate.weight", shape
+    else:
+        experts, rows, columns = shape
+        joined = rest.endswith("gate_up_proj")
+        parts = (names.gate, names.up) if joined else (names.down,)
+        for expert in range(experts):
+            for part in parts:
+                name = f"{block}.{names.block}.experts.{expert}.{part}.weight"
+                yield name, (rows // len(parts), columns)
 
 
 def _values(recipe: Recipe, name: str, shape: tuple[int, ...]) -> NDArray[np.float32]:

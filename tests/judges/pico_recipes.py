@@ -18,7 +18,8 @@ class Recipe:
     """How to build one model: its `config.json`, its tokenizer and its scales.
 
     `norms` has the interval of the norm weights as stored, by a part of the name;
-    `embedding` and `head` are the standard deviations of those two matrices.
+    `embedding` and `head` are the standard deviations of those two matrices. With
+    `pieces`, there is a `tokenizer.model` as well.
     """
 
     config: Mapping[str, Any]
@@ -28,6 +29,7 @@ class Recipe:
     embedding: float = 0.5
     head: float = 1.0
     jinja_file: bool = False
+    pieces: bool = False
 
 
 _DECODER: Final = {
@@ -98,6 +100,44 @@ _QWEN_GENERATION: Final = {
     "top_k": 20,
     "top_p": 0.8,
 }
+
+
+_PHI: Final = {
+    **_DECODER,
+    "architectures": ["Phi3ForCausalLM"],
+    "attention_bias": False,
+    "attention_dropout": 0.0,
+    "bos_token_id": 1,
+    "embd_pdrop": 0.0,
+    "eos_token_id": 2,
+    "model_type": "phi3",
+    "original_max_position_embeddings": 512,
+    "pad_token_id": 2,
+    "resid_pdrop": 0.0,
+    "rms_norm_eps": 1e-05,
+    "rope_scaling": None,
+    "rope_theta": 10000.0,
+    "sliding_window": 2047,
+    "vocab_size": spm.SIZE,
+}
+
+
+@frozen
+class ExpertNames:
+    """How checkpoints spell what `transformers` has stacked under `mlp.`."""
+
+    block: str
+    gate: str
+    up: str
+    down: str
+
+
+EXPERT_NAMES: Final[Mapping[str, ExpertNames]] = {
+    "mixtral": ExpertNames("block_sparse_moe", "w1", "w3", "w2"),
+    "qwen2_moe": ExpertNames("mlp", "gate_proj", "up_proj", "down_proj"),
+    "qwen3_moe": ExpertNames("mlp", "gate_proj", "up_proj", "down_proj"),
+}
+"""By `model_type`: one tensor for each matrix of each expert."""
 
 
 def _without(config: Mapping[str, Any], *keys: str) -> dict[str, Any]:
@@ -173,6 +213,85 @@ RECIPES: Final[Mapping[str, Recipe]] = {
         _QWEN_GENERATION,
         embedding=1.0,
         jinja_file=True,
+    ),
+    "mixtral": Recipe(
+        {
+            **_DECODER,
+            "architectures": ["MixtralForCausalLM"],
+            "attention_dropout": 0.0,
+            "bos_token_id": 1,
+            "eos_token_id": 2,
+            "head_dim": 24,
+            "model_type": "mixtral",
+            "num_experts_per_tok": 2,
+            "num_local_experts": 5,
+            "output_router_logits": False,
+            "rms_norm_eps": 1e-05,
+            "rope_theta": 1000000.0,
+            "router_aux_loss_coef": 0.02,
+            "sliding_window": None,
+            "vocab_size": 32000,
+        },
+        "mistral",
+        _SPM_GENERATION,
+    ),
+    "qwen2_moe": Recipe(
+        {
+            **_QWEN,
+            "architectures": ["Qwen2MoeForCausalLM"],
+            "decoder_sparse_step": 1,
+            "mlp_only_layers": [],
+            "model_type": "qwen2_moe",
+            "moe_intermediate_size": 40,
+            "norm_topk_prob": False,
+            "num_experts": 6,
+            "num_experts_per_tok": 2,
+            "output_router_logits": False,
+            "router_aux_loss_coef": 0.001,
+            "shared_expert_intermediate_size": 72,
+        },
+        "qwen3",
+        _QWEN_GENERATION,
+    ),
+    "qwen3_moe": Recipe(
+        {
+            **_QWEN,
+            "architectures": ["Qwen3MoeForCausalLM"],
+            "attention_bias": False,
+            "decoder_sparse_step": 1,
+            "head_dim": 24,
+            "mlp_only_layers": [],
+            "model_type": "qwen3_moe",
+            "moe_intermediate_size": 40,
+            "norm_topk_prob": True,
+            "num_experts": 6,
+            "num_experts_per_tok": 3,
+            "output_router_logits": False,
+            "router_aux_loss_coef": 0.001,
+            "tie_word_embeddings": True,
+        },
+        "qwen3",
+        _QWEN_GENERATION,
+        embedding=1.0,
+        jinja_file=True,
+    ),
+    "phi3": Recipe(_PHI, "trained", _SPM_GENERATION, head=1.5, pieces=True),
+    "phi3-long": Recipe(
+        {
+            **_PHI,
+            "max_position_embeddings": 512,
+            "original_max_position_embeddings": 16,
+            "partial_rotary_factor": 0.75,
+            "rope_scaling": {
+                "long_factor": [1.0, 1.5, 2.25, 3.5, 5.0, 8.0],
+                "short_factor": [1.0, 1.0625, 1.125, 1.25, 1.5, 2.0],
+                "type": "longrope",
+            },
+        },
+        "trained",
+        _SPM_GENERATION,
+        head=1.5,
+        pieces=True,
     ),
     "gemma3": Recipe(
         {

@@ -1,8 +1,9 @@
 """Records what llama.cpp's own quantiser makes of the deep models and of Gemma 3.
 
-`python -m tests.judges.record_quantised > tests/end_to_end/quantised.json` needs the
-package `llama-cpp-python`, which is compiled when it is installed; the recorded
-digests are from its release 0.3.36.
+`python -m tests.judges.record_quantised MODEL… > FILE`, with `grouped odd gemma3` for
+`tests/end_to_end/quantised.json` and with `eight two fused` for
+`quantised_experts.json`, needs the package `llama-cpp-python`, which is compiled when
+it is installed; the recorded digests are from its release 0.3.36.
 """
 
 import ctypes
@@ -52,9 +53,12 @@ FILE_TYPES: Final = {
     "iq1_m": 31,
     "tq1_0": 36,
     "tq2_0": 37,
+    "mxfp4_moe": 38,
 }
 """The numbers of `enum llama_ftype`."""
 PURE: Final = ("q4_k_m", "q2_k")
+ALIKE: Final = ("q4_1", "q5_0", "q5_1", "iq4_nl", "tq1_0", "q5_k_s")
+"""Mixtures that give experts and fused projections what others give them, too."""
 WEIGHED: Final = "+imatrix"
 """What is added to a mixture's name for one with an importance matrix."""
 
@@ -63,19 +67,16 @@ def main() -> None:
     """Print the digests as JSON, by model and mixture; null where it was refused."""
     found: dict[str, dict[str, str | None]] = {}
     with tempfile.TemporaryDirectory() as name:
-        for model in MODELS:
+        for model in sys.argv[1:]:
             source, target = Path(name, f"{model}.gguf"), Path(name, "quantised.gguf")
             # In a process of its own: two builds of ggml do not live in one.
             with ProcessPoolExecutor(1, get_context("spawn")) as pool:
                 pool.submit(prepare, model, source).result()
             found[model] = {
                 case: digest(target) if _quantise(source, target, case) else None
-                for case in _cases()
+                for case in _cases(model)
             }
     json.dump(found, sys.stdout, indent=2)
-
-
-MODELS: Final = (*deep.SHAPES, "gemma3")
 
 
 def prepare(model: str, target: Path) -> None:
@@ -86,10 +87,20 @@ def prepare(model: str, target: Path) -> None:
         aprhub.convert(deep.deep(model), target)
 
 
-def _cases() -> Iterator[str]:
-    yield from FILE_TYPES
+def _cases(model: str) -> Iterator[str]:
+    if model in deep.IDENTITIES:
+        yield from (each for each in FILE_TYPES if _is_for_parts(each))
+    else:
+        dense = [each for each in FILE_TYPES if each != "mxfp4_moe"]
+        yield from dense
+        yield from (mixture + WEIGHED for mixture in dense)
     yield from (f"{mixture}+pure" for mixture in PURE)
-    yield from (mixture + WEIGHED for mixture in FILE_TYPES)
+
+
+def _is_for_parts(mixture: str) -> bool:
+    """Return whether experts and fused projections are tried with a mixture."""
+    coarse = mixture.startswith(("iq1", "iq2", "iq3")) or mixture == "q2_k_s"
+    return mixture not in ALIKE and not coarse
 
 
 def _quantise(source: Path, target: Path, case: str) -> bool:

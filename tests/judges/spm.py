@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping
 from functools import cache
+from importlib import import_module
 from itertools import chain
 from typing import Any, Final
 
@@ -45,6 +46,26 @@ def trained() -> str:
     pieces = _pieces()
     vocabulary = {token: i for i, token in enumerate((*_SPECIALS, *_BYTES, *pieces))}
     return json.dumps(_document(vocabulary), ensure_ascii=False)
+
+
+@cache
+def pieces() -> bytes:
+    """Return the same vocabulary as the `tokenizer.model` that SentencePiece reads."""
+    proto: Any = import_module("sentencepiece.sentencepiece_model_pb2")
+    model = proto.ModelProto()
+    model.trainer_spec.model_type = proto.TrainerSpec.BPE
+    model.trainer_spec.byte_fallback = True
+    model.normalizer_spec.name = "identity"
+    for rank, text in enumerate(json.loads(trained())["model"]["vocab"]):
+        kind = proto.ModelProto.SentencePiece.NORMAL
+        if rank < len(_SPECIALS) + len(_BYTES):
+            kind = proto.ModelProto.SentencePiece.BYTE
+        if rank < len(_SPECIALS):
+            kind = proto.ModelProto.SentencePiece.CONTROL
+        if text == "<unk>":
+            kind = proto.ModelProto.SentencePiece.UNKNOWN
+        model.pieces.add(piece=text, score=-rank, type=kind)
+    return bytes(model.SerializeToString())
 
 
 def _pieces() -> list[str]:

@@ -23,9 +23,11 @@ def _config(scaling: RopeScaling | None, dim: int, theta: float = 5e5) -> ModelC
 
 
 def _factors(config: ModelConfig) -> NDArray[np.float32]:
-    found = factors(config)
-    assert found is not None
-    return found
+    return factors(config)["all"]
+
+
+def _recovered(config: ModelConfig, values: NDArray[np.float32]) -> RopeScaling:
+    return recovered(config, {"all": values})
 
 
 def _by_torch(scaling: RopeScaling, dim: int) -> NDArray[np.float32]:
@@ -92,14 +94,14 @@ def test_factors_divide_the_frequencies_as_transformers_scales_them(
 def test_released_scalings_are_recognised_in_factors_alone(
     scaling: RopeScaling, dim: int
 ) -> None:
-    assert recovered(_config(None, dim), _by_torch(scaling, dim)) == scaling
+    assert _recovered(_config(None, dim), _by_torch(scaling, dim)) == scaling
 
 
 def test_other_rounding_of_a_released_scaling_is_recognised_and_kept() -> None:
     values = _factors(_config(LLAMA_3_1, 128))
     nudged = (values * (1 + np.float32(ROUNDING / 2))).astype(np.float32)
 
-    found = recovered(_config(None, 128), nudged)
+    found = _recovered(_config(None, 128), nudged)
 
     assert evolve(found, long_factor=None) == LLAMA_3_1
     np.testing.assert_array_equal(_factors(_config(found, 128)), nudged)
@@ -123,11 +125,11 @@ def test_a_recovered_scaling_gives_the_same_factors(
     values = _factors(config)
     silent = evolve(config, rope_scaling=None)
 
-    found = recovered(silent, values)
+    found = _recovered(silent, values)
 
     again = _factors(evolve(config, rope_scaling=found))
     np.testing.assert_allclose(again, values, rtol=ROUNDING)
-    assert recovered(config, values) == scaling
+    assert _recovered(config, values) == scaling
 
 
 @given(SCALINGS, st.sampled_from([64, 128]))
@@ -138,7 +140,7 @@ def test_a_scaling_with_enough_pairs_between_is_found_by_its_parameters(
     between = (values > 1) & (values < values.max())
     assume(between.sum() >= 2)
 
-    found = recovered(_config(None, dim), values)
+    found = _recovered(_config(None, dim), values)
 
     assert found.kind == "llama3"
     assert found.factor == scaling.factor
@@ -148,7 +150,7 @@ def test_a_scaling_with_enough_pairs_between_is_found_by_its_parameters(
 def test_any_other_factors_are_kept_as_they_are(values: list[float]) -> None:
     array = np.array(values, np.float32)
 
-    found = recovered(_config(None, 16), array)
+    found = _recovered(_config(None, 16), array)
 
     kept = _factors(_config(found, 16))
     np.testing.assert_allclose(kept, array, rtol=ROUNDING)
@@ -161,7 +163,7 @@ def test_factors_beside_a_senseless_base_are_kept_as_they_are(
 ) -> None:
     values = np.linspace(1, 8, 8, dtype=np.float32)
 
-    found = recovered(ModelConfig(rope_theta=theta, head_dim=16), values)
+    found = _recovered(ModelConfig(rope_theta=theta, head_dim=16), values)
 
     assert found.kind == "factors"
 
@@ -169,13 +171,13 @@ def test_factors_beside_a_senseless_base_are_kept_as_they_are(
 def test_factors_for_another_head_size_are_kept_as_they_are() -> None:
     huge = ModelConfig(rope_theta=5e5, head_dim=1 << 40)
 
-    assert recovered(huge, np.ones(8, np.float32)).kind == "factors"
+    assert _recovered(huge, np.ones(8, np.float32)).kind == "factors"
 
 
 @pytest.mark.parametrize("kind", ["linear", "yarn", "dynamic", "longrope"])
 def test_other_kinds_of_scaling_have_no_factors(kind: str) -> None:
-    assert factors(_config(RopeScaling(kind, 2.0), 64)) is None
-    assert factors(_config(None, 64)) is None
+    assert factors(_config(RopeScaling(kind, 2.0), 64)) == {}
+    assert factors(_config(None, 64)) == {}
 
 
 @pytest.mark.parametrize(
@@ -192,3 +194,16 @@ def test_a_scaling_without_its_parameters_is_refused_with_what_it_has(
 ) -> None:
     with pytest.raises(ModelCheckError, match="llama3 needs factor"):
         factors(_config(evolve(LLAMA_3_1, **change), 64))
+
+
+def test_factors_by_length_are_the_scaling_that_was_said_or_another() -> None:
+    said = RopeScaling("longrope", None, 16, short_factor=(1.1,), long_factor=(2.2,))
+    config = ModelConfig(rope_scaling=said)
+    found = factors(config)
+    changed = {**found, "long": np.array([3], np.float32)}
+
+    assert found.keys() == {"short", "long"}
+    assert recovered(config, found) is said
+    assert recovered(config, changed).long_factor == (3.0,)
+    assert recovered(config, changed).original_max_position_embeddings == 16
+    assert recovered(ModelConfig(), found).kind == "longrope"

@@ -184,6 +184,35 @@ def test_every_tensor_is_needed(name: str) -> None:
     assert "missing" in fault
 
 
+EXPERTS: dict[str, tuple[int, ...]] = {
+    f"model.layers.{layer}.mlp.{name}.weight": shape
+    for layer in range(2)
+    for name, shape in {
+        "gate": (3, 8),
+        **{
+            f"experts.{expert}.{part}_proj": (8, 8)
+            for expert in range(3)
+            for part in ("gate", "up", "down")
+        },
+    }.items()
+}
+
+
+@pytest.mark.parametrize("left_out", [None, *EXPERTS])
+def test_a_model_with_experts_needs_the_router_and_all_of_them(
+    left_out: str | None,
+) -> None:
+    config = evolve(CONFIG, num_experts=3, num_experts_per_tok=2)
+    stored = _model(config=config)
+    dense = {key: each for key, each in stored.tensors.items() if ".mlp." not in key}
+    experts = {key: _zeros(shape) for key, shape in EXPERTS.items() if key != left_out}
+
+    found = _faults(evolve(stored, tensors={**dense, **experts}))
+
+    assert len(found) == (left_out is not None)
+    assert all(str(left_out).partition(".mlp.")[2] in fault for fault in found)
+
+
 @pytest.mark.parametrize(
     ("family", "fault"), [(QWEN2, "q_proj.bias"), (QWEN3, "q_norm.weight")]
 )

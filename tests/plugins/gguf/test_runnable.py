@@ -59,6 +59,20 @@ FAULTY = {
     "no base of frequencies": (configured(rope_theta=0.0), "rope_theta"),
     "experts used": (configured(num_experts=2, num_experts_per_tok=3), "3 of 2"),
     "experts unused": (configured(num_experts=2), "0 of 2"),
+    "weights of experts": (
+        as_architecture(
+            "qwen2moe",
+            num_experts=2,
+            num_experts_per_tok=1,
+            norm_topk_prob=True,
+            head_dim=16,
+        ),
+        "norm_topk_prob: true",
+    ),
+    "longrope without factors": (
+        configured(rope_scaling=RopeScaling("longrope")),
+        "rope_factors_short.weight",
+    ),
     "shared heads": (configured(num_kv_heads=3), "3 do not divide 4"),
     "uneven heads": (configured(num_heads=5, head_dim=None), "not 5 equal heads"),
     "qwen2 heads": (as_architecture("qwen2", head_dim=32), "not 64 wide"),
@@ -68,12 +82,7 @@ FAULTY = {
         "rope_freqs.weight",
     ),
     "partly rotary llama": (
-        evolve(
-            SOUND,
-            carried={
-                "gguf": {"llama.rope.dimension_count": {"type": "u32", "value": 8}}
-            },
-        ),
+        evolve(SOUND, config=evolve(SOUND.config, rotary_dim=8)),
         "8 of 16",
     ),
     "norm in bf16": (

@@ -11,7 +11,9 @@ import pytest
 from tests.judges import assets
 from tests.unit.cli.program import refused, succeed
 
-KNOWN = "(known: gemma3, llama, mistral, qwen2, qwen3)"
+KNOWN = (
+    "(known: gemma3, llama, mistral, mixtral, phi3, qwen2, qwen2_moe, qwen3, qwen3_moe)"
+)
 
 
 @pytest.fixture(scope="module")

@@ -33,7 +33,7 @@ def test_a_weight_is_named_once_or_once_a_layer() -> None:
 @pytest.mark.parametrize(
     ("identity", "families"),
     [
-        (Identity("llama"), {"llama", "mistral"}),
+        (Identity("llama"), {"llama", "mistral", "mixtral"}),
         (Identity("mistral"), {"mistral"}),
         (Identity("llama", "MistralForCausalLM"), {"mistral"}),
         (Identity(None, "LlamaForCausalLM", "llama"), {"llama"}),

@@ -29,8 +29,8 @@ def test_a_layer_number_goes_there_and_back(layer: int) -> None:
 
     ours = RULE.to_ours(stored)
 
-    assert ours == f"layers.{layer}.attn.q.weight"
-    assert RULE.to_theirs(ours) == stored
+    assert ours == (f"layers.{layer}.attn.q.weight",)
+    assert RULE.to_theirs(*ours) == stored
 
 
 @pytest.mark.parametrize(
@@ -87,9 +87,9 @@ def test_a_transform_belongs_to_whole_roles_and_to_some_families() -> None:
     embedding = naming.to_ours("e", FAMILY)
 
     assert query
-    assert query.transform is TURN
+    assert query.parts[0].transform is TURN
     assert embedding
-    assert embedding.transform is None
+    assert embedding.parts[0].transform is None
 
 
 def test_the_canonical_naming_spells_every_role_as_itself() -> None:

@@ -282,7 +282,7 @@ FAULTY_FAMILIES = {
         defaults={"rope_base": 1e4}
     ),
     "test_every_weight_has_a_shape_that_the_configuration_determines": _family(
-        WeightSpec("layers.{i}.router.weight", ("num_experts",))
+        WeightSpec("layers.{i}.attn.window.weight", ("sliding_window",))
     ),
     "test_a_head_may_be_missing_only_where_it_is_tied": evolve(
         LLAMA, weights=(*LLAMA.weights[:-1], evolve(LLAMA.weights[-1], optional=False))

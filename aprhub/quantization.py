@@ -1,0 +1,168 @@
+"""Quantization: what a user asks for, and the encoding that each tensor gets of it.
+
+The order of the rules is that of `llama_tensor_get_type_impl`, `tensor_type_fallback`,
+`tensor_requires_imatrix` and `tensor_allows_quantization` in llama.cpp's
+`src/llama-quant.cpp`.
+"""
+
+import math
+import re
+from collections.abc import Mapping, Sequence
+from fnmatch import fnmatchcase
+from typing import Final
+
+from attrs import frozen
+
+from aprhub.choices import Place
+from aprhub.errors import UsageError
+from aprhub.ir.config import ModelConfig
+from aprhub.ir.encoding import ENCODINGS, Encoding
+from aprhub.ir.model import EMBEDDING, HEAD
+from aprhub.ir.tensor import Tensor
+from aprhub.mixtures import COARSE, KEY, MIXTURES, VALUE, Mixture
+
+_LAYER = re.compile(
+    r"layers\.(?P<layer>\d+)\.((?P<expert>experts\.\d+\.)|shared\.)?(?P<role>.+)"
+)
+_SMALLER_BLOCKS: Final[Mapping[str, str]] = {
+    **dict.fromkeys((*COARSE, "iq3_s", "iq4_xs"), "iq4_nl"),
+    "q2_k": "q4_0",
+    "q3_k": "q4_0",
+    "q4_k": "q5_0",
+    "q5_k": "q5_1",
+    "q6_k": "q8_0",
+    "tq1_0": "q4_0",
+    "tq2_0": "q4_0",
+}
+"""What a row gets that is not a whole number of an encoding's blocks."""
+
+
+@frozen
+class Quantization:
+    """What a user asks for: a mixture, and encodings of tensors that are named.
+
+    `overrides` are pairs of a pattern, with `*` for anything, and an encoding; the
+    first that fits the stored or the canonical name counts. With `pure`, all matrices
+    get the mixture's main encoding. With `again`, tensors that are quantised already
+    are decoded for it; else they are refused. `weighed` says whether there is an
+    importance matrix.
+    """
+
+    mixture: str
+    overrides: tuple[tuple[str, str], ...] = ()
+    pure: bool = False
+    again: bool = True
+    weighed: bool = False
+
+    @classmethod
+    def of(
+        cls, mixture: str, overrides: Sequence[str], **options: bool
+    ) -> "Quantization":
+        """Read a mixture's name, and overrides as `PATTERN=ENCODING`.
+
+        Raises UsageError for names that nobody knows.
+        """
+        if mixture.lower() not in MIXTURES:
+            known = ", ".join(sorted(MIXTURES))
+            raise UsageError(f"no mixture is called {mixture!r} (known: {known})")
+        pairs = tuple(map(_override, overrides))
+        return cls(mixture.lower(), pairs, **options)
+
+    def encoding(
+        self, weights: Sequence[str], stored: str, tensor: Tensor, config: ModelConfig
+    ) -> Encoding | None:
+        """Return the encoding of a tensor, or None for one that is not quantised.
+
+        `weights` are the canonical names of what is in it.
+        """
+        for pattern, name in self.overrides:
+            if any(fnmatchcase(each, pattern) for each in (stored, *weights)):
+                return ENCODINGS[name]
+        if not _is_quantised(weights[0], tensor):
+            return None
+        mixture, columns = MIXTURES[self.mixture], tensor.shape[-1]
+        chosen = mixture.encoding
+        if not self.pure:
+            chosen = self._chosen(mixture, weights, columns, config)
+        return _fitting(chosen, columns)
+
+    def needs_importance(self, canonical: str, encoding: Encoding) -> bool:
+        """Return whether a tensor so encoded is refused without an importance matrix.
+
+        The embedding and the head never are: what measures a matrix leaves them out.
+        """
+        needing = (*COARSE, MIXTURES[self.mixture].needing)
+        return canonical not in (EMBEDDING, HEAD) and encoding.name in needing
+
+    def _chosen(
+        self,
+        mixture: Mixture,
+        weights: Sequence[str],
+        columns: int,
+        config: ModelConfig,
+    ) -> str:
+        main, weight = mixture.encoding, weights[0]
+        found = _LAYER.fullmatch(weights[-1])
+        if mixture.dense:
+            several = (config.num_experts or 0) > 1
+            return main if found and found["expert"] and several else mixture.dense
+        tied = config.tie_embeddings and weight == EMBEDDING
+        if weight == HEAD or tied:
+            whole = columns % ENCODINGS[main].block_elements == 0
+            return mixture.head if whole and main != "q8_0" else "q8_0"
+        if weight == EMBEDDING:
+            return mixture.embedding or main
+        return self._in_layer(mixture, found, config) if found else main
+
+    def _in_layer(
+        self, mixture: Mixture, found: re.Match[str], config: ModelConfig
+    ) -> str:
+        """Choose for what is joined as for the last of it: queries, keys and values."""
+        role = found["role"]
+        place = Place(
+            int(found["layer"]),
+            config.num_layers or 1,
+            _sharing(config),
+            self.weighed,
+            config.num_experts or 0,
+        )
+        if mixture.raises and role in (KEY, VALUE) and place.is_of_eight:
+            return "q8_0"
+        other = mixture.others[role](place) if role in mixture.others else None
+        chosen = other or mixture.encoding
+        small = role == VALUE and chosen in ("q3_k", "q4_k") and mixture.raises
+        return "q5_k" if small and _is_70b(config) else chosen
+
+
+def _override(text: str) -> tuple[str, str]:
+    pattern, _, name = text.rpartition("=")
+    if not pattern or name.lower() not in ENCODINGS:
+        raise UsageError(f"{text!r} is not PATTERN=ENCODING (see 'aprhub codecs')")
+    return pattern, name.lower()
+
+
+def _is_quantised(weight: str, tensor: Tensor) -> bool:
+    """Return whether a tensor is a matrix that is multiplied, or the embedding."""
+    is_matrix = math.prod(tensor.shape[:-1]) > 1 and weight.endswith(".weight")
+    changeable = tensor.encoding.is_float or tensor.encoding.is_quantized
+    kept = weight.endswith(("norm.weight", "router.weight"))
+    return is_matrix and changeable and not kept
+
+
+def _sharing(config: ModelConfig) -> int:
+    heads = config.num_heads or 1
+    return heads // (config.num_kv_heads or heads)
+
+
+def _is_70b(config: ModelConfig) -> bool:
+    """Return whether eight heads share so little that more bits for it cost nothing."""
+    grouped = config.family == "qwen2" or _sharing(config) > 1
+    families = ("llama", "mixtral", "qwen2")
+    return grouped and config.family in families and config.num_layers == 80
+
+
+def _fitting(name: str, columns: int) -> Encoding:
+    if columns % ENCODINGS[name].block_elements:
+        name = _SMALLER_BLOCKS.get(name, name)
+    fits = columns % ENCODINGS[name].block_elements == 0
+    return ENCODINGS[name if fits else "f16"]
