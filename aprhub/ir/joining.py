@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from aprhub.errors import UnrepresentableError
 from aprhub.ir import source as sources
-from aprhub.ir.computed import Combined
+from aprhub.ir.computed import Combined, Packed
 from aprhub.ir.encoding import F32
 from aprhub.ir.tensor import Tensor
 
