@@ -17,10 +17,17 @@ from aprhub.version import VERSION
 
 if TYPE_CHECKING:
     from aprhub.errors import AprhubError
-    from aprhub.front import convert, diff, open_model, save_model
+    from aprhub.front import (
+        convert,
+        diff,
+        divergence,
+        imatrix,
+        open_model,
+        save_model,
+    )
     from aprhub.ir.model import ModelIR
     from aprhub.ir.tensor import Tensor
-    from aprhub.options import ConvertOptions
+    from aprhub.options import ConvertOptions, RunOptions
     from aprhub.registry import Registry
     from aprhub.report import Report
 
@@ -30,9 +37,12 @@ _HOMES: Final = {
     "ModelIR": "aprhub.ir.model",
     "Registry": "aprhub.registry",
     "Report": "aprhub.report",
+    "RunOptions": "aprhub.options",
     "Tensor": "aprhub.ir.tensor",
     "convert": "aprhub.front",
     "diff": "aprhub.front",
+    "divergence": "aprhub.front",
+    "imatrix": "aprhub.front",
     "open_model": "aprhub.front",
     "save_model": "aprhub.front",
 }
@@ -45,10 +55,13 @@ __all__ = [
     "ModelIR",
     "Registry",
     "Report",
+    "RunOptions",
     "Tensor",
     "__version__",
     "convert",
     "diff",
+    "divergence",
+    "imatrix",
     "open_model",
     "save_model",
 ]

@@ -12,6 +12,8 @@ HUB = sorted((ROOT / "aprhub").rglob("*.py"))
 PLUGINS = sorted((ROOT / "plugins").rglob("*.py"))
 TESTS = sorted((ROOT / "tests").rglob("*.py"))
 
+DECODER = ROOT / "aprhub" / "decoder"
+
 PUBLIC = ("aprhub.api", "aprhub.testing")
 OPTIONAL = {"huggingface_hub", "peft", "torch", "transformers", "xllamacpp"}
 
@@ -47,12 +49,19 @@ LAYERS = {
         f"{_VALUES} registry detect lineage lift check lower verify export report"
         " tokenizer options"
     ),
-    "front": "ir registry detect lift options conversion difference report",
+    "decoder": "errors ir spec rope tokenizer",
+    "importance": "errors ir spec registry",
+    "running": (
+        "errors ir spec tokenizer registry options conversion decoder importance"
+    ),
+    "front": (
+        "ir registry detect lift options conversion difference report decoder running"
+    ),
     "aprhub": "version deferred errors ir registry report options conversion front",
     "testing": f"api {_VALUES} registry lift check report options conversion front",
     "cli": (
         f"version {_VALUES} statistics report difference registry detect identity"
-        " lift options conversion front"
+        " lift options conversion decoder front"
     ),
     "__main__": "cli",
 }
@@ -139,8 +148,25 @@ def test_nothing_is_imported_by_its_folder_or_relatively(file: Path) -> None:
 @every([*HUB, *PLUGINS])
 def test_the_product_imports_neither_its_tests_nor_a_heavy_library(file: Path) -> None:
     used = {distribution(name) for name in imports(file)}
+    allowed = {"torch"} if file.parent == DECODER else set()
 
-    assert used & {*OPTIONAL, "tests"} == set()
+    assert used & {*OPTIONAL, "tests"} <= allowed
+
+
+def imports_at_once(file: Path) -> Iterator[str]:
+    """Yield what is imported with a module, not when a function or a checker asks."""
+    for node in parsed(file).body:
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield from imported(node)
+
+
+@every([file for file in [*HUB, *PLUGINS] if file.parent != DECODER])
+def test_only_what_runs_models_imports_the_decoder_at_once(file: Path) -> None:
+    used = set(map(part_of_hub, imports_at_once(file)))
+
+    assert not used & {"decoder", "running"} or relative(file) == "aprhub/running.py"
 
 
 @every(HUB)

@@ -14,20 +14,20 @@ from aprhub import api
 ROOT = Path(__file__).parents[1]
 
 FRONT = """
-AprhubError ConvertOptions ModelIR Registry Report Tensor __version__ convert diff
-open_model save_model
+AprhubError ConvertOptions ModelIR Registry Report RunOptions Tensor __version__
+convert diff divergence imatrix open_model save_model
 """
 
 API = """
-Adjustment AprhubError Bytes Codec Confidence CorruptFileError Crc32 ENCODINGS Encoding
-EnvironmentFailureError Family Fault FileEvidence FileRange FlatVocabulary Format
-HF_WORLD Identity InputError KeyFate Layout LayoutFile LayoutOptions LineageStep Literal
-Magic Memory MissingFileError ModelCheckError ModelConfig ModelError ModelIR Naming
-Padding Provenance RopeScaling Rule Source Spelling StoredChecksum StoredModel Tensor
-TensorData Tokenizer Transform UnrepresentableError UnsupportedFileError WeightSpec
-assembled combined concatenated described described_pieces flattened hookimpl
-joined_files opaque padding read_sentencepiece restored same_ids sharded skeleton
-stacked token_ids
+Adjustment AprhubError Bytes Codec Confidence CorruptFileError Crc32 DecoderSpec
+ENCODINGS Encoding EnvironmentFailureError Family Fault FileEvidence FileRange
+FlatVocabulary Format HF_WORLD Identity InputError KeyFate Layout LayoutFile
+LayoutOptions LineageStep Literal Magic Memory MissingFileError ModelCheckError
+ModelConfig ModelError ModelIR Naming Padding Provenance RopeScaling Rule Source
+Spelling StoredChecksum StoredModel Tensor TensorData Tokenizer Transform
+UnrepresentableError UnsupportedFileError WeightSpec assembled combined concatenated
+described described_pieces flattened hookimpl joined_files opaque padding
+read_sentencepiece restored same_ids sharded skeleton stacked token_ids
 """
 
 HEAVY = {

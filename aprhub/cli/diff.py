@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from aprhub.cli.options import echo_json, registry, shared
+from aprhub.cli.options import echo_json, echo_table, registry, shared
+from aprhub.cli.text import NAMES, refuse_text_options, text_options
 
 if TYPE_CHECKING:
+    from aprhub.decoder.divergence import Divergence
     from aprhub.difference import Difference
 
 
@@ -24,6 +26,15 @@ if TYPE_CHECKING:
 @click.option(
     "--family", metavar="FAMILY", help="Family of both, instead of what they claim."
 )
+@click.option(
+    "--kl",
+    "text",
+    type=click.Path(path_type=Path),
+    metavar="TEXT",
+    help="Measure on TEXT instead how far OTHER's predictions are from ONE's; the exit"
+    " code is 0. It needs torch.",
+)
+@text_options
 @shared
 def diff(one: Path, other: Path, **options: Any) -> None:
     """Compare two models, of any formats, tensor by tensor.
@@ -31,6 +42,10 @@ def diff(one: Path, other: Path, **options: Any) -> None:
     Names and layouts are compared in canonical form, so a faithful conversion has no
     differences. The exit code is 1 when the values differ.
     """
+    if options["text"]:
+        _diverge(one, other, options)
+        return
+    refuse_text_options("--kl")
     from aprhub.front import diff as run
 
     found = run(
@@ -46,6 +61,31 @@ def diff(one: Path, other: Path, **options: Any) -> None:
         _echo(found)
     if not found.is_empty:
         sys.exit(1)
+
+
+def _diverge(one: Path, other: Path, options: dict[str, Any]) -> None:
+    from aprhub.front import divergence
+    from aprhub.options import RunOptions
+
+    names = ("naming", "family", *NAMES)
+    found = divergence(
+        one,
+        other,
+        options["text"],
+        RunOptions(**{name: options[name] for name in names}),
+        registry=registry(strict=options["strict_plugins"]),
+    )
+    if options["as_json"]:
+        echo_json(found.as_json())
+    else:
+        _echo_divergence(found)
+
+
+def _echo_divergence(found: "Divergence") -> None:
+    click.echo(f"{found.chunks} chunks of {found.chunk_size} tokens")
+    names = ("mean", "median", "p90", "p95", "p99", "max")
+    rows = [(f"KL {name}", f"{getattr(found, name):.6f}") for name in names]
+    echo_table([*rows, ("same top", f"{found.same_top:.6f}")])
 
 
 def _echo(found: "Difference") -> None:

@@ -62,6 +62,19 @@ def evaluated(formula: str, config: ModelConfig) -> int:
 
 
 @frozen
+class DecoderSpec:
+    """That a family is a decoder of the usual parts, and how it differs from them.
+
+    The parts are layers of causal attention with rotary positions, and of a gated
+    feed-forward network, each between RMS norms and added to what came in; which of
+    them have biases or further norms, the weights say. With `scaled_embedding`,
+    embeddings are multiplied by the root of `hidden_size`.
+    """
+
+    scaled_embedding: bool = False
+
+
+@frozen
 class Family:
     """An architecture: the names it goes by, its weights, and its fixed properties.
 
@@ -73,6 +86,7 @@ class Family:
     elements: `interleaved`, or `halves` as everybody else. `norm_offset` is what the
     architecture adds to its stored norm weights before it multiplies with them.
     `layer_pattern` says that all layers but every n-th use sliding-window attention.
+    `decoder` says how the model computes; without it, nothing runs the model here.
     """
 
     name: str
@@ -88,6 +102,7 @@ class Family:
     rope_pairs: str = "halves"
     norm_offset: float = 0.0
     layer_pattern: int | None = None
+    decoder: DecoderSpec | None = None
 
     @property
     def claims(self) -> frozenset[str]:
