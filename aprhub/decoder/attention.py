@@ -6,7 +6,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from aprhub.decoder.norm import RmsNorm, linear, norm_or_nothing
+from aprhub.decoder.parts import RmsNorm, linear, norm_or_nothing
 from aprhub.decoder.plan import Plan
 from aprhub.decoder.rotary import Turn, turned
 
@@ -16,18 +16,16 @@ class Attention(nn.Module):
 
     def __init__(self, plan: Plan, layer: int) -> None:
         super().__init__()
-        name, hidden = f"layers.{layer}.attn", plan.size("hidden_size")
+        name = f"layers.{layer}.attn"
         self.head_dim = plan.size("head_dim")
-        queries = plan.size("num_heads * head_dim")
-        keys = plan.size("num_kv_heads * head_dim")
-        self.norm = RmsNorm(plan, hidden)
-        self.q = linear(plan, f"{name}.q", hidden, queries)
-        self.k = linear(plan, f"{name}.k", hidden, keys)
-        self.v = linear(plan, f"{name}.v", hidden, keys)
-        self.o = linear(plan, f"{name}.o", queries, hidden)
-        self.q_norm = norm_or_nothing(plan, f"{name}.q_norm", self.head_dim)
-        self.k_norm = norm_or_nothing(plan, f"{name}.k_norm", self.head_dim)
-        self.post_norm = norm_or_nothing(plan, f"{name}.post_norm", hidden)
+        self.norm = RmsNorm(plan, f"{name}.norm")
+        self.q = linear(plan, f"{name}.q")
+        self.k = linear(plan, f"{name}.k")
+        self.v = linear(plan, f"{name}.v")
+        self.o = linear(plan, f"{name}.o")
+        self.q_norm = norm_or_nothing(plan, f"{name}.q_norm")
+        self.k_norm = norm_or_nothing(plan, f"{name}.k_norm")
+        self.post_norm = norm_or_nothing(plan, f"{name}.post_norm")
         self.window = plan.window(layer)
         self.scale = (plan.config.query_scale or self.head_dim) ** -0.5
         self.softcap = plan.config.attention_softcap

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from aprhub.decoder.norm import RmsNorm, linear, norm_or_nothing
+from aprhub.decoder.parts import RmsNorm, linear, norm_or_nothing
 from aprhub.decoder.plan import Plan
 from aprhub.errors import ModelCheckError
 
@@ -27,25 +27,33 @@ ACTIVATIONS: Final[Mapping[str, Activation]] = {
 """The functions by the names that configurations give them."""
 
 
-class FeedForward(nn.Module):
-    """What the feed-forward network of one layer adds to its input."""
+class GatedNetwork(nn.Module):
+    """Two maps to a wider space, one through the activation, and one back."""
 
-    def __init__(self, plan: Plan, layer: int) -> None:
+    def __init__(self, plan: Plan, name: str) -> None:
         super().__init__()
-        name, hidden = f"layers.{layer}.ffn", plan.size("hidden_size")
-        inner = plan.size("intermediate_size")
-        self.norm = RmsNorm(plan, hidden)
-        self.gate = linear(plan, f"{name}.gate", hidden, inner)
-        self.up = linear(plan, f"{name}.up", hidden, inner)
-        self.down = linear(plan, f"{name}.down", inner, hidden)
-        self.post_norm = norm_or_nothing(plan, f"{name}.post_norm", hidden)
+        self.gate = linear(plan, f"{name}.gate")
+        self.up = linear(plan, f"{name}.up")
+        self.down = linear(plan, f"{name}.down")
         self.activation = activation(plan.config.activation)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Return what is added to `x`, which is `(batch, positions, hidden)`."""
-        normed = self.norm(x)
-        inner = self.activation(self.gate(normed)) * self.up(normed)
-        added: torch.Tensor = self.post_norm(self.down(inner))
+        """Return what the network makes of `(…, hidden)`."""
+        made: torch.Tensor = self.down(self.activation(self.gate(x)) * self.up(x))
+        return made
+
+
+class FeedForward(GatedNetwork):
+    """What the feed-forward network of one layer adds to its input."""
+
+    def __init__(self, plan: Plan, name: str) -> None:
+        super().__init__(plan, name)
+        self.norm = RmsNorm(plan, f"{name}.norm")
+        self.post_norm = norm_or_nothing(plan, f"{name}.post_norm")
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Return what is added to `(batch, positions, hidden)`."""
+        added: torch.Tensor = self.post_norm(super().forward(self.norm(x)))
         return added
 
 

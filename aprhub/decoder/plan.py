@@ -1,6 +1,6 @@
-"""What a decoder is built from: a configuration, a family, and the parts there are."""
+"""What a decoder is built from: a configuration, a family, the weights there are."""
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 
 from attrs import frozen
 
@@ -16,14 +16,14 @@ SLIDING = "sliding"
 class Plan:
     """A configuration with what the family adds to it.
 
-    `names` are the canonical names of all weights that the model has.
+    `shapes` has all weights of the model by canonical name.
     """
 
     config: ModelConfig
     family: str
     spec: DecoderSpec
     norm_offset: float
-    names: frozenset[str]
+    shapes: Mapping[str, tuple[int, ...]]
 
     @classmethod
     def of(
@@ -34,18 +34,25 @@ class Plan:
         Raises ModelCheckError for a family that is no decoder of the known parts.
         """
         if family.decoder is None:
-            raise ModelCheckError(
-                family.name, "the family does not say how its models compute"
-            )
-        names = frozenset(_names(config, family, present))
-        return cls(config, family.name, family.decoder, family.norm_offset, names)
+            what = "its table has no [decoder]: how it computes is not known"
+            raise ModelCheckError(f"family {family.name}", what)
+        shapes = dict(_shapes(config, family, present))
+        return cls(config, family.name, family.decoder, family.norm_offset, shapes)
 
-    def size(self, formula: str) -> int:
-        """Return a product of sizes, such as `num_heads * head_dim`.
+    def shape(self, name: str) -> tuple[int, ...]:
+        """Return the shape of a weight; raises ModelCheckError if there is none."""
+        if name not in self.shapes:
+            what = f"it has no {name}, which the decoder needs"
+            raise ModelCheckError(f"family {self.family}", what)
+        return self.shapes[name]
 
-        Raises ModelCheckError when the configuration lacks one of them.
-        """
-        return evaluated(formula, self.config)
+    def has(self, name: str) -> bool:
+        """Whether the model has a weight."""
+        return name in self.shapes
+
+    def size(self, field: str) -> int:
+        """Return a size of the configuration; raises ModelCheckError without it."""
+        return evaluated(field, self.config)
 
     def number(self, field: str) -> float:
         """Return a number of the configuration; raises ModelCheckError without it."""
@@ -53,10 +60,6 @@ class Plan:
         if value is None:
             raise ModelCheckError("configuration", f"{field} is not known")
         return float(value)
-
-    def has(self, name: str) -> bool:
-        """Whether the model has a weight."""
-        return name in self.names
 
     def is_sliding(self, layer: int) -> bool:
         """Whether a layer looks back through a window."""
@@ -70,13 +73,13 @@ class Plan:
         return self.size("sliding_window") if self.is_sliding(layer) else None
 
 
-def _names(
+def _shapes(
     config: ModelConfig, family: Family, present: Collection[str]
-) -> Iterator[str]:
+) -> Iterator[tuple[str, tuple[int, ...]]]:
     for weight in family.weights:
         for name in weight.names(config):
             if _is_expected(weight, config, there=name in present):
-                yield name
+                yield name, weight.expected_shape(config)
 
 
 def _is_expected(weight: WeightSpec, config: ModelConfig, *, there: bool) -> bool:

@@ -67,8 +67,10 @@ class ModelConfig:
 
     Sizes count elements. `family` is the slug of a known family, or None when names
     were kept as they are. `rope_theta` is the base of the rotary frequencies,
-    `rope_local_theta` that of sliding-window layers. `layer_kinds` says for each
-    layer whether it is `full` or `sliding` attention, where they differ.
+    `rope_local_theta` that of sliding-window layers, `rotary_dim` how many elements of
+    a head are rotated, where that is not all. `layer_kinds` says for each layer whether
+    it is `full` or `sliding` attention, where they differ. `norm_topk_prob` says
+    whether the weights of the chosen experts are made to sum to one.
     """
 
     family: str | None = None
@@ -85,6 +87,7 @@ class ModelConfig:
     rope_theta: float | None = field(default=None, validator=_number)
     rope_local_theta: float | None = field(default=None, validator=_number)
     rope_scaling: RopeScaling | None = None
+    rotary_dim: int | None = field(default=None, validator=_int)
     sliding_window: int | None = field(default=None, validator=_int)
     layer_kinds: tuple[str, ...] | None = None
     tie_embeddings: bool | None = field(default=None, validator=_flag)
@@ -97,6 +100,8 @@ class ModelConfig:
     num_experts: int | None = field(default=None, validator=_int)
     num_experts_per_tok: int | None = field(default=None, validator=_int)
     moe_intermediate_size: int | None = field(default=None, validator=_int)
+    shared_intermediate_size: int | None = field(default=None, validator=_int)
+    norm_topk_prob: bool | None = field(default=None, validator=_flag)
     extra: Mapping[str, Any] = field(factory=dict, converter=_frozen_mapping)
 
     def filled(self, values: Mapping[str, Any]) -> "ModelConfig":

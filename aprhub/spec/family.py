@@ -68,10 +68,12 @@ class DecoderSpec:
     The parts are layers of causal attention with rotary positions, and of a gated
     feed-forward network, each between RMS norms and added to what came in; which of
     them have biases or further norms, the weights say. With `scaled_embedding`,
-    embeddings are multiplied by the root of `hidden_size`.
+    embeddings are multiplied by the root of `hidden_size`; with `normed_shares`, those
+    of the chosen experts sum to one, unless the configuration says (`norm_topk_prob`).
     """
 
     scaled_embedding: bool = False
+    normed_shares: bool = False
 
 
 @frozen
