@@ -24,7 +24,7 @@ class _Squares:
 
     def __call__(self, _module: nn.Module, inputs: tuple[Any, ...]) -> None:
         rows = inputs[0].detach().flatten(0, -2)
-        self.sums += rows.float().square().sum(0, dtype=torch.float64).cpu()
+        self.sums += rows.float().square().sum(0).cpu()
         self.count += rows.shape[0]
 
     def measured(self, name: str) -> Measured:
