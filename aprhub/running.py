@@ -11,7 +11,7 @@ from aprhub.decoder.measuring import squares
 from aprhub.decoder.model import Decoder
 from aprhub.decoder.text import Chunks, token_chunks
 from aprhub.decoder.weights import loaded
-from aprhub.errors import ModelCheckError, UsageError, about
+from aprhub.errors import ModelCheckError, TargetExistsError, UsageError, about
 from aprhub.importance import save_importance
 from aprhub.ir.importance import Importance
 from aprhub.ir.model import ModelIR
@@ -40,6 +40,10 @@ class _Runnable:
         return cls(path, found.model, found.family)
 
     def chunks(self, text: Path, options: RunOptions) -> Chunks:
+        context = self.model.config.max_position_embeddings or 0
+        if options.seq_len > context:
+            what = f"made for {context} tokens; use chunks of so many (--seq-len)"
+            raise UsageError(f"{self.path}: {what}")
         with about(self.path):
             tokenizer = self.model.tokenizer
             return token_chunks(text, tokenizer, options.seq_len, options.chunks)
@@ -56,6 +60,8 @@ def make_importance(
 
     Raises an AprhubError for a model that cannot be run and a text that is too short.
     """
+    if target.exists() and not options.force:
+        raise TargetExistsError(target)
     given = _Runnable.of(model, options, registry)
     chunks = given.chunks(text, options)
     with about(model):

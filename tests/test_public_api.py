@@ -36,8 +36,8 @@ HEAVY = {
 }
 
 COMMANDS = (
-    *("codecs", "convert", "diff", "families", "formats", "inspect", "plugins"),
-    "tensors",
+    *("codecs", "convert", "diff", "families", "formats", "imatrix", "inspect"),
+    *("plugins", "tensors"),
 )
 
 

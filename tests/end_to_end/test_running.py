@@ -127,11 +127,13 @@ def test_an_importance_matrix_replaces_nothing_unasked(
 ) -> None:
     target = tmp_path / "m.gguf"
     target.write_bytes(b"mine")
-    words = cut("imatrix", pico("llama-spm"), text, "-o", target)
+    words = cut("imatrix", pico("llama-spm"), "-o", target)
 
-    assert "exists already" in refused(2, *words)
+    # Before anything is read or run: the text need not even be there.
+    assert "exists already" in refused(2, *words, tmp_path / "absent")
     assert target.read_bytes() == b"mine"
-    succeed(*words, "--force")
+    succeed(*words, text, "--force")
+    assert target.read_bytes() != b"mine"
 
 
 @pytest.mark.parametrize("kind", ["q8_0", "q4_0"])
@@ -242,6 +244,16 @@ def test_a_model_whose_names_are_kept_is_refused(text: Path, tmp_path: Path) -> 
     words = ("imatrix", pico("llama-spm"), text, "-o", tmp_path / "m.gguf")
 
     assert "with names kept" in refused(2, *words, "--naming", "keep")
+
+
+def test_chunks_beyond_what_a_model_is_made_for_are_refused(
+    text: Path, tmp_path: Path
+) -> None:
+    words = ("imatrix", pico("llama-spm"), text, "-o", tmp_path / "m.gguf")
+
+    complaint = refused(2, *words, "--seq-len", 513)
+
+    assert f"{pico('llama-spm')}: made for 512 tokens" in complaint
 
 
 def test_options_of_a_text_need_one() -> None:
