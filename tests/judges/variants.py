@@ -1,7 +1,7 @@
 """Pico models with another configuration than their recipe's, weights unchanged."""
 
 import json
-import os
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -27,11 +27,8 @@ class Variant:
         target = folder / self.name
         if target.exists():
             return target
-        target.mkdir()
-        for file in pico(self.family).iterdir():
-            os.link(file, target / file.name)
+        shutil.copytree(pico(self.family), target)
         config = json.loads((target / "config.json").read_text("utf-8"))
-        (target / "config.json").unlink()
         text = json.dumps({**config, **self.changes})
         (target / "config.json").write_text(text, "utf-8")
         return target
