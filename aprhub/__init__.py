@@ -17,10 +17,18 @@ from aprhub.version import VERSION
 
 if TYPE_CHECKING:
     from aprhub.errors import AprhubError
-    from aprhub.front import convert, diff, measure, open_model, save_model
+    from aprhub.front import (
+        convert,
+        diff,
+        divergence,
+        imatrix,
+        measure,
+        open_model,
+        save_model,
+    )
     from aprhub.ir.model import ModelIR
     from aprhub.ir.tensor import Tensor
-    from aprhub.options import ConvertOptions
+    from aprhub.options import ConvertOptions, RunOptions
     from aprhub.registry import Registry
     from aprhub.report import Report
 
@@ -30,10 +38,13 @@ _HOMES: Final = {
     "ModelIR": "aprhub.ir.model",
     "Registry": "aprhub.registry",
     "Report": "aprhub.report",
+    "RunOptions": "aprhub.options",
     "Tensor": "aprhub.ir.tensor",
     "convert": "aprhub.front",
     "diff": "aprhub.front",
     "measure": "aprhub.front",
+    "divergence": "aprhub.front",
+    "imatrix": "aprhub.front",
     "open_model": "aprhub.front",
     "save_model": "aprhub.front",
 }
@@ -46,10 +57,13 @@ __all__ = [
     "ModelIR",
     "Registry",
     "Report",
+    "RunOptions",
     "Tensor",
     "__version__",
     "convert",
     "diff",
+    "divergence",
+    "imatrix",
     "measure",
     "open_model",
     "save_model",

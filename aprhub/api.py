@@ -27,7 +27,7 @@ from aprhub.ir.source import Bytes, FileRange, Memory, Source
 from aprhub.ir.tensor import Tensor
 from aprhub.ir.tokenizer import FlatVocabulary, Tokenizer
 from aprhub.spec.codec import Codec
-from aprhub.spec.family import Family, WeightSpec
+from aprhub.spec.family import DecoderSpec, Family, WeightSpec
 from aprhub.spec.format import (
     HF_WORLD,
     Confidence,
@@ -80,6 +80,7 @@ __all__ = [
     "Confidence",
     "CorruptFileError",
     "Crc32",
+    "DecoderSpec",
     "Encoding",
     "EnvironmentFailureError",
     "Family",

@@ -103,6 +103,36 @@ class ConvertOptions:
         return told
 
 
+@frozen
+class RunOptions:
+    """How models are read to be run, and how a text is cut up for them.
+
+    `source_format`, `naming` and `family` are those of every model at hand. A text is
+    cut into chunks of `seq_len` tokens; `chunks` is how many of them are used, None
+    for all. `batch_size` chunks are run at once. `force` replaces an existing output.
+    """
+
+    source_format: str | None = None
+    naming: str | None = None
+    family: str | None = None
+    chunks: int | None = None
+    seq_len: int = 512
+    batch_size: int = 1
+    force: bool = False
+
+    def __attrs_post_init__(self) -> None:
+        """Refuse counts that are not positive."""
+        for name in ("chunks", "seq_len", "batch_size"):
+            value = getattr(self, name)
+            if value is not None and value <= 0:
+                raise UsageError(f"{name} must be positive, is {value}")
+
+    @property
+    def lift(self) -> LiftOptions:
+        """The part that concerns names."""
+        return LiftOptions(self.naming, self.family)
+
+
 def _require(name: str, value: str | None, allowed: Sequence[str]) -> None:
     if value is not None and value not in allowed:
         raise UsageError(f"{name} {value!r} is none of {', '.join(allowed)}")

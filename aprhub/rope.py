@@ -66,7 +66,7 @@ def _llama3(config: ModelConfig, scaling: RopeScaling) -> NDArray[np.float32]:
             f" low), original_max_position_embeddings; found {scaling}",
         )
     with np.errstate(all="ignore"):
-        wavelength = np.float32(2 * math.pi) / _frequencies(theta, dim)
+        wavelength = np.float32(2 * math.pi) / frequencies(theta, dim)
         share = np.float32(old) / wavelength - np.float32(low)
         share /= np.float32(high - low)
         smooth = 1 / ((1 - share) / np.float32(factor) + share)
@@ -74,7 +74,7 @@ def _llama3(config: ModelConfig, scaling: RopeScaling) -> NDArray[np.float32]:
     return np.where(wavelength < old / high, np.float32(1), stretched)
 
 
-def _frequencies(theta: float, dim: int) -> NDArray[np.float32]:
+def frequencies(theta: float, dim: int) -> NDArray[np.float32]:
     """Return the radians per position of each pair.
 
     Each step is rounded to f32, as it is in the programs that compute and use them;
@@ -144,7 +144,7 @@ def _solved(config: ModelConfig, values: NDArray[np.float32]) -> Iterator[RopeSc
     inside = np.flatnonzero((values > 1) & (values < top))
     if not theta or not dim or inside.size < 2:
         return
-    frequency = _frequencies(theta, dim)[inside].astype(np.float64) / (2 * math.pi)
+    frequency = frequencies(theta, dim)[inside].astype(np.float64) / (2 * math.pi)
     smooth = (1 / values[inside].astype(np.float64) - 1 / top) / (1 - 1 / top)
     slope, intercept = np.polyfit(frequency, smooth, 1)
     if intercept < 0:

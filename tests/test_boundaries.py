@@ -12,6 +12,8 @@ HUB = sorted((ROOT / "aprhub").rglob("*.py"))
 PLUGINS = sorted((ROOT / "plugins").rglob("*.py"))
 TESTS = sorted((ROOT / "tests").rglob("*.py"))
 
+DECODER = ROOT / "aprhub" / "decoder"
+
 PUBLIC = ("aprhub.api", "aprhub.testing")
 OPTIONAL = {"huggingface_hub", "peft", "torch", "transformers", "xllamacpp"}
 
@@ -56,15 +58,18 @@ LAYERS = {
         f"{_VALUES} registry detect lineage lift check lower verify export"
         " report tokenizer options unpacking importance"
     ),
+    "decoder": f"{_VALUES} rope tokenizer",
+    "running": f"{_VALUES} tokenizer registry options conversion decoder importance",
     "front": (
         "errors ir registry detect lift options conversion difference"
-        " fidelity report unpacking"
+        " fidelity report unpacking decoder running"
     ),
     "aprhub": "version deferred errors ir registry report options conversion front",
     "testing": f"api {_VALUES} registry lift check report options conversion front",
     "cli": (
         f"version {_VALUES} statistics report difference fidelity pictures"
         " registry detect identity lift options conversion front unpacking"
+        " decoder"
     ),
     "__main__": "cli",
 }
@@ -151,8 +156,26 @@ def test_nothing_is_imported_by_its_folder_or_relatively(file: Path) -> None:
 @every([*HUB, *PLUGINS])
 def test_the_product_imports_neither_its_tests_nor_a_heavy_library(file: Path) -> None:
     used = {distribution(name) for name in imports(file)}
+    allowed = {"torch"} if file.parent == DECODER else set()
 
-    assert used & {*OPTIONAL, "tests"} == set()
+    assert used & {*OPTIONAL, "tests"} <= allowed
+
+
+def imports_at_once(file: Path) -> Iterator[str]:
+    """Yield what is imported with a module, not when a function or a checker asks."""
+    for node in parsed(file).body:
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield from imported(node)
+
+
+@every([file for file in [*HUB, *PLUGINS] if file.parent != DECODER])
+def test_only_what_runs_models_imports_the_decoder_at_once(file: Path) -> None:
+    ours = (each for each in imports_at_once(file) if each.startswith("aprhub"))
+    used = set(map(part_of_hub, ours))
+
+    assert not used & {"decoder", "running"} or relative(file) == "aprhub/running.py"
 
 
 @every(HUB)

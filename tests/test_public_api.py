@@ -14,15 +14,15 @@ from aprhub import api
 ROOT = Path(__file__).parents[1]
 
 FRONT = """
-AprhubError ConvertOptions ModelIR Registry Report Tensor __version__ convert diff
-measure open_model save_model
+AprhubError ConvertOptions ModelIR Registry Report RunOptions Tensor __version__ convert
+diff divergence imatrix measure open_model save_model
 """
 
 API = """
 Adjustment AprhubError Bytes Codec ComputedRows Confidence CorruptFileError Crc32
-Encoding ENCODINGS EnvironmentFailureError Family Fault FileEvidence FileRange
-FlatVocabulary Format HF_WORLD Identity Importance ImportanceFormat InputError KeyFate
-Layout LayoutFile LayoutOptions LineageStep Literal Magic Measured Memory
+DecoderSpec Encoding ENCODINGS EnvironmentFailureError Family Fault FileEvidence
+FileRange FlatVocabulary Format HF_WORLD Identity Importance ImportanceFormat InputError
+KeyFate Layout LayoutFile LayoutOptions LineageStep Literal Magic Measured Memory
 MissingFileError ModelCheckError ModelConfig ModelError ModelIR Naming Packing
 PackingClaim Padding Part Provenance RopeScaling Rule Source Spelling StoredChecksum
 StoredModel Tensor TensorData Tokenizer Transform UnrepresentableError
@@ -37,8 +37,8 @@ HEAVY = {
 }
 
 COMMANDS = (
-    *("codecs", "convert", "diff", "families", "formats", "inspect", "plugins"),
-    "tensors",
+    *("codecs", "convert", "diff", "families", "formats", "imatrix", "inspect"),
+    *("plugins", "tensors"),
 )
 
 

@@ -17,6 +17,7 @@ import click
 
 from aprhub.cli.convert import convert, quantize
 from aprhub.cli.diff import diff
+from aprhub.cli.imatrix import imatrix
 from aprhub.cli.inspect import inspect
 from aprhub.cli.options import printable
 from aprhub.cli.plugins import codecs, families, formats, plugins
@@ -127,6 +128,7 @@ for command in (
     diff,
     families,
     formats,
+    imatrix,
     inspect,
     plugins,
     quantize,

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from aprhub.cli.options import echo_json, echo_table, registry, shared
+from aprhub.cli.text import NAMES, refuse_text_options, text_options
 
 if TYPE_CHECKING:
+    from aprhub.decoder.divergence import Divergence
     from aprhub.difference import Difference
     from aprhub.fidelity import Fidelity, TensorFidelity
 
@@ -39,6 +41,15 @@ if TYPE_CHECKING:
     " --quant.",
 )
 @click.option("--force", is_flag=True, help="Replace the picture if it exists.")
+@click.option(
+    "--kl",
+    "text",
+    type=click.Path(path_type=Path),
+    metavar="TEXT",
+    help="Measure on TEXT instead how far OTHER's predictions are from ONE's; the exit"
+    " code is 0. It needs torch.",
+)
+@text_options
 @shared
 def diff(one: Path, other: Path, **options: Any) -> None:
     """Compare two models, of any formats, tensor by tensor.
@@ -51,7 +62,14 @@ def diff(one: Path, other: Path, **options: Any) -> None:
         "family": options["family"],
         "registry": registry(strict=options["strict_plugins"]),
     }
-    if options["measured"] or options["plot"]:
+    measured = options["measured"] or options["plot"]
+    if options["text"] and measured:
+        raise click.UsageError("--kl and --quant measure different things: say one")
+    if options["text"]:
+        _diverge(one, other, options)
+        return
+    refuse_text_options("--kl")
+    if measured:
         _measure(one, other, chosen, options)
     else:
         _compare(one, other, chosen, options)
@@ -100,6 +118,31 @@ def _compare(
         _echo(found)
     if not found.is_empty:
         sys.exit(1)
+
+
+def _diverge(one: Path, other: Path, options: dict[str, Any]) -> None:
+    from aprhub.front import divergence
+    from aprhub.options import RunOptions
+
+    names = ("naming", "family", *NAMES)
+    found = divergence(
+        one,
+        other,
+        options["text"],
+        RunOptions(**{name: options[name] for name in names}),
+        registry=registry(strict=options["strict_plugins"]),
+    )
+    if options["as_json"]:
+        echo_json(found.as_json())
+    else:
+        _echo_divergence(found)
+
+
+def _echo_divergence(found: "Divergence") -> None:
+    click.echo(f"{found.chunks} chunks of {found.chunk_size} tokens")
+    names = ("mean", "median", "p90", "p95", "p99", "max")
+    rows = [(f"KL {name}", f"{getattr(found, name):.6f}") for name in names]
+    echo_table([*rows, ("same top", f"{found.same_top:.6f}")])
 
 
 def _echo(found: "Difference") -> None:

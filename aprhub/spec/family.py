@@ -81,6 +81,21 @@ def evaluated(formula: str, config: ModelConfig) -> int:
 
 
 @frozen
+class DecoderSpec:
+    """That a family is a decoder of the usual parts, and how it differs from them.
+
+    The parts are layers of causal attention with rotary positions, and of a gated
+    feed-forward network, each between RMS norms and added to what came in; which of
+    them have biases or further norms, the weights say. With `scaled_embedding`,
+    embeddings are multiplied by the root of `hidden_size`; with `normed_shares`, those
+    of the chosen experts sum to one, unless the configuration says (`norm_topk_prob`).
+    """
+
+    scaled_embedding: bool = False
+    normed_shares: bool = False
+
+
+@frozen
 class Family:
     """An architecture: the names it goes by, its weights, and its fixed properties.
 
@@ -92,6 +107,7 @@ class Family:
     elements: `interleaved`, or `halves` as everybody else. `norm_offset` is what the
     architecture adds to its stored norm weights before it multiplies with them.
     `layer_pattern` says that all layers but every n-th use sliding-window attention.
+    `decoder` says how the model computes; without it, nothing runs the model here.
     """
 
     name: str
@@ -107,6 +123,7 @@ class Family:
     rope_pairs: str = "halves"
     norm_offset: float = 0.0
     layer_pattern: int | None = None
+    decoder: DecoderSpec | None = None
 
     @property
     def claims(self) -> frozenset[str]:

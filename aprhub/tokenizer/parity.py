@@ -45,7 +45,7 @@ def token_ids(tokenizer: Tokenizer, texts: Sequence[str]) -> list[list[int]]:
     Raises ModelCheckError where the `tokenizer.json` cannot be loaded, and what
     `assembled` raises where there is none.
     """
-    program = _loaded(tokenizer)
+    program = loaded_program(tokenizer)
     return [program.encode(text).ids for text in texts]
 
 
@@ -70,7 +70,8 @@ def _differences(
             )
 
 
-def _loaded(tokenizer: Tokenizer) -> "tokenizers.Tokenizer":
+def loaded_program(tokenizer: Tokenizer) -> "tokenizers.Tokenizer":
+    """Return what turns texts into ids, whole and unpadded; raises as `token_ids`."""
     import tokenizers
 
     text = program_text(tokenizer)

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from importlib.resources import files
 from typing import Any
 
-from aprhub.api import Family, WeightSpec
+from aprhub.api import DecoderSpec, Family, WeightSpec
 
 
 def families() -> Iterator[Family]:
@@ -29,6 +29,7 @@ def _family(table: Mapping[str, Any]) -> Family:
         defaults=table.get("defaults", {}),
         hf_defaults=table.get("hf_defaults", {}),
         hf_constants=table.get("hf_constants", {}),
+        decoder=DecoderSpec(**table["decoder"]) if "decoder" in table else None,
         **table.get("layout", {}),
     )
 

@@ -25,7 +25,7 @@ def logits(folder: str | Path, token_ids: Sequence[int]) -> NDArray[np.float32]:
     import torch
 
     with torch.inference_mode():
-        output = _model(Path(folder))(torch.tensor([list(token_ids)]), use_cache=False)
+        output = model(Path(folder))(torch.tensor([list(token_ids)]), use_cache=False)
     computed: NDArray[np.float32] = output.logits[0].numpy()
     return computed
 
@@ -50,8 +50,9 @@ def _tokenizer(path: Path, _modified: int) -> Tokenizer:
     return Tokenizer.from_file(str(path))
 
 
-def _model(folder: Path) -> Any:
-    model, report = transformers().AutoModelForCausalLM.from_pretrained(
+def model(folder: Path) -> Any:
+    """Return a folder's model in f32, ready to run; raises as `logits` does."""
+    loaded, report = transformers().AutoModelForCausalLM.from_pretrained(
         folder,
         dtype="float32",
         attn_implementation="eager",
@@ -62,7 +63,7 @@ def _model(folder: Path) -> Any:
     faults = {kind: names for kind, names in report.items() if names}
     if faults:
         raise JudgeError(f"transformers loads {folder} with faults: {faults}")
-    return model.eval()
+    return loaded.eval()
 
 
 @cache

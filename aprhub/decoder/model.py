@@ -1,0 +1,66 @@
+"""Decoder: embeddings, layers, and the logits of the next token."""
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+from aprhub.decoder.layers import layer_of
+from aprhub.decoder.parts import RmsNorm, linear
+from aprhub.decoder.plan import Plan
+from aprhub.decoder.rotary import Rotary
+from aprhub.errors import Fault, ModelCheckError
+from aprhub.ir.model import EMBEDDING, HEAD
+
+
+class Decoder(nn.Module):
+    """A causal language model; its parameters have the canonical names of tensors.
+
+    Raises ModelCheckError where the plan lacks a weight that the decoder needs, and
+    where it has one that the decoder has no use for.
+    """
+
+    def __init__(self, plan: Plan) -> None:
+        super().__init__()
+        count = plan.size("num_layers")
+        rows, columns = plan.shape(EMBEDDING)
+        self.embed = nn.Embedding(rows, columns)
+        self.layers = nn.ModuleList(layer_of(plan, number) for number in range(count))
+        self.norm = RmsNorm(plan, "norm")
+        self.head = linear(plan, "head") if plan.has(HEAD) else None
+        self.embedding_scale = columns**0.5 if plan.spec.scaled_embedding else 1.0
+        self.softcap = plan.config.final_softcap
+        self.slides = [plan.is_sliding(number) for number in range(count)]
+        self.rotary = Rotary.of(plan, sliding=False)
+        self.sliding_rotary = Rotary.of(plan, sliding=True)
+        _refuse_unused(plan, {name for name, _ in self.named_parameters()})
+
+    def forward(self, ids: torch.Tensor) -> torch.Tensor:
+        """Return the logits `(batch, positions, vocabulary)` of token ids."""
+        return self.logits(self.hidden(ids))
+
+    def hidden(self, ids: torch.Tensor) -> torch.Tensor:
+        """Return what the head is applied to, `(batch, positions, hidden)`."""
+        x = self.embed(ids) * self.embedding_scale
+        full = self.rotary.turn(ids.shape[-1], ids.device)
+        sliding = self.sliding_rotary.turn(ids.shape[-1], ids.device)
+        for layer, slides in zip(self.layers, self.slides, strict=True):
+            x = layer(x, sliding if slides else full)
+        normed: torch.Tensor = self.norm(x)
+        return normed
+
+    def logits(self, hidden: torch.Tensor) -> torch.Tensor:
+        """Return the logits `(…, vocabulary)` of what `hidden` returns, or a part."""
+        head = self.embed if self.head is None else self.head
+        logits = functional.linear(hidden, head.weight)
+        if self.softcap:
+            return self.softcap * torch.tanh(logits / self.softcap)
+        return logits
+
+
+def _refuse_unused(plan: Plan, built: set[str]) -> None:
+    """Raise if the family has weights that no part of the decoder reads."""
+    unused = [name for name in plan.shapes if name not in built]
+    if unused:
+        faults = [Fault(name, "no part of the decoder reads it") for name in unused]
+        what = "the decoder cannot compute it"
+        raise ModelCheckError(f"family {plan.family}", what, faults)

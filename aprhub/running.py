@@ -1,0 +1,113 @@
+"""Models run on texts, from files to numbers."""
+
+from pathlib import Path
+
+import numpy as np
+from attrs import frozen
+
+from aprhub.conversion import opened
+from aprhub.decoder.divergence import Divergence, divergence
+from aprhub.decoder.measuring import squares
+from aprhub.decoder.model import Decoder
+from aprhub.decoder.text import Chunks, token_chunks
+from aprhub.decoder.weights import loaded
+from aprhub.errors import ModelCheckError, TargetExistsError, UsageError, about
+from aprhub.importance import save_importance
+from aprhub.ir.importance import Importance
+from aprhub.ir.model import ModelIR
+from aprhub.options import RunOptions
+from aprhub.registry import Registry
+from aprhub.spec.family import Family
+from aprhub.tokenizer.parity import loaded_program
+
+
+@frozen
+class _Runnable:
+    """A model of a known family, with the file that it is in."""
+
+    path: Path
+    model: ModelIR
+    family: Family
+
+    @classmethod
+    def of(cls, path: Path, options: RunOptions, registry: Registry) -> "_Runnable":
+        with about(path):
+            found = opened(path, registry, options.lift, options.source_format).found
+        if found.family is None:
+            raise UsageError(
+                "with names kept, nothing is known of how a model computes"
+            )
+        return cls(path, found.model, found.family)
+
+    def chunks(self, text: Path, options: RunOptions) -> Chunks:
+        context = self.model.config.max_position_embeddings or 0
+        if options.seq_len > context:
+            what = f"made for {context} tokens; use chunks of so many (--seq-len)"
+            raise UsageError(f"{self.path}: {what}")
+        with about(self.path):
+            tokenizer = self.model.tokenizer
+            return token_chunks(text, tokenizer, options.seq_len, options.chunks)
+
+    def decoder(self) -> Decoder:
+        with about(self.path):
+            return loaded(self.model, self.family).decoder
+
+
+def make_importance(
+    model: Path, text: Path, target: Path, options: RunOptions, registry: Registry
+) -> Importance:
+    """Measure a model's importance matrix on a text and write it to a file.
+
+    Raises an AprhubError for a model that cannot be run and a text that is too short.
+    """
+    if target.exists() and not options.force:
+        raise TargetExistsError(target)
+    given = _Runnable.of(model, options, registry)
+    chunks = given.chunks(text, options)
+    with about(model):
+        entries = squares(given.decoder(), chunks, options.batch_size)
+    count, size = chunks.shape
+    found = Importance(target, entries, (text.name,), count, size)
+    save_importance(found, given.family, registry, force=options.force)
+    return found
+
+
+def find_divergence(
+    one: Path, other: Path, text: Path, options: RunOptions, registry: Registry
+) -> Divergence:
+    """Compare the next-token distributions of two models on a text.
+
+    Raises ModelCheckError where the models have not the same tokens.
+    """
+    left, right = (_Runnable.of(each, options, registry) for each in (one, other))
+    chunks = left.chunks(text, options)
+    _refuse_other_tokens(left, right)
+    if not np.array_equal(chunks, right.chunks(text, options)):
+        raise ModelCheckError(
+            other, f"its tokenizer cuts {text} otherwise than {one}'s"
+        )
+    with about(other):
+        models = left.decoder(), right.decoder()
+        return divergence(*models, chunks, options.batch_size)
+
+
+def _refuse_other_tokens(one: _Runnable, other: _Runnable) -> None:
+    """Raise unless an id means the same to both models, and both have the same rows."""
+    rows = [each.model.config.vocab_size for each in (one, other)]
+    if rows[0] != rows[1]:
+        what = f"{rows[1]} rows of tokens, {one.path} has {rows[0]}"
+        raise ModelCheckError(other.path, what)
+    left, right = _tokens(one), _tokens(other)
+    for number in sorted(left.keys() & right.keys()):
+        if left[number] != right[number]:
+            what = (
+                f"token {number} is {right[number]!r}, in {one.path} {left[number]!r}"
+            )
+            raise ModelCheckError(other.path, f"another tokenizer: {what}")
+
+
+def _tokens(given: _Runnable) -> dict[int, str]:
+    if given.model.tokenizer is None:
+        return {}
+    vocabulary = loaded_program(given.model.tokenizer).get_vocab()
+    return {number: token for token, number in vocabulary.items()}
