@@ -17,12 +17,22 @@ from aprhub.errors import (
     UnsupportedFileError,
 )
 from aprhub.hookspecs import hookimpl
+from aprhub.ir.adapter import Adapter
 from aprhub.ir.config import Identity, ModelConfig, RopeScaling
 from aprhub.ir.encoding import ENCODINGS, Encoding, opaque
+from aprhub.ir.lowrank import LowRank
 from aprhub.ir.model import LineageStep, ModelIR, Provenance
 from aprhub.ir.source import Bytes, FileRange, Memory, Source
 from aprhub.ir.tensor import Tensor, combined, concatenated, stacked
 from aprhub.ir.tokenizer import FlatVocabulary, Tokenizer
+from aprhub.spec.adapter import (
+    AdapterFiles,
+    AdapterLayout,
+    AdapterTensor,
+    AlphaClaim,
+    Part,
+    StoredAdapter,
+)
 from aprhub.spec.codec import Codec
 from aprhub.spec.family import Family, WeightSpec
 from aprhub.spec.format import (
@@ -65,7 +75,12 @@ if TYPE_CHECKING:
 __all__ = [
     "ENCODINGS",
     "HF_WORLD",
+    "Adapter",
+    "AdapterFiles",
+    "AdapterLayout",
+    "AdapterTensor",
     "Adjustment",
+    "AlphaClaim",
     "AprhubError",
     "Bytes",
     "Codec",
@@ -88,6 +103,7 @@ __all__ = [
     "LayoutOptions",
     "LineageStep",
     "Literal",
+    "LowRank",
     "Magic",
     "Memory",
     "MissingFileError",
@@ -97,11 +113,13 @@ __all__ = [
     "ModelIR",
     "Naming",
     "Padding",
+    "Part",
     "Provenance",
     "RopeScaling",
     "Rule",
     "Source",
     "Spelling",
+    "StoredAdapter",
     "StoredChecksum",
     "StoredModel",
     "Tensor",

@@ -99,43 +99,11 @@ class Encodings:
             tensor = tensor.decoded()
         if wanted.is_quantized:
             steps += (f"quantised to {wanted.name}",)
-            return tensor.encoded(wanted, self._encoder(name, wanted)), steps
+            encoder = checked_encoder(self.registry, self.target, name, wanted)
+            return tensor.encoded(wanted, encoder), steps
         if wanted != tensor.encoding:
             steps += (f"cast to {wanted.name}",)
         return tensor.cast(wanted, self.losses.observer(name)), steps
-
-    def _encoder(self, name: str, encoding: Encoding) -> Encoder:
-        """Return what quantises the values of a tensor, if they are numbers."""
-        codec = self.registry.codec(encoding.name)
-        if codec is None or codec.encode is None:
-            raise UnrepresentableError(
-                self.target,
-                f"{name}: no installed codec encodes {encoding.name}; ggml's encoders"
-                " come with 'aprhub[fast]' (see 'aprhub codecs')",
-            )
-        encode, decode = codec.encode, codec.decode
-        header = np.empty(0, np.uint8)
-
-        def checked(values: NDArray[np.float32]) -> Bytes:
-            largest = max(values.max(initial=0), -values.min(initial=0))
-            if not np.isfinite(largest):
-                raise self._unencodable(name, encoding, "infinite or no numbers")
-            blocks = encode(values)
-            # A scale that overflows its f16 makes infinities of finite values.
-            if largest > _SAFE and not np.isfinite(decode(blocks, header)).all():
-                raise self._unencodable(name, encoding, f"as large as {largest:g}")
-            return blocks
-
-        return checked
-
-    def _unencodable(
-        self, name: str, encoding: Encoding, what: str
-    ) -> UnrepresentableError:
-        return UnrepresentableError(
-            self.target,
-            f"{name}: has values that are {what}, which {encoding.name} cannot hold;"
-            " repair the source, or choose another encoding with --tensor-type",
-        )
 
     def _asked(self, canonical: str, name: str, tensor: Tensor) -> Encoding | None:
         """Return the encoding that the user asks for, if any."""
@@ -178,3 +146,41 @@ class Encodings:
                 f" hold every {tensor.encoding.name} value; allow it with --lossy",
             )
         return wanted
+
+
+def checked_encoder(
+    registry: Registry, target: Path, name: str, encoding: Encoding
+) -> Encoder:
+    """Return what quantises the values of a tensor, if they are numbers.
+
+    Raises UnrepresentableError, naming the tensor of the target, where no codec makes
+    the encoding; the encoder does for values that the encoding cannot hold.
+    """
+    codec = registry.codec(encoding.name)
+    if codec is None or codec.encode is None:
+        raise UnrepresentableError(
+            target,
+            f"{name}: no installed codec encodes {encoding.name}; ggml's encoders"
+            " come with 'aprhub[fast]' (see 'aprhub codecs')",
+        )
+    encode, decode = codec.encode, codec.decode
+    header = np.empty(0, np.uint8)
+
+    def refusal(what: str) -> UnrepresentableError:
+        return UnrepresentableError(
+            target,
+            f"{name}: has values that are {what}, which {encoding.name} cannot hold;"
+            " repair the source, or choose another encoding with --tensor-type",
+        )
+
+    def checked(values: NDArray[np.float32]) -> Bytes:
+        largest = max(values.max(initial=0), -values.min(initial=0))
+        if not np.isfinite(largest):
+            raise refusal("infinite or no numbers")
+        blocks = encode(values)
+        # A scale that overflows its f16 makes infinities of finite values.
+        if largest > _SAFE and not np.isfinite(decode(blocks, header)).all():
+            raise refusal(f"as large as {largest:g}")
+        return blocks
+
+    return checked

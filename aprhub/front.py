@@ -5,6 +5,7 @@ calls, nothing is printed.
 """
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,8 @@ from aprhub.registry import Registry
 from aprhub.report import Report
 
 if TYPE_CHECKING:
+    from aprhub.adapters.operations import MergeOptions
+    from aprhub.adapters.reports import MergeReport
     from aprhub.difference import Difference
 
 PathLike = str | os.PathLike[str]
@@ -102,6 +105,30 @@ def diff(
     options = LiftOptions(naming, family)
     left, right = (_lifted(Path(path), loaded, options) for path in (one, other))
     return difference(left.model, right.model, (left.sources, right.sources))
+
+
+def merge_adapters(
+    base: PathLike,
+    adapters: Sequence[PathLike],
+    target: PathLike,
+    merge: "MergeOptions | None" = None,
+    options: ConvertOptions | None = None,
+    *,
+    registry: Registry | None = None,
+    announce: Announce | None = None,
+) -> "MergeReport":
+    """Merge adapters of any layouts into a model of any format, and write it.
+
+    What no adapter changes keeps its bytes and its encoding. Raises an AprhubError
+    where a tensor of an adapter has no place in the base, where nothing would change,
+    and for whatever `convert` refuses to write.
+    """
+    from aprhub.adapters.operations import Merge, MergeOptions
+
+    paths = [Path(path) for path in adapters]
+    chosen, loaded = merge or MergeOptions(), registry or Registry.load()
+    merging = Merge(Path(base), paths, chosen, loaded)
+    return merging.written(Path(target), options or ConvertOptions(), announce)
 
 
 def _lifted(path: Path, registry: Registry, options: LiftOptions) -> Lifted:

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 
 import pluggy
 
+from aprhub.spec.adapter import AdapterLayout
 from aprhub.spec.codec import Codec
 from aprhub.spec.family import Family
 from aprhub.spec.format import Format
@@ -36,3 +37,8 @@ def provide_families() -> Iterable[Family]:
 @hookspec
 def provide_codecs() -> Iterable[Codec]:
     """Return the encodings whose values this plugin can decode."""
+
+
+@hookspec
+def provide_adapter_layouts() -> Iterable[AdapterLayout]:
+    """Return the layouts in which this plugin reads or writes adapters."""

@@ -14,6 +14,7 @@ from attrs import frozen
 
 from aprhub import hookspecs
 from aprhub.errors import ContestedNameError, PluginError, UnknownNameError
+from aprhub.spec.adapter import AdapterLayout
 from aprhub.spec.codec import Codec
 from aprhub.spec.family import Family
 from aprhub.spec.format import Format
@@ -22,7 +23,7 @@ from aprhub.spec.naming import Naming
 GROUP = "aprhub"
 DISABLE = "APRHUB_DISABLE"
 
-T = TypeVar("T", Format, Naming, Family, Codec)
+T = TypeVar("T", Format, Naming, Family, Codec, AdapterLayout)
 
 
 @frozen
@@ -61,6 +62,7 @@ class Registry:
     codecs: tuple[Provided[Codec], ...] = ()
     plugins: tuple[str, ...] = ()
     broken: tuple[Broken, ...] = ()
+    adapter_layouts: tuple[Provided[AdapterLayout], ...] = ()
 
     @classmethod
     def load(cls, *, strict: bool = False) -> "Registry":
@@ -84,6 +86,8 @@ class Registry:
         for entry in entries:
             _register(manager, entry, broken)
         _unregister_misspelt(manager, broken)
+        ask_layouts = manager.hook.provide_adapter_layouts
+        layouts = tuple(_ask(ask_layouts, AdapterLayout, broken))
         return cls(
             tuple(_ask(manager.hook.provide_formats, Format, broken)),
             tuple(_ask(manager.hook.provide_namings, Naming, broken)),
@@ -91,6 +95,7 @@ class Registry:
             tuple(_ask(manager.hook.provide_codecs, Codec, broken)),
             tuple(name for name, _ in manager.list_name_plugin()),
             tuple(broken),
+            layouts,
         )
 
     def format(self, name: str) -> Format:
@@ -104,6 +109,10 @@ class Registry:
     def family(self, name: str) -> Family:
         """Return the family of a name."""
         return self._one("family", name, self.families)
+
+    def adapter_layout(self, name: str) -> AdapterLayout:
+        """Return the adapter layout of a name."""
+        return self._one("adapter layout", name, self.adapter_layouts)
 
     def codec(self, encoding: str) -> Codec | None:
         """Return the codec of an encoding, or None when nobody provides one."""
@@ -136,7 +145,7 @@ class Registry:
         return error
 
 
-def _names(value: Format | Naming | Family | Codec) -> tuple[str, ...]:
+def _names(value: Format | Naming | Family | Codec | AdapterLayout) -> tuple[str, ...]:
     return (value.name, *(value.aliases if isinstance(value, Format) else ()))
 
 

@@ -47,12 +47,16 @@ LAYERS = {
         f"{_VALUES} registry detect lineage lift check lower verify export report"
         " tokenizer options"
     ),
-    "front": "ir registry detect lift options conversion difference report",
+    "adapters": (
+        f"{_VALUES} registry detect lineage lift check encodings options report"
+        " conversion"
+    ),
+    "front": "ir registry detect lift options conversion difference report adapters",
     "aprhub": "version deferred errors ir registry report options conversion front",
     "testing": f"api {_VALUES} registry lift check report options conversion front",
     "cli": (
         f"version {_VALUES} statistics report difference registry detect identity"
-        " lift options conversion front"
+        " lift options conversion adapters front"
     ),
     "__main__": "cli",
 }

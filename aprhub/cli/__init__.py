@@ -15,6 +15,7 @@ from typing import Any, NoReturn
 
 import click
 
+from aprhub.cli.adapter import adapter, finetune
 from aprhub.cli.convert import convert, quantize
 from aprhub.cli.diff import diff
 from aprhub.cli.inspect import inspect
@@ -122,10 +123,12 @@ def main() -> None:
 
 
 for command in (
+    adapter,
     codecs,
     convert,
     diff,
     families,
+    finetune,
     formats,
     inspect,
     plugins,

@@ -1,0 +1,282 @@
+"""Matches an adapter's tensors with a base's weights; each is accounted for."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+from attrs import frozen
+
+from aprhub.conversion import Opened
+from aprhub.errors import Fault, IdentityError, ModelCheckError
+from aprhub.ir.adapter import Adapter
+from aprhub.ir.lowrank import LowRank
+from aprhub.ir.model import EMBEDDING, HEAD, ModelIR
+from aprhub.ir.tensor import Tensor
+from aprhub.registry import Registry
+from aprhub.spec.adapter import AdapterTensor, AlphaClaim, Part, StoredAdapter
+from aprhub.spec.family import Family
+from aprhub.spec.naming import Naming, Spelling
+
+ZERO_MATCHED = "FALSIFY-APR-MERGE-RUNNABLE-005"
+UNMATCHED = "FALSIFY-APR-MERGE-RUNNABLE-004"
+UNMATCHED_GGML = "FALSIFY-APR-MERGE-RUNNABLE-004b"
+"""The contract's names for what these checks prevent."""
+
+
+@frozen
+class MatchOptions:
+    """What a user may say of an adapter.
+
+    `alpha` comes before what the files say. With `allow_unmatched`, tensors without a
+    place in the base, and halves of pairs, are left out instead of refused.
+    """
+
+    alpha: float | None = None
+    allow_unmatched: bool = False
+
+
+@frozen
+class Matched:
+    """An adapter in canonical names and layouts, and what could not become part of it.
+
+    `alpha_from` says where alpha was found, None where no pair needs one.
+    """
+
+    adapter: Adapter
+    unmatched: tuple[Fault, ...] = ()
+    orphans: tuple[Fault, ...] = ()
+    alpha_from: str | None = None
+
+
+def matched(
+    stored: StoredAdapter, base: Opened, registry: Registry, options: MatchOptions
+) -> Matched:
+    """Return the adapter of a stored one, for a base that it fits.
+
+    Raises ModelCheckError with the tensors that have no place, unless that is allowed,
+    and always when none has; with the shapes that do not fit; and when nothing says
+    what alpha is.
+    """
+    family = base.found.family
+    if family is None:
+        what = (
+            "an adapter fits a family's weights, and the names of this base were kept"
+        )
+        raise IdentityError(base.stored.path, what)
+    namings = [registry.naming(name) for name in stored.namings]
+    found = _Matching(stored, base.found.model, family, namings, options).result()
+    _refuse_unmatched(stored, base, found, options)
+    return found
+
+
+@frozen
+class _Placed:
+    """A tensor of an adapter in canonical layout, and the name that it has in files."""
+
+    told: AdapterTensor
+    tensor: Tensor
+
+
+_Parts = dict[Part, _Placed]
+
+
+@frozen
+class _Matching:
+    stored: StoredAdapter
+    model: ModelIR
+    family: Family
+    namings: Sequence[Naming]
+    options: MatchOptions
+
+    def result(self) -> Matched:
+        groups, unmatched = self._groups()
+        unmatched += [
+            Fault(name, "the layout has no such tensor")
+            for name in self.stored.strangers
+        ]
+        pairs = {name: parts for name, parts in groups.items() if _is_pair(parts)}
+        orphans = [
+            fault
+            for name, parts in groups.items()
+            if name not in pairs
+            for fault in _halves(parts)
+        ]
+        wholes = {
+            name: parts[Part.WHOLE].tensor
+            for name, parts in groups.items()
+            if Part.WHOLE in parts
+        }
+        self._refuse_misfits(groups, pairs)
+        alphas, where = self._alphas(pairs)
+        changes = {name: self._change(pairs[name], alphas[name]) for name in pairs}
+        adapter = Adapter(changes, wholes)
+        return Matched(adapter, tuple(unmatched), tuple(orphans), where)
+
+    def _groups(self) -> tuple[dict[str, _Parts], list[Fault]]:
+        """Return the tensors by canonical name and part, and those without a place."""
+        groups: dict[str, _Parts] = {}
+        unmatched: list[Fault] = []
+        twice: list[Fault] = []
+        for told in self.stored.tensors:
+            spelling = self._spelling(told.weight)
+            problem = self._problem(spelling)
+            if spelling is None or problem:
+                unmatched.append(Fault(told.stored, problem))
+                continue
+            parts = groups.setdefault(spelling.canonical, {})
+            if told.part in parts:
+                other = parts[told.part].told.stored
+                twice.append(Fault(told.stored, f"stored twice, also as {other}"))
+            parts[told.part] = _Placed(told, self._lifted(told, spelling))
+        if twice:
+            raise ModelCheckError(self.stored.path, "ambiguous tensors", twice)
+        return groups, unmatched
+
+    def _spelling(self, weight: str) -> Spelling | None:
+        found = (naming.to_ours(weight, self.family) for naming in self.namings)
+        return next((each for each in found if each), None)
+
+    def _problem(self, spelling: Spelling | None) -> str:
+        if spelling is None:
+            return f"no weight of {self.family.name} is called so"
+        if spelling.canonical in self.model.tensors or self._is_tied_head(spelling):
+            return ""
+        return f"the base has no {spelling.canonical}"
+
+    def _is_tied_head(self, spelling: Spelling) -> bool:
+        return spelling.canonical == HEAD and self.model.config.tie_embeddings is True
+
+    def _lifted(self, told: AdapterTensor, spelling: Spelling) -> Tensor:
+        """Return a tensor in canonical layout.
+
+        Layouts differ by the order of a weight's rows, which are those of B, of the
+        magnitude and of the bias, while A has its columns.
+        """
+        transform = spelling.transform
+        if transform is None or told.part is Part.A:
+            return told.tensor
+        if told.part is not Part.WHOLE and not transform.packed_safe:
+            what = f"{transform.name}: a low-rank change cannot be brought through this"
+            raise ModelCheckError(self.stored.path, what, [Fault(told.stored, what)])
+        return transform.lift(told.tensor, self.model.config)
+
+    def _refuse_misfits(
+        self, groups: Mapping[str, _Parts], pairs: Mapping[str, _Parts]
+    ) -> None:
+        faults = [
+            fault
+            for name, parts in groups.items()
+            for fault in _misfits(self._base(name).shape, parts, name in pairs)
+        ]
+        faults += [
+            Fault(parts[Part.BIAS].told.stored, "the base has no bias there")
+            for name, parts in pairs.items()
+            if Part.BIAS in parts and bias_of(name) not in self.model.tensors
+        ]
+        if faults:
+            what = f"{len(faults)} tensors do not fit the base"
+            raise ModelCheckError(self.stored.path, what, faults)
+
+    def _base(self, name: str) -> Tensor:
+        tensors = self.model.tensors
+        return tensors[name] if name in tensors else tensors[EMBEDDING]
+
+    def _alphas(
+        self, pairs: Mapping[str, _Parts]
+    ) -> tuple[dict[str, float], str | None]:
+        """Return alpha for each pair, and where it was found for all together."""
+        own = {
+            name: parts[Part.A].told.alpha
+            for name, parts in pairs.items()
+            if parts[Part.A].told.alpha is not None
+        }
+        if own.keys() == pairs.keys():
+            return own, None
+        claims = (AlphaClaim("--alpha", self.options.alpha), *self.stored.alphas)
+        for claim in claims:
+            if claim.value is not None:
+                return {**dict.fromkeys(pairs, claim.value), **own}, claim.where
+        looked = ", ".join(each.where for each in claims)
+        raise ModelCheckError(
+            self.stored.path,
+            f"nothing says what alpha is (looked at: {looked}); say it with --alpha,"
+            " since a wrong one scales every change wrongly",
+        )
+
+    def _change(self, parts: _Parts, alpha: float) -> LowRank:
+        return LowRank(
+            parts[Part.A].tensor,
+            parts[Part.B].tensor,
+            alpha,
+            self.stored.rank_stabilised,
+            parts[Part.MAGNITUDE].tensor if Part.MAGNITUDE in parts else None,
+            parts[Part.BIAS].tensor if Part.BIAS in parts else None,
+        )
+
+
+def bias_of(weight: str) -> str:
+    """Return the canonical name of the bias that goes with a weight."""
+    return weight.removesuffix(".weight") + ".bias"
+
+
+def _is_pair(parts: _Parts) -> bool:
+    return Part.A in parts and Part.B in parts
+
+
+def _halves(parts: _Parts) -> Iterator[Fault]:
+    """Yield what belongs to a pair that is not whole."""
+    missing = " and ".join(part for part in (Part.A, Part.B) if part not in parts)
+    for part, placed in parts.items():
+        if part is not Part.WHOLE:
+            yield Fault(placed.told.stored, f"the {part} of a pair without {missing}")
+
+
+def _misfits(shape: tuple[int, ...], parts: _Parts, pair: bool) -> Iterator[Fault]:
+    expected: dict[Part, tuple[int, ...]] = {Part.WHOLE: shape}
+    if pair and len(shape) == 2:
+        ranks = parts[Part.A].tensor.shape[:1]
+        expected[Part.A], expected[Part.B] = (*ranks, shape[1]), (shape[0], *ranks)
+        expected[Part.MAGNITUDE] = expected[Part.BIAS] = shape[:1]
+        if ranks == (0,):
+            yield Fault(parts[Part.A].told.stored, "has rank 0")
+    elif pair:
+        yield Fault(parts[Part.A].told.stored, f"is for a matrix, the base has {shape}")
+    for part, placed in parts.items():
+        found = placed.tensor.shape
+        if part in expected and found != expected[part]:
+            what = f"{part} has shape {found}, expected {expected[part]}"
+            yield Fault(placed.told.stored, what)
+
+
+def _refuse_unmatched(
+    stored: StoredAdapter, base: Opened, found: Matched, options: MatchOptions
+) -> None:
+    faults = [*found.unmatched, *found.orphans]
+    if not (found.adapter.changes or found.adapter.replacements):
+        raise _error(
+            stored.path,
+            f"none of its {_count(stored)} tensors matches a weight of"
+            f" {base.stored.path} (names tried: {', '.join(stored.namings)})",
+            faults,
+            ZERO_MATCHED,
+        )
+    if faults and not options.allow_unmatched:
+        ggml = base.stored.naming == "ggml"
+        raise _error(
+            stored.path,
+            f"{len(faults)} of its {_count(stored)} tensors match nothing in"
+            f" {base.stored.path}; --allow-unmatched merges the others",
+            faults,
+            UNMATCHED_GGML if ggml else UNMATCHED,
+        )
+
+
+def _count(stored: StoredAdapter) -> int:
+    return len(stored.tensors) + len(stored.strangers)
+
+
+def _error(
+    path: Path, what: str, faults: Sequence[Fault], identifier: str
+) -> ModelCheckError:
+    error = ModelCheckError(path, what, faults)
+    error.add_note(identifier)
+    return error

@@ -1,0 +1,156 @@
+"""PEFT folders: `adapter_model.safetensors` beside `adapter_config.json`.
+
+Names and their meaning: `save_and_load.py`, `tuners/lora/config.py` and `layer.py` of
+PEFT 0.21. A is `(r, in)` and B `(out, r)`, but those of an embedding, whose product is
+transposed: A is `(r, vocabulary)` and B `(hidden, r)`.
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Final
+
+from aprhub.api import (
+    AdapterLayout,
+    AdapterTensor,
+    AlphaClaim,
+    Part,
+    StoredAdapter,
+    StoredModel,
+    Tensor,
+    UnsupportedFileError,
+)
+from aprhub_adapters import documents
+from aprhub_adapters.documents import Document
+
+WEIGHTS: Final = "adapter_model.safetensors"
+CONFIG: Final = "adapter_config.json"
+PREFIX: Final = "base_model.model."
+
+_LORA = re.compile(
+    r"(.+)\.(lora_(?:embedding_)?[AB]|lora_magnitude_vector)"
+    r"(?:\.(?!weight$|bias$)[^.]+)?(?:\.(weight|bias))?"
+)
+_WHOLE = re.compile(
+    r"(.+?)(?:\.modules_to_save(?:\.[^.]+)?|\.base_layer)?\.(weight|bias)"
+)
+
+_PARTS: Final[Mapping[tuple[str, str | None], Part]] = {
+    ("lora_A", "weight"): Part.A,
+    ("lora_B", "weight"): Part.B,
+    ("lora_B", "bias"): Part.BIAS,
+    # What is for an embedding acts on its rows from the other side.
+    ("lora_embedding_A", None): Part.B,
+    ("lora_embedding_B", None): Part.A,
+    ("lora_magnitude_vector", None): Part.MAGNITUDE,
+    ("lora_magnitude_vector", "weight"): Part.MAGNITUDE,
+}
+
+_HARMLESS_STARTS: Final = (None, True, False, "gaussian", "eva", "orthogonal")
+"""How matrices can start without that the base is changed, too."""
+
+
+def recognises(container: StoredModel) -> bool:
+    """Return whether a container has PEFT's configuration beside it, or its names."""
+    named = any(_LORA.fullmatch(name) for name in container.tensors)
+    return named or (
+        (container.path.parent / CONFIG).is_file() and _is_named(container)
+    )
+
+
+def _is_named(container: StoredModel) -> bool:
+    return container.path.name == WEIGHTS
+
+
+def open_peft(container: StoredModel) -> StoredAdapter:
+    """Give the tensors of a container their meaning.
+
+    Raises UnsupportedFileError for kinds of adapters that are no low-rank change of the
+    base's own weights.
+    """
+    path = container.path.parent / CONFIG
+    config = documents.read(path)
+    if config is not None:
+        _refuse_other_kinds(config)
+    config = config or Document(path)
+    patterns = config.numbers("alpha_pattern")
+    told = {name: _told(name, each, patterns) for name, each in _items(container)}
+    return StoredAdapter(
+        container,
+        tuple(each for each in told.values() if each),
+        ("hf",),
+        (AlphaClaim(f"lora_alpha of {path.name}", config.number("lora_alpha")),),
+        config.flag("use_rslora"),
+        tuple(name for name, each in told.items() if each is None),
+        tuple(_notes(config)),
+    )
+
+
+def _items(container: StoredModel) -> Iterator[tuple[str, Tensor]]:
+    yield from container.tensors.items()
+
+
+def _told(
+    name: str, tensor: Tensor, patterns: Mapping[str, float]
+) -> AdapterTensor | None:
+    """Return what a tensor is, or None where the name has no meaning."""
+    path = name.removeprefix(PREFIX)
+    found = _LORA.fullmatch(path)
+    if found is None:
+        whole = _WHOLE.fullmatch(path)
+        return whole and AdapterTensor(
+            name, f"{whole[1]}.{whole[2]}", Part.WHOLE, tensor
+        )
+    module, matrix, kind = found.groups()
+    part = _PARTS.get((matrix, kind))
+    if part is None:
+        return None
+    if matrix.startswith("lora_embedding") and len(tensor.shape) == 2:
+        tensor = tensor.transposed()
+    return AdapterTensor(name, f"{module}.weight", part, tensor, _own(module, patterns))
+
+
+def _own(module: str, patterns: Mapping[str, float]) -> float | None:
+    """Return the alpha of the first pattern that fits the end of a module's path."""
+    for pattern, alpha in patterns.items():
+        if re.fullmatch(rf"(.*\.)?({pattern})", module):
+            return alpha
+    return None
+
+
+def _refuse_other_kinds(config: Document) -> None:
+    for key, expected in (("peft_type", "LORA"),):
+        if config.text(key) not in (None, expected):
+            raise _unsupported(config, key, f"only {expected} is read")
+    for key in ("layer_replication", "alora_invocation_tokens", "arrow_config"):
+        if config.values.get(key):
+            raise _unsupported(config, key, "it has no form as a change of weights")
+    for key in ("use_qalora", "use_bdlora", "ensure_weight_tying"):
+        if config.values.get(key):
+            raise _unsupported(config, key, "such adapters are not read")
+    if config.values.get("init_lora_weights") not in _HARMLESS_STARTS:
+        what = (
+            "the base was changed, too, when training began; save the adapter again"
+            " with PEFT's path_initial_model_for_weight_conversion"
+        )
+        raise _unsupported(config, "init_lora_weights", what)
+
+
+def _unsupported(config: Document, key: str, what: str) -> UnsupportedFileError:
+    value = config.values.get(key)
+    return UnsupportedFileError(config.path, f"{key} is {value!r:.60}: {what}")
+
+
+def _notes(config: Document) -> Iterator[str]:
+    if config.flag("fan_in_fan_out"):
+        yield "fan_in_fan_out is about how the base stored its matrices: nothing to do"
+
+
+LAYOUT: Final = AdapterLayout(
+    "peft",
+    f"a folder with {WEIGHTS} and {CONFIG}",
+    "safetensors",
+    "hf",
+    recognises,
+    open_peft,
+    files=(WEIGHTS,),
+)
