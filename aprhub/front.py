@@ -5,7 +5,6 @@ calls, nothing is printed.
 """
 
 import os
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,7 +18,7 @@ from aprhub.registry import Registry
 from aprhub.report import Report
 
 if TYPE_CHECKING:
-    from aprhub.adapters.operations import MergeOptions
+    from aprhub.adapters.operations import AdapterMerge
     from aprhub.adapters.reports import MergeReport
     from aprhub.difference import Difference
 
@@ -108,10 +107,8 @@ def diff(
 
 
 def merge_adapters(
-    base: PathLike,
-    adapters: Sequence[PathLike],
+    request: "AdapterMerge",
     target: PathLike,
-    merge: "MergeOptions | None" = None,
     options: ConvertOptions | None = None,
     *,
     registry: Registry | None = None,
@@ -123,12 +120,10 @@ def merge_adapters(
     where a tensor of an adapter has no place in the base, where nothing would change,
     and for whatever `convert` refuses to write.
     """
-    from aprhub.adapters.operations import Merge, MergeOptions
+    from aprhub.adapters.operations import merged
 
-    paths = [Path(path) for path in adapters]
-    chosen, loaded = merge or MergeOptions(), registry or Registry.load()
-    merging = Merge(Path(base), paths, chosen, loaded)
-    return merging.written(Path(target), options or ConvertOptions(), announce)
+    chosen, loaded = options or ConvertOptions(), registry or Registry.load()
+    return merged(request, Path(target), chosen, loaded, announce)
 
 
 def _lifted(path: Path, registry: Registry, options: LiftOptions) -> Lifted:

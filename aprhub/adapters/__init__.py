@@ -1,1 +1,1 @@
-"""Adapters: opened in any layout, merged into any base, converted, stacked, extracted."""
+"""Adapters: read in any layout, merged into any base, converted, stacked, made."""

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from attrs import evolve, frozen
+from attrs import frozen
 
 from aprhub.errors import Fault
 from aprhub.report import Report
@@ -64,12 +64,8 @@ class MergeReport:
         """The one line that counts."""
         return f"Layers merged {len(self.merged)}/{self.layers}"
 
-    def timed(self, seconds: float) -> "MergeReport":
-        """Return the report with how long all of it took."""
-        return evolve(self, written=evolve(self.written, seconds=seconds))
-
     def as_json(self) -> dict[str, Any]:
-        """Return the report as JSON-like data: the writing's, with a part of its own."""
+        """Return the report as JSON-like data: that of the writing, and more."""
         merge = {
             "layers_merged": len(self.merged),
             "layers": self.layers,

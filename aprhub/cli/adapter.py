@@ -1,6 +1,6 @@
 """`aprhub adapter` and its alias `aprhub finetune --merge`."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -13,6 +13,7 @@ from aprhub.cli.writing import echo_report, output, perform
 
 if TYPE_CHECKING:
     from aprhub.adapters.reports import MergeReport
+    from aprhub.adapters.stacking import Stacking
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -44,12 +45,37 @@ _ENCODING = click.option(
     default="keep",
     help="Encoding of changed tensors: as they were, or another one.",
 )
+_STACKING = (
+    click.option(
+        "--mode",
+        default="cat",
+        show_default=True,
+        help="How several adapters become one: cat (the sum), svd (the sum cut to a"
+        " rank), linear, ties, dare_linear, dare_ties, magnitude_prune; the last four"
+        " also with _svd after their name.",
+    ),
+    click.option(
+        "--weight",
+        "weights",
+        type=float,
+        multiple=True,
+        help="Weight of each adapter in turn; 1 each without any.",
+    ),
+    click.option("--density", type=float, help="Share of values that pruning keeps."),
+    click.option("--svd-rank", "rank", type=int, help="Rank of a mode with svd."),
+    click.option("--seed", type=int, default=0, help="Seed of a mode with dare."),
+)
 
 
-def _match(function: F) -> F:
-    for option in reversed(_MATCH):
-        function = option(function)
-    return function
+def _with(options: Sequence[Callable[[F], F]]) -> Callable[[F], F]:
+    """Return what adds several options to a command."""
+
+    def add(function: F) -> F:
+        for option in reversed(options):
+            function = option(function)
+        return function
+
+    return add
 
 
 @click.group()
@@ -61,7 +87,8 @@ def adapter() -> None:
 @click.argument("base", type=_PATH)
 @click.argument("adapters", nargs=-1, required=True, type=_PATH, metavar="ADAPTER...")
 @_TARGET
-@_match
+@_with(_MATCH)
+@_with(_STACKING)
 @_ENCODING
 @source_options("BASE")
 @output
@@ -79,7 +106,7 @@ def merge(base: Path, adapters: tuple[Path, ...], **options: Any) -> None:
 @click.option("--merge", "merging", is_flag=True, help="Merge the adapter: needed.")
 @click.option("--adapter", required=True, type=_PATH, help="The adapter to merge.")
 @_TARGET
-@_match
+@_with(_MATCH)
 @_ENCODING
 @source_options("BASE")
 @output
@@ -93,13 +120,27 @@ def finetune(base: Path, adapter: Path, **options: Any) -> None:
 
 def _merge(base: Path, adapters: tuple[Path, ...], options: dict[str, Any]) -> None:
     from aprhub.adapters.matching import MatchOptions
-    from aprhub.adapters.operations import MergeOptions
+    from aprhub.adapters.operations import AdapterMerge
     from aprhub.front import merge_adapters
 
-    match = MatchOptions(options.pop("alpha"), options.pop("allow_unmatched"))
-    chosen = MergeOptions(match, options.pop("merged_encoding"), options.pop("layout"))
-    run = partial(merge_adapters, base, adapters, options.pop("target"), chosen)
-    perform(options, run, _echo)
+    request = AdapterMerge(
+        base,
+        adapters,
+        MatchOptions(options.pop("alpha"), options.pop("allow_unmatched")),
+        options.pop("merged_encoding"),
+        options.pop("layout"),
+        _stacking(options),
+    )
+    perform(options, partial(merge_adapters, request, options.pop("target")), _echo)
+
+
+def _stacking(options: dict[str, Any]) -> "Stacking":
+    """Return how several adapters become one, as the options say."""
+    from aprhub.adapters.stacking import Stacking
+
+    names = ("mode", "weights", "density", "rank", "seed")
+    said = {name: options.pop(name) for name in names if name in options}
+    return Stacking(**said)
 
 
 def _echo(report: "MergeReport", *, verbose: bool) -> None:

@@ -15,8 +15,8 @@ from aprhub.spec.format import StoredModel
 class Part(StrEnum):
     """What a tensor of an adapter is.
 
-    `A` is `(r, in)` and `B` `(out, r)`; `MAGNITUDE` and `BIAS` are `(out)`; `WHOLE` takes
-    the place of the model's own tensor.
+    `A` is `(r, in)` and `B` `(out, r)`; `MAGNITUDE` and `BIAS` are `(out)`; `WHOLE`
+    takes the place of the model's own tensor.
     """
 
     A = "lora A"

@@ -51,14 +51,10 @@ _HARMLESS_STARTS: Final = (None, True, False, "gaussian", "eva", "orthogonal")
 
 def recognises(container: StoredModel) -> bool:
     """Return whether a container has PEFT's configuration beside it, or its names."""
-    named = any(_LORA.fullmatch(name) for name in container.tensors)
-    return named or (
-        (container.path.parent / CONFIG).is_file() and _is_named(container)
-    )
-
-
-def _is_named(container: StoredModel) -> bool:
-    return container.path.name == WEIGHTS
+    if any(_LORA.fullmatch(name) for name in container.tensors):
+        return True
+    path = container.path
+    return path.name == WEIGHTS and (path.parent / CONFIG).is_file()
 
 
 def open_peft(container: StoredModel) -> StoredAdapter:
@@ -73,7 +69,9 @@ def open_peft(container: StoredModel) -> StoredAdapter:
         _refuse_other_kinds(config)
     config = config or Document(path)
     patterns = config.numbers("alpha_pattern")
-    told = {name: _told(name, each, patterns) for name, each in _items(container)}
+    told = {
+        name: _told(name, each, patterns) for name, each in container.tensors.items()
+    }
     return StoredAdapter(
         container,
         tuple(each for each in told.values() if each),
@@ -83,10 +81,6 @@ def open_peft(container: StoredModel) -> StoredAdapter:
         tuple(name for name, each in told.items() if each is None),
         tuple(_notes(config)),
     )
-
-
-def _items(container: StoredModel) -> Iterator[tuple[str, Tensor]]:
-    yield from container.tensors.items()
 
 
 def _told(
@@ -118,9 +112,8 @@ def _own(module: str, patterns: Mapping[str, float]) -> float | None:
 
 
 def _refuse_other_kinds(config: Document) -> None:
-    for key, expected in (("peft_type", "LORA"),):
-        if config.text(key) not in (None, expected):
-            raise _unsupported(config, key, f"only {expected} is read")
+    if config.text("peft_type") not in (None, "LORA"):
+        raise _unsupported(config, "peft_type", "only LORA is read")
     for key in ("layer_replication", "alora_invocation_tokens", "arrow_config"):
         if config.values.get(key):
             raise _unsupported(config, key, "it has no form as a change of weights")

@@ -14,7 +14,7 @@ from safetensors.numpy import load_file, save_file
 
 from aprhub import ConvertOptions, ModelIR, Tensor, open_model, save_model
 from aprhub.adapters.matching import MatchOptions
-from aprhub.adapters.operations import MergeOptions
+from aprhub.adapters.operations import AdapterMerge
 from aprhub.adapters.reports import MergeReport
 from aprhub.errors import (
     AprhubError,
@@ -49,9 +49,10 @@ def merge(base: Path, adapter: Path, target: Path, **options: Any) -> MergeRepor
     match = MatchOptions(
         options.pop("alpha", None), options.pop("allow_unmatched", False)
     )
-    chosen = MergeOptions(match, options.pop("encoding", "keep"))
+    encoding = options.pop("encoding", "keep")
+    request = AdapterMerge(base, [adapter], match, encoding)
     how = ConvertOptions(**options)
-    return merge_adapters(base, [adapter], target, chosen, how, registry=REGISTRY)
+    return merge_adapters(request, target, how, registry=REGISTRY)
 
 
 @pytest.fixture(scope="module")
@@ -73,7 +74,7 @@ def base(bases: Path) -> Path:
 
 
 # FALSIFY-APR-MERGE-RUNNABLE-001, -004 and -004b.
-@pytest.mark.parametrize("suffixes", itertools.product(SUFFIXES, SUFFIXES))
+@pytest.mark.parametrize("suffixes", [*itertools.product(SUFFIXES, SUFFIXES)])
 @pytest.mark.parametrize("layout", [entrenar, peft])
 def test_every_base_gets_the_same_weights_from_every_adapter(
     layout: Callable[[Pairs, Path], Path],

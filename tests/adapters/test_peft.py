@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
+from aprhub.adapters.operations import AdapterMerge
 from aprhub.errors import ModelCheckError
 from aprhub.front import merge_adapters
 from tests.adapters.makers import REGISTRY, model, saved
@@ -67,7 +68,9 @@ def test_merged_weights_and_logits_are_those_of_peft(
 ) -> None:
     adapter = _trained(base, tmp_path / "adapter", **KINDS[kind])
 
-    merge_adapters(base, [adapter], tmp_path / "merged", registry=REGISTRY)
+    merge_adapters(
+        AdapterMerge(base, [adapter]), tmp_path / "merged", registry=REGISTRY
+    )
 
     _assert_judged(base, adapter, tmp_path / "merged")
 
@@ -85,7 +88,7 @@ def test_trained_biases_and_biases_of_b_come_with_the_adapter(
 
     for each in (adapter, plain):
         target = tmp_path / f"{each.name}-merged"
-        merge_adapters(base, [each], target, registry=REGISTRY)
+        merge_adapters(AdapterMerge(base, [each]), target, registry=REGISTRY)
         _assert_judged(base, each, target)
 
 
@@ -97,7 +100,9 @@ def test_fan_in_fan_out_changes_nothing_for_a_base_with_ordinary_matrices(
     said = {**json.loads(config.read_text()), "fan_in_fan_out": True}
     config.write_text(json.dumps(said))
 
-    report = merge_adapters(base, [adapter], tmp_path / "merged", registry=REGISTRY)
+    report = merge_adapters(
+        AdapterMerge(base, [adapter]), tmp_path / "merged", registry=REGISTRY
+    )
 
     _assert_judged(base, adapter, tmp_path / "merged")
     assert "fan_in_fan_out" in report.adapters[0].notes[0]
@@ -111,7 +116,9 @@ def test_an_embedding_by_dora_whose_columns_have_lengths_is_refused(
     )
 
     with pytest.raises(ModelCheckError, match="magnitude has shape"):
-        merge_adapters(base, [adapter], tmp_path / "merged", registry=REGISTRY)
+        merge_adapters(
+            AdapterMerge(base, [adapter]), tmp_path / "merged", registry=REGISTRY
+        )
 
 
 @pytest.mark.parametrize("target", ["embed_tokens", "lm_head"])
@@ -125,7 +132,9 @@ def test_a_tied_model_computes_what_it_did_while_the_adapter_was_applied(
     halves = {name: each for name, each in load_file(file).items() if "lora_" in name}
     save_file(halves, file)
 
-    report = merge_adapters(base, [adapter], tmp_path / "merged", registry=REGISTRY)
+    report = merge_adapters(
+        AdapterMerge(base, [adapter]), tmp_path / "merged", registry=REGISTRY
+    )
 
     expected = peft.judged(base, adapter, IDS).logits
     spread = np.abs(expected).max()
