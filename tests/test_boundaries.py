@@ -48,8 +48,8 @@ LAYERS = {
         " tokenizer options"
     ),
     "adapters": (
-        f"{_VALUES} registry detect lineage lift check encodings options report"
-        " conversion"
+        f"{_VALUES} equality registry detect lineage lift check encodings options"
+        " export report conversion"
     ),
     "front": "ir registry detect lift options conversion difference report adapters",
     "aprhub": "version deferred errors ir registry report options conversion front",

@@ -42,10 +42,30 @@ def truncated_svd(delta: Tensor, rank: int) -> tuple[Array, Array, float]:
         sizes = np.linalg.norm(scaled, axis=1)
         sizes = np.where(sizes == 0, 1, sizes)
         return _narrow(scaled / sizes[:, None]), _narrow(vectors * sizes), missing
-    gram = sum((piece.T @ piece for piece in _pieces(plain)), np.zeros((columns,) * 2))
-    vectors, missing = _largest(gram, rank)
+    vectors, missing = _largest(_gram(plain), rank)
     b = np.concatenate([_narrow(piece @ vectors) for piece in _pieces(plain)])
     return _narrow(vectors.T), b, missing
+
+
+def effective_rank(delta: Tensor, share: float) -> int:
+    """Return how many singular values hold a share of a matrix's squared norm."""
+    rows, columns = delta.shape
+    plain = delta.cast(F32)
+    if rows < columns:
+        whole = plain.numpy().astype(np.float64)
+        gram = whole @ whole.T
+    else:
+        gram = _gram(plain)
+    energies = np.linalg.eigvalsh(gram).clip(min=0)[::-1].cumsum()
+    return int(np.searchsorted(energies, share * energies[-1])) + 1
+
+
+def _gram(matrix: Tensor) -> Wide:
+    """Return the products of all columns with each other, read in rows."""
+    gram: Wide = np.zeros((matrix.shape[1],) * 2)
+    for piece in _pieces(matrix):
+        gram += piece.T @ piece
+    return gram
 
 
 def _largest(gram: Wide, rank: int) -> tuple[Wide, float]:

@@ -18,6 +18,7 @@ import click
 from aprhub.cli.adapter import adapter, finetune
 from aprhub.cli.convert import convert, quantize
 from aprhub.cli.diff import diff
+from aprhub.cli.explain import explain_merge
 from aprhub.cli.inspect import inspect
 from aprhub.cli.options import printable
 from aprhub.cli.plugins import codecs, families, formats, plugins
@@ -127,6 +128,7 @@ for command in (
     codecs,
     convert,
     diff,
+    explain_merge,
     families,
     finetune,
     formats,

@@ -33,6 +33,7 @@ def _rows(found: "Registry") -> list[dict[str, str]]:
         "naming": found.namings,
         "family": found.families,
         "codec": found.codecs,
+        "adapter layout": found.adapter_layouts,
     }
     rows = [
         {

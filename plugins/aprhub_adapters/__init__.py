@@ -3,16 +3,25 @@
 from collections.abc import Iterable
 
 from aprhub.api import AdapterLayout, Naming, hookimpl
-from aprhub_adapters import entrenar, peft
 
 
 @hookimpl
 def provide_adapter_layouts() -> Iterable[AdapterLayout]:
     """Return the layouts."""
-    return (peft.LAYOUT, entrenar.LAYOUT)
+    from aprhub_adapters import contained, entrenar, gguf, names, peft
+
+    return (
+        peft.LAYOUT,
+        entrenar.LAYOUT,
+        names.LAYOUT,
+        contained.LAYOUT,
+        gguf.LAYOUT,
+    )
 
 
 @hookimpl
 def provide_namings() -> Iterable[Naming]:
     """Return the naming of a trainer."""
-    return (entrenar.NAMING,)
+    from aprhub_adapters.projections import NAMING
+
+    return (NAMING,)

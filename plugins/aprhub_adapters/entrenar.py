@@ -1,43 +1,28 @@
-"""Files of the entrenar trainer: `lora.{layer}.{projection}.lora_a` and `.lora_b`.
+"""Folders of the entrenar trainer: `model.safetensors` beside `metadata.json`.
 
-A is `(r, in)` and B `(out, r)`, row-major. Rank and alpha are in `metadata.json` beside
-the file; the classification trainer writes an `adapter_config.json` instead.
+Tensors are `lora.{layer}.{projection}.lora_a` `(r, in)` and `.lora_b` `(out, r)`. The
+sidecar has rank and alpha; the classification trainer has them in an
+`adapter_config.json` instead.
 """
 
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
 from aprhub.api import (
+    Adapter,
+    AdapterFiles,
     AdapterLayout,
-    AlphaClaim,
-    Naming,
-    Rule,
+    Family,
     StoredAdapter,
     StoredModel,
 )
-from aprhub_adapters import documents, headers, pairs
+from aprhub_adapters import documents, pairs
+from aprhub_adapters.projections import NAMING
 
 WEIGHTS: Final = "model.safetensors"
-SIDECAR: Final = "metadata.json"
-CONFIG: Final = "adapter_config.json"
 
 _NAME = re.compile(r"lora\.\d+\.\w+\.lora_[ab]")
-_LAYER: Final = "lora.{i}."
-
-NAMING: Final = Naming(
-    "entrenar",
-    (
-        Rule(_LAYER + "q_proj", "layers.{i}.attn.q.weight"),
-        Rule(_LAYER + "k_proj", "layers.{i}.attn.k.weight"),
-        Rule(_LAYER + "v_proj", "layers.{i}.attn.v.weight"),
-        Rule(_LAYER + "o_proj", "layers.{i}.attn.o.weight"),
-        Rule(_LAYER + "gate_proj", "layers.{i}.ffn.gate.weight"),
-        Rule(_LAYER + "up_proj", "layers.{i}.ffn.up.weight"),
-        Rule(_LAYER + "down_proj", "layers.{i}.ffn.down.weight"),
-    ),
-)
 
 
 def has_names(container: StoredModel) -> bool:
@@ -47,28 +32,22 @@ def has_names(container: StoredModel) -> bool:
 
 def open_entrenar(container: StoredModel) -> StoredAdapter:
     """Give the tensors of a container their meaning."""
-    known, strangers = pairs.told(container.tensors.items())
-    return StoredAdapter(
-        container,
-        known,
-        (NAMING.name,),
-        tuple(alphas(container)),
-        strangers=strangers,
-    )
+    known, strangers = pairs.told(container)
+    alphas = tuple(pairs.alphas(container))
+    return StoredAdapter(container, known, (NAMING.name,), alphas, strangers=strangers)
 
 
-def alphas(container: StoredModel) -> Iterator[AlphaClaim]:
-    """Yield the places that may say what alpha is: the header, then the sidecars."""
-    yield from headers.alphas(container)
-    for name in (CONFIG, SIDECAR):
-        yield _beside(container.path.parent / name)
-
-
-def _beside(path: Path) -> AlphaClaim:
-    found = documents.read(path)
-    if found is None:
-        return AlphaClaim(f"{path.name} (not there)")
-    return AlphaClaim(f"lora_alpha of {path.name}", found.number("lora_alpha"))
+def lay_out(adapter: Adapter, _family: Family, target: Path) -> AdapterFiles:
+    """Return the files of an adapter; raises UnrepresentableError as `uniform` does."""
+    found = pairs.uniform(adapter, target, LAYOUT.name)
+    said = {
+        "task": "instruct",
+        "lora_rank": found.rank,
+        "lora_alpha": found.alpha,
+    }
+    container = StoredModel(LAYOUT.format, target, pairs.named(found.pairs))
+    texts = {pairs.SIDECAR: documents.written(said)}
+    return AdapterFiles(container, WEIGHTS, texts, found.notes)
 
 
 LAYOUT: Final = AdapterLayout(
@@ -78,5 +57,6 @@ LAYOUT: Final = AdapterLayout(
     NAMING.name,
     has_names,
     open_entrenar,
-    files=(WEIGHTS,),
+    lay_out,
+    (WEIGHTS,),
 )

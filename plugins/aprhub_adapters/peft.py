@@ -21,10 +21,7 @@ from aprhub.api import (
 )
 from aprhub_adapters import documents
 from aprhub_adapters.documents import Document
-
-WEIGHTS: Final = "adapter_model.safetensors"
-CONFIG: Final = "adapter_config.json"
-PREFIX: Final = "base_model.model."
+from aprhub_adapters.peft_writing import CONFIG, PREFIX, WEIGHTS, lay_out
 
 _LORA = re.compile(
     r"(.+)\.(lora_(?:embedding_)?[AB]|lora_magnitude_vector)"
@@ -145,5 +142,6 @@ LAYOUT: Final = AdapterLayout(
     "hf",
     recognises,
     open_peft,
-    files=(WEIGHTS,),
+    lay_out,
+    (WEIGHTS,),
 )
