@@ -59,8 +59,8 @@ def weighted(
     """Save what PEFT makes of several saved adapters with its weighted combination."""
     peft: Any = import_module("peft")
     with _quiet():
-        model = peft.PeftModel.from_pretrained(_model(base), folders[0], "0")
-        names = [str(place) for place in range(len(folders))]
+        model = peft.PeftModel.from_pretrained(_model(base), folders[0], "adapter_0")
+        names = [f"adapter_{place}" for place in range(len(folders))]
         for name, folder in zip(names[1:], folders[1:], strict=True):
             model.load_adapter(folder, name)
         model.add_weighted_adapter(names, list(weights), "mixed", **how)
