@@ -185,9 +185,9 @@ class _Matching:
     ) -> tuple[dict[str, float], str | None]:
         """Return alpha for each pair, and where it was found for all together."""
         own = {
-            name: parts[Part.A].told.alpha
+            name: alpha
             for name, parts in pairs.items()
-            if parts[Part.A].told.alpha is not None
+            if (alpha := parts[Part.A].told.alpha) is not None
         }
         if own.keys() == pairs.keys():
             return own, None

@@ -141,12 +141,12 @@ class _Lowering:
         if not transform.packed_safe:
             what = f"{spelling.stored}: {transform.name} has no form for a change"
             raise UnrepresentableError(self.base.stored.path, what)
-        moved = {
-            name: transform.lower(tensor, config)
-            for name in ("b", "magnitude", "bias")
-            if (tensor := getattr(change, name)) is not None
-        }
-        return evolve(change, **moved)
+        return evolve(
+            change,
+            b=transform.lower(change.b, config),
+            magnitude=change.magnitude and transform.lower(change.magnitude, config),
+            bias=change.bias and transform.lower(change.bias, config),
+        )
 
 
 def composed(files: AdapterFiles, fmt: Format, target: Path) -> Layout:

@@ -35,7 +35,7 @@ INVOCATION: Final = "adapter.alora.invocation_tokens"
 
 def recognises(container: StoredModel) -> bool:
     """Return whether the file says that it is an adapter."""
-    return _value(container, TYPE) == "adapter"
+    return bool(_value(container, TYPE) == "adapter")
 
 
 def open_gguf(container: StoredModel) -> StoredAdapter:

@@ -192,7 +192,7 @@ def test_pairs_are_named_as_the_base_is_with_or_without_weight(
 ) -> None:
     before = model("qwen2")
     base = saved(before, tmp_path / "base.gguf")
-    tensors = {}
+    tensors: dict[str, Any] = {}
     for name, (a, b) in pairs().items():
         _, layer, _, projection = name.split(".")
         ggml = f"blk.{layer}.attn_{projection[0]}"

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from safetensors.numpy import load_file, save_file
 
 from aprhub.adapters.making import AdapterConversion, converted
 from aprhub.adapters.operations import AdapterMerge
@@ -48,6 +49,25 @@ def test_an_applied_adapter_and_the_merged_model_compute_the_same(
     _assert_same(base, peft(found, tmp_path / "adapter"), tmp_path)
 
 
+@pytest.mark.parametrize("family", ["llama", "qwen2"])
+def test_a_merged_gguf_computes_what_peft_computes_with_the_original(
+    family: str, tmp_path: Path
+) -> None:
+    found = model(family)
+    base, original = (saved(found, tmp_path / name) for name in ("base.gguf", "hf"))
+    adapter = tmp_path / "adapter"
+    targets = ["q_proj", "k_proj", "up_proj"]
+    judge.trained(original, adapter, r=4, target_modules=targets)
+
+    target = tmp_path / "merged.gguf"
+    merge_adapters(AdapterMerge(base, [adapter]), target, registry=REGISTRY)
+
+    expected = judge.judged(original, adapter, IDS).logits
+    with Llama.load(target) as merged:
+        spread = np.abs(expected).max()
+        np.testing.assert_allclose(merged.logits(IDS), expected, atol=1e-4 * spread)
+
+
 def test_different_ranks_and_alphas_come_out_under_one_alpha(tmp_path: Path) -> None:
     base = saved(model(), tmp_path / "base.gguf")
     found = {**pairs(4, 1), **dict(list(pairs(6).items())[2:])}
@@ -62,15 +82,9 @@ def test_an_adapter_of_the_embedding_is_applied_to_its_rows(tmp_path: Path) -> N
     base, folder = saved(found, tmp_path / "base.gguf"), saved(found, tmp_path / "hf")
     adapter = tmp_path / "adapter"
     judge.trained(folder, adapter, r=4, target_modules=["embed_tokens", "v_proj"])
-    _without_copies(adapter)
-
-    _assert_same(base, adapter, tmp_path)
-
-
-def _without_copies(adapter: Path) -> None:
-    """Take out the copies of embeddings that PEFT saves besides."""
-    from safetensors.numpy import load_file, save_file
-
+    # PEFT saves copies of embeddings besides, which GGUF adapters have no form for.
     file = adapter / "adapter_model.safetensors"
     halves = {name: each for name, each in load_file(file).items() if "lora_" in name}
     save_file(halves, file)
+
+    _assert_same(base, adapter, tmp_path)

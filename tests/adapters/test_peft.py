@@ -79,8 +79,7 @@ def test_merged_weights_and_logits_are_those_of_peft(
 def test_trained_biases_and_biases_of_b_come_with_the_adapter(
     bias: str, tmp_path: Path
 ) -> None:
-    chosen = {"attention_bias": True, "mlp_bias": True}
-    base = saved(model(**chosen), tmp_path / "base")
+    base = saved(model(attention_bias=True, mlp_bias=True), tmp_path / "base")
     adapter = _trained(base, tmp_path / "adapter", bias=bias, target_modules=ATTENTION)
     plain = _trained(
         base, tmp_path / "plain", lora_bias=True, target_modules=["q_proj"]

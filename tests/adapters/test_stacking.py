@@ -1,6 +1,7 @@
 """Several adapters made into one: PEFT's weighted adapter is the judge."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -127,7 +128,7 @@ def test_a_merge_of_two_adds_both_changes_by_their_weights(
 
     assert report.summary == "Layers merged 6/21"
     after = open_model(target)
-    expected = {}
+    expected: dict[str, Any] = {}
     for weight, found in ((1.0, pairs(4)), (0.5, pairs(6, 2, ("q_proj", "k_proj")))):
         for name, (a, b) in found.items():
             delta = weight * 8 / a.shape[0] * b.astype(np.float64) @ a
