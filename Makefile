@@ -37,6 +37,7 @@ bench:
 	$(PYTHON) -m venv --clear .venv-bench
 	$(BENCH) $(PIP) --editable ".[test]"
 	$(BENCH) -m scripts.bench
+	$(BENCH) -m scripts.bench_adapters
 
 .PHONY: .venv-test
 .venv-test:
