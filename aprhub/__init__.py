@@ -16,8 +16,9 @@ from aprhub.deferred import deferred
 from aprhub.version import VERSION
 
 if TYPE_CHECKING:
+    from aprhub.adapters.operations import AdapterMerge
     from aprhub.errors import AprhubError
-    from aprhub.front import convert, diff, open_model, save_model
+    from aprhub.front import convert, diff, merge_adapters, open_model, save_model
     from aprhub.ir.model import ModelIR
     from aprhub.ir.tensor import Tensor
     from aprhub.options import ConvertOptions
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from aprhub.report import Report
 
 _HOMES: Final = {
+    "AdapterMerge": "aprhub.adapters.operations",
     "AprhubError": "aprhub.errors",
     "ConvertOptions": "aprhub.options",
     "ModelIR": "aprhub.ir.model",
@@ -33,6 +35,7 @@ _HOMES: Final = {
     "Tensor": "aprhub.ir.tensor",
     "convert": "aprhub.front",
     "diff": "aprhub.front",
+    "merge_adapters": "aprhub.front",
     "open_model": "aprhub.front",
     "save_model": "aprhub.front",
 }
@@ -40,6 +43,7 @@ _HOMES: Final = {
 __version__: Final = VERSION
 
 __all__ = [
+    "AdapterMerge",
     "AprhubError",
     "ConvertOptions",
     "ModelIR",
@@ -49,6 +53,7 @@ __all__ = [
     "__version__",
     "convert",
     "diff",
+    "merge_adapters",
     "open_model",
     "save_model",
 ]

@@ -52,7 +52,9 @@ LAYERS = {
         " export report conversion"
     ),
     "front": "ir registry detect lift options conversion difference report adapters",
-    "aprhub": "version deferred errors ir registry report options conversion front",
+    "aprhub": (
+        "version deferred errors ir registry report options conversion adapters front"
+    ),
     "testing": f"api {_VALUES} registry lift check report options conversion front",
     "cli": (
         f"version {_VALUES} statistics report difference registry detect identity"

@@ -14,16 +14,16 @@ from aprhub import api
 ROOT = Path(__file__).parents[1]
 
 FRONT = """
-AprhubError ConvertOptions ModelIR Registry Report Tensor __version__ convert diff
-open_model save_model
+AdapterMerge AprhubError ConvertOptions ModelIR Registry Report Tensor __version__
+convert diff merge_adapters open_model save_model
 """
 
 API = """
-Adjustment AprhubError Bytes Codec Confidence CorruptFileError Crc32 ENCODINGS Encoding
+Adapter AdapterFiles AdapterLayout AdapterTensor Adjustment AlphaClaim AprhubError Bytes Codec Confidence CorruptFileError Crc32 ENCODINGS Encoding
 EnvironmentFailureError Family Fault FileEvidence FileRange FlatVocabulary Format
 HF_WORLD Identity InputError KeyFate Layout LayoutFile LayoutOptions LineageStep Literal
-Magic Memory MissingFileError ModelCheckError ModelConfig ModelError ModelIR Naming
-Padding Provenance RopeScaling Rule Source Spelling StoredChecksum StoredModel Tensor
+LowRank Magic Memory MissingFileError ModelCheckError ModelConfig ModelError ModelIR Naming
+Padding Part Provenance RopeScaling Rule Source Spelling StoredAdapter StoredChecksum StoredModel Tensor
 TensorData Tokenizer Transform UnrepresentableError UnsupportedFileError WeightSpec
 assembled combined concatenated described described_pieces flattened hookimpl
 joined_files opaque padding read_sentencepiece restored same_ids sharded skeleton
@@ -36,8 +36,8 @@ HEAVY = {
 }
 
 COMMANDS = (
-    *("codecs", "convert", "diff", "families", "formats", "inspect", "plugins"),
-    "tensors",
+    *("adapter", "codecs", "convert", "diff", "explain-merge", "families", "finetune"),
+    *("formats", "inspect", "plugins", "tensors"),
 )
 
 
