@@ -19,13 +19,14 @@ convert diff merge_adapters open_model save_model
 """
 
 API = """
-Adapter AdapterFiles AdapterLayout AdapterTensor Adjustment AlphaClaim AprhubError Bytes Codec Confidence CorruptFileError Crc32 ENCODINGS Encoding
-EnvironmentFailureError Family Fault FileEvidence FileRange FlatVocabulary Format
-HF_WORLD Identity InputError KeyFate Layout LayoutFile LayoutOptions LineageStep Literal
-LowRank Magic Memory MissingFileError ModelCheckError ModelConfig ModelError ModelIR Naming
-Padding Part Provenance RopeScaling Rule Source Spelling StoredAdapter StoredChecksum StoredModel Tensor
-TensorData Tokenizer Transform UnrepresentableError UnsupportedFileError WeightSpec
-assembled combined concatenated described described_pieces flattened hookimpl
+Adapter AdapterFiles AdapterLayout AdapterTensor Adjustment AlphaClaim AprhubError Bytes
+Codec Confidence CorruptFileError Crc32 ENCODINGS Encoding EnvironmentFailureError
+Family Fault FileEvidence FileRange FlatVocabulary Format HF_WORLD Identity InputError
+KeyFate Layout LayoutFile LayoutOptions LineageStep Literal LowRank Magic Memory
+MissingFileError ModelCheckError ModelConfig ModelError ModelIR Naming Padding Part
+Provenance RopeScaling Rule Source Spelling StoredAdapter StoredChecksum StoredModel
+Tensor TensorData Tokenizer Transform UnrepresentableError UnsupportedFileError
+WeightSpec assembled combined concatenated described described_pieces flattened hookimpl
 joined_files opaque padding read_sentencepiece restored same_ids sharded skeleton
 stacked token_ids
 """

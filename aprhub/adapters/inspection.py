@@ -12,13 +12,14 @@ from aprhub.spec.adapter import Part
 def inspected(path: Path, registry: Registry, layout: str | None) -> dict[str, Any]:
     """Return the layout, tensors and claims of an adapter as JSON-like data."""
     found, stored = open_adapter(path, registry, layout)
-    ranks = [e.tensor.shape[0] for e in stored.tensors if e.part is Part.A]
+    halves = (each.tensor for each in stored.tensors if each.part is Part.A)
+    ranks = {rank for tensor in halves for rank in tensor.shape[:1]}
     return {
         "schema": SCHEMA,
         "path": str(path),
         "layout": found.name,
         "namings": list(stored.namings),
-        "ranks": sorted(set(ranks)),
+        "ranks": sorted(ranks),
         "alpha": [{"where": e.where, "value": e.value} for e in stored.alphas],
         "rank_stabilised": stored.rank_stabilised,
         "tensors": [

@@ -155,7 +155,8 @@ def _extended(
     base: Opened, changes: Changes, found: Sequence[Fitted], options: ConvertOptions
 ) -> Opened:
     """Return the merged model with a step in its lineage, checked once more."""
-    inputs = [base.stored, *(each.stored.container for each in found)]
+    inputs = [base.stored]
+    inputs += [evolve(each.stored.container, path=each.path) for each in found]
     told = {**options.told, "layers_merged": len(changes.merged)}
     done = changes.result.extended(lineage.step("adapter merge", inputs, told))
     checked(done.found, done.stored)

@@ -4,17 +4,16 @@ Alpha is `lora_alpha` of the file's metadata.
 """
 
 from pathlib import Path
-from typing import Final
 
 from aprhub.api import (
     Adapter,
     AdapterFiles,
-    AdapterLayout,
     Family,
     StoredAdapter,
     StoredModel,
 )
 from aprhub_adapters import entrenar, names, pairs
+from aprhub_adapters.layouts import CONTAINED
 from aprhub_adapters.projections import NAMING
 
 
@@ -33,29 +32,18 @@ def open_contained(container: StoredModel) -> StoredAdapter:
 
 def lay_out(adapter: Adapter, family: Family, target: Path) -> AdapterFiles:
     """Return the one file; raises UnrepresentableError as `uniform` does."""
-    found = pairs.uniform(adapter, target, LAYOUT.name)
+    found = pairs.uniform(adapter, target, CONTAINED.name)
     said = {
         "model_type": "lora_adapter",
         "lora_rank": found.rank,
         "lora_alpha": found.alpha,
     }
     container = StoredModel(
-        LAYOUT.format,
+        CONTAINED.format,
         target,
         pairs.named(found.pairs),
-        carried={LAYOUT.format: said},
-        naming=LAYOUT.naming,
+        carried={CONTAINED.format: said},
+        naming=CONTAINED.naming,
         family=family,
     )
     return AdapterFiles(container, notes=found.notes)
-
-
-LAYOUT: Final = AdapterLayout(
-    "apr",
-    "an APR file with {tensor of the base}.lora_a/_b",
-    "apr",
-    "hf",
-    pairs.has_pairs,
-    open_contained,
-    lay_out,
-)

@@ -12,12 +12,12 @@ from typing import Final
 from aprhub.api import (
     Adapter,
     AdapterFiles,
-    AdapterLayout,
     Family,
     StoredAdapter,
     StoredModel,
 )
 from aprhub_adapters import documents, pairs
+from aprhub_adapters.layouts import ENTRENAR
 from aprhub_adapters.projections import NAMING
 
 WEIGHTS: Final = "model.safetensors"
@@ -39,24 +39,12 @@ def open_entrenar(container: StoredModel) -> StoredAdapter:
 
 def lay_out(adapter: Adapter, _family: Family, target: Path) -> AdapterFiles:
     """Return the files of an adapter; raises UnrepresentableError as `uniform` does."""
-    found = pairs.uniform(adapter, target, LAYOUT.name)
+    found = pairs.uniform(adapter, target, ENTRENAR.name)
     said = {
         "task": "instruct",
         "lora_rank": found.rank,
         "lora_alpha": found.alpha,
     }
-    container = StoredModel(LAYOUT.format, target, pairs.named(found.pairs))
+    container = StoredModel(ENTRENAR.format, target, pairs.named(found.pairs))
     texts = {pairs.SIDECAR: documents.written(said)}
     return AdapterFiles(container, WEIGHTS, texts, found.notes)
-
-
-LAYOUT: Final = AdapterLayout(
-    "entrenar",
-    "a trainer's model.safetensors with lora.{layer}.{projection}.lora_a/_b",
-    "safetensors",
-    NAMING.name,
-    has_names,
-    open_entrenar,
-    lay_out,
-    (WEIGHTS,),
-)

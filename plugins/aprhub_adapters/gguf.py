@@ -13,7 +13,6 @@ from attrs import evolve
 from aprhub.api import (
     Adapter,
     AdapterFiles,
-    AdapterLayout,
     AdapterTensor,
     AlphaClaim,
     CorruptFileError,
@@ -25,6 +24,7 @@ from aprhub.api import (
     UnsupportedFileError,
 )
 from aprhub_adapters import pairs
+from aprhub_adapters.layouts import GGUF
 
 TYPE: Final = "general.type"
 KIND: Final = "adapter.type"
@@ -53,14 +53,14 @@ def open_gguf(container: StoredModel) -> StoredAdapter:
     return StoredAdapter(
         container,
         tuple(map(_turned, known)),
-        (LAYOUT.naming,),
+        (GGUF.naming,),
         (AlphaClaim(f"{ALPHA} (0 counts as not said)", _alpha(container) or None),),
         strangers=strangers,
     )
 
 
 def _value(container: StoredModel, key: str) -> Any:
-    entry = container.carried.get(LAYOUT.format, {}).get(key)
+    entry = container.carried.get(GGUF.format, {}).get(key)
     return entry["value"] if entry else None
 
 
@@ -83,7 +83,7 @@ def _turned(told: AdapterTensor) -> AdapterTensor:
 
 def lay_out(adapter: Adapter, family: Family, target: Path) -> AdapterFiles:
     """Return the one file; raises UnrepresentableError as `uniform` does."""
-    found = pairs.uniform(adapter, target, LAYOUT.name)
+    found = pairs.uniform(adapter, target, GGUF.name)
     ours = {name: _theirs(name, *pair) for name, pair in found.pairs.items()}
     said = {
         TYPE: {"type": "string", "value": "adapter"},
@@ -91,11 +91,11 @@ def lay_out(adapter: Adapter, family: Family, target: Path) -> AdapterFiles:
         ALPHA: {"type": "f32", "value": found.alpha},
     }
     container = StoredModel(
-        LAYOUT.format,
+        GGUF.format,
         target,
         pairs.named(ours),
-        carried={LAYOUT.format: said},
-        naming=LAYOUT.naming,
+        carried={GGUF.format: said},
+        naming=GGUF.naming,
         family=family,
     )
     return AdapterFiles(container, notes=found.notes)
@@ -103,14 +103,3 @@ def lay_out(adapter: Adapter, family: Family, target: Path) -> AdapterFiles:
 
 def _theirs(name: str, a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
     return (b, a.transposed()) if name == EMBEDDING else (a, b)
-
-
-LAYOUT: Final = AdapterLayout(
-    "gguf",
-    "a GGUF file with general.type adapter, as llama.cpp applies it",
-    "gguf",
-    "ggml",
-    recognises,
-    open_gguf,
-    lay_out,
-)

@@ -11,13 +11,13 @@ from attrs import evolve
 from aprhub.api import (
     Adapter,
     AdapterFiles,
-    AdapterLayout,
     AdapterTensor,
     Family,
     StoredAdapter,
     StoredModel,
 )
 from aprhub_adapters import entrenar, pairs
+from aprhub_adapters.layouts import NAMES
 
 NAMINGS: Final = ("hf", "ggml")
 
@@ -47,23 +47,12 @@ def of_weight(told: AdapterTensor) -> AdapterTensor:
 
 def lay_out(adapter: Adapter, _family: Family, target: Path) -> AdapterFiles:
     """Return the one file; raises UnrepresentableError as `uniform` does."""
-    found = pairs.uniform(adapter, target, LAYOUT.name)
+    found = pairs.uniform(adapter, target, NAMES.name)
     metadata = {"lora_alpha": repr(found.alpha), "lora_rank": str(found.rank)}
     container = StoredModel(
-        LAYOUT.format,
+        NAMES.format,
         target,
         pairs.named(found.pairs),
-        carried={LAYOUT.format: {"metadata": metadata}},
+        carried={NAMES.format: {"metadata": metadata}},
     )
     return AdapterFiles(container, notes=found.notes)
-
-
-LAYOUT: Final = AdapterLayout(
-    "names",
-    "a safetensors file with {tensor of the base}.lora_a/_b",
-    "safetensors",
-    NAMINGS[0],
-    recognises,
-    open_names,
-    lay_out,
-)

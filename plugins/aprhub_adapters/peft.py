@@ -10,23 +10,24 @@ from collections.abc import Iterator, Mapping
 from typing import Final
 
 from aprhub.api import (
-    AdapterLayout,
     AdapterTensor,
     AlphaClaim,
+    CorruptFileError,
     Part,
     StoredAdapter,
     StoredModel,
     Tensor,
     UnsupportedFileError,
 )
-from aprhub_adapters import documents
+from aprhub_adapters import documents, headers
 from aprhub_adapters.documents import Document
-from aprhub_adapters.peft_writing import CONFIG, PREFIX, WEIGHTS, lay_out
+from aprhub_adapters.peft_writing import CONFIG, PREFIX, WEIGHTS
 
 _LORA = re.compile(
     r"(.+)\.(lora_(?:embedding_)?[AB]|lora_magnitude_vector)"
     r"(?:\.(?!weight$|bias$)[^.]+)?(?:\.(weight|bias))?"
 )
+_REPEATED = re.compile(r"\)[*+{]")
 _WHOLE = re.compile(
     r"(.+?)(?:\.modules_to_save(?:\.[^.]+)?|\.base_layer)?\.(weight|bias)"
 )
@@ -65,7 +66,7 @@ def open_peft(container: StoredModel) -> StoredAdapter:
     if config is not None:
         _refuse_other_kinds(config)
     config = config or Document(path)
-    patterns = config.numbers("alpha_pattern")
+    patterns = _patterns(config)
     told = {
         name: _told(name, each, patterns) for name, each in container.tensors.items()
     }
@@ -73,15 +74,37 @@ def open_peft(container: StoredModel) -> StoredAdapter:
         container,
         tuple(each for each in told.values() if each),
         ("hf",),
-        (AlphaClaim(f"lora_alpha of {path.name}", config.number("lora_alpha")),),
+        (
+            *headers.alphas(container),
+            AlphaClaim(f"lora_alpha of {path.name}", config.number("lora_alpha")),
+        ),
         config.flag("use_rslora"),
         tuple(name for name, each in told.items() if each is None),
         tuple(_notes(config)),
     )
 
 
+def _patterns(config: Document) -> dict[re.Pattern[str], float]:
+    """Return alpha by what the end of a module's path must match.
+
+    Repeated groups are refused: with some, to match takes time without end.
+    """
+    found = {}
+    for pattern, alpha in config.numbers("alpha_pattern").items():
+        try:
+            compiled = re.compile(rf"(?:.*\.)?(?:{pattern})")
+        except re.error as error:
+            what = f"{pattern!r:.60} is no regular expression: {error}"
+            raise CorruptFileError(config.path, what, where="alpha_pattern") from error
+        if _REPEATED.search(pattern):
+            what = f"alpha_pattern {pattern!r:.60} repeats a group, which is not read"
+            raise UnsupportedFileError(config.path, what)
+        found[compiled] = alpha
+    return found
+
+
 def _told(
-    name: str, tensor: Tensor, patterns: Mapping[str, float]
+    name: str, tensor: Tensor, patterns: Mapping[re.Pattern[str], float]
 ) -> AdapterTensor | None:
     """Return what a tensor is, or None where the name has no meaning."""
     path = name.removeprefix(PREFIX)
@@ -100,12 +123,10 @@ def _told(
     return AdapterTensor(name, f"{module}.weight", part, tensor, _own(module, patterns))
 
 
-def _own(module: str, patterns: Mapping[str, float]) -> float | None:
-    """Return the alpha of the first pattern that fits the end of a module's path."""
-    for pattern, alpha in patterns.items():
-        if re.fullmatch(rf"(.*\.)?({pattern})", module):
-            return alpha
-    return None
+def _own(module: str, patterns: Mapping[re.Pattern[str], float]) -> float | None:
+    """Return the alpha of the first pattern that fits a module's path."""
+    fitting = (alpha for each, alpha in patterns.items() if each.fullmatch(module))
+    return next(fitting, None)
 
 
 def _refuse_other_kinds(config: Document) -> None:
@@ -133,15 +154,3 @@ def _unsupported(config: Document, key: str, what: str) -> UnsupportedFileError:
 def _notes(config: Document) -> Iterator[str]:
     if config.flag("fan_in_fan_out"):
         yield "fan_in_fan_out is about how the base stored its matrices: nothing to do"
-
-
-LAYOUT: Final = AdapterLayout(
-    "peft",
-    f"a folder with {WEIGHTS} and {CONFIG}",
-    "safetensors",
-    "hf",
-    recognises,
-    open_peft,
-    lay_out,
-    (WEIGHTS,),
-)

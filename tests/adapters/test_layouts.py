@@ -312,8 +312,10 @@ def test_an_adapter_says_what_it_holds_without_a_base(tmp_path: Path) -> None:
     found = inspected(peft(pairs(), tmp_path / "adapter"), REGISTRY, None)
 
     assert (found["layout"], found["ranks"]) == ("peft", [4])
-    where = "lora_alpha of adapter_config.json"
-    assert found["alpha"] == [{"where": where, "value": 8.0}]
+    assert found["alpha"] == [
+        {"where": "the header of adapter_model.safetensors", "value": None},
+        {"where": "lora_alpha of adapter_config.json", "value": 8.0},
+    ]
     assert found["tensors"][0] == {
         "name": "base_model.model.model.layers.0.self_attn.q_proj.lora_A.weight",
         "weight": "model.layers.0.self_attn.q_proj.weight",

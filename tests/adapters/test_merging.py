@@ -3,6 +3,7 @@
 import itertools
 import json
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -317,6 +318,29 @@ def test_an_output_that_exists_is_not_replaced_unasked(
         merge(base, adapter, tmp_path / "merged.apr")
 
 
+def test_two_merges_into_one_output_leave_one_of_both_whole(
+    base: Path, before: ModelIR, tmp_path: Path
+) -> None:
+    adapter = entrenar(pairs(), tmp_path / "adapter")
+    target = tmp_path / "merged.apr"
+
+    def run(alpha: float) -> None:
+        merge(base, adapter, target, alpha=alpha, force=True)
+
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(run, (4.0, 16.0)))
+
+    after = open_model(target, registry=REGISTRY)
+    name = canonical(next(iter(pairs())))
+    values = after.tensors[name].numpy()
+    distances = [
+        np.abs(values - oracle(before, pairs(), alpha)[name]).max()
+        for alpha in (4.0, 16.0)
+    ]
+    assert min(distances) < 1e-5 < max(distances)
+    assert sorted(tmp_path.iterdir()) == [adapter, target]
+
+
 def test_a_dry_run_tells_the_same_and_writes_nothing(
     base: Path, tmp_path: Path
 ) -> None:
@@ -405,7 +429,7 @@ def test_the_lineage_names_both_inputs(base: Path, tmp_path: Path) -> None:
 
     step = open_model(tmp_path / "merged.apr").provenance.lineage[-1]
     assert step.operation == "adapter merge"
-    assert step.inputs.keys() == {"base", "model.safetensors"}
+    assert step.inputs.keys() == {"base", "adapter"}
     assert step.options["layers_merged"] == 4
 
 
@@ -439,6 +463,7 @@ def test_adapters_that_are_no_plain_change_of_weights_are_refused(
         '{"lora_alpha": 1, "lora_alpha": 2}',
         '{"alpha_pattern": 3}',
         '{"use_rslora": 1}',
+        '{"alpha_pattern": {"(": 3}}',
     ],
 )
 def test_a_broken_configuration_is_refused(
@@ -449,6 +474,27 @@ def test_a_broken_configuration_is_refused(
 
     with pytest.raises(CorruptFileError, match=r"adapter_config\.json"):
         merge(base, adapter, tmp_path / "merged.apr")
+
+
+def test_a_pattern_that_could_be_matched_without_end_is_refused(
+    base: Path, tmp_path: Path
+) -> None:
+    adapter = peft(pairs(), tmp_path / "adapter", alpha_pattern={"(.+)+$": 3})
+
+    with pytest.raises(UnsupportedFileError, match="repeats a group"):
+        merge(base, adapter, tmp_path / "merged.apr")
+
+
+def test_two_adapters_of_one_name_are_both_in_the_lineage(
+    base: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "more").mkdir()
+    paths = [entrenar(pairs(), tmp_path / at) for at in ("adapter", "more/adapter")]
+
+    merge_adapters(AdapterMerge(base, paths), tmp_path / "m.apr", registry=REGISTRY)
+
+    step = open_model(tmp_path / "m.apr").provenance.lineage[-1]
+    assert step.inputs.keys() == {"base", "adapter", "adapter (2)"}
 
 
 def test_a_pickle_is_refused_as_such(base: Path, tmp_path: Path) -> None:
