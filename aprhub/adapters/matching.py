@@ -1,10 +1,11 @@
 """Matches an adapter's tensors with a base's weights; each is accounted for."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from attrs import frozen
 
+from aprhub.adapters.parts import Parts, Placed, bias_of, halves, is_pair, misfits
 from aprhub.conversion import Opened
 from aprhub.errors import Fault, IdentityError, ModelCheckError
 from aprhub.ir.adapter import Adapter
@@ -69,17 +70,6 @@ def matched(
 
 
 @frozen
-class _Placed:
-    """A tensor of an adapter in canonical layout, and the name that it has in files."""
-
-    told: AdapterTensor
-    tensor: Tensor
-
-
-_Parts = dict[Part, _Placed]
-
-
-@frozen
 class _Matching:
     stored: StoredAdapter
     model: ModelIR
@@ -93,12 +83,12 @@ class _Matching:
             Fault(name, "the layout has no such tensor")
             for name in self.stored.strangers
         ]
-        pairs = {name: parts for name, parts in groups.items() if _is_pair(parts)}
+        pairs = {name: parts for name, parts in groups.items() if is_pair(parts)}
         orphans = [
             fault
             for name, parts in groups.items()
             if name not in pairs
-            for fault in _halves(parts)
+            for fault in halves(parts)
         ]
         wholes = {
             name: parts[Part.WHOLE].tensor
@@ -111,9 +101,9 @@ class _Matching:
         adapter = Adapter(changes, wholes)
         return Matched(adapter, tuple(unmatched), tuple(orphans), where)
 
-    def _groups(self) -> tuple[dict[str, _Parts], list[Fault]]:
+    def _groups(self) -> tuple[dict[str, Parts], list[Fault]]:
         """Return the tensors by canonical name and part, and those without a place."""
-        groups: dict[str, _Parts] = {}
+        groups: dict[str, Parts] = {}
         unmatched: list[Fault] = []
         twice: list[Fault] = []
         for told in self.stored.tensors:
@@ -126,7 +116,7 @@ class _Matching:
             if told.part in parts:
                 other = parts[told.part].told.stored
                 twice.append(Fault(told.stored, f"stored twice, also as {other}"))
-            parts[told.part] = _Placed(told, self._lifted(told, spelling))
+            parts[told.part] = Placed(told, self._lifted(told, spelling))
         if twice:
             raise ModelCheckError(self.stored.path, "ambiguous tensors", twice)
         return groups, unmatched
@@ -160,12 +150,12 @@ class _Matching:
         return transform.lift(told.tensor, self.model.config)
 
     def _refuse_misfits(
-        self, groups: Mapping[str, _Parts], pairs: Mapping[str, _Parts]
+        self, groups: Mapping[str, Parts], pairs: Mapping[str, Parts]
     ) -> None:
         faults = [
             fault
             for name, parts in groups.items()
-            for fault in _misfits(self._base(name).shape, parts, name in pairs)
+            for fault in misfits(self._base(name).shape, parts, name in pairs)
         ]
         faults += [
             Fault(parts[Part.BIAS].told.stored, "the base has no bias there")
@@ -181,7 +171,7 @@ class _Matching:
         return tensors[name] if name in tensors else tensors[EMBEDDING]
 
     def _alphas(
-        self, pairs: Mapping[str, _Parts]
+        self, pairs: Mapping[str, Parts]
     ) -> tuple[dict[str, float], str | None]:
         """Return alpha for each pair, and where it was found for all together."""
         own = {
@@ -202,7 +192,7 @@ class _Matching:
             " since a wrong one scales every change wrongly",
         )
 
-    def _change(self, parts: _Parts, alpha: float) -> LowRank:
+    def _change(self, parts: Parts, alpha: float) -> LowRank:
         return LowRank(
             parts[Part.A].tensor,
             parts[Part.B].tensor,
@@ -211,40 +201,6 @@ class _Matching:
             parts[Part.MAGNITUDE].tensor if Part.MAGNITUDE in parts else None,
             parts[Part.BIAS].tensor if Part.BIAS in parts else None,
         )
-
-
-def bias_of(weight: str) -> str:
-    """Return the canonical name of the bias that goes with a weight."""
-    return weight.removesuffix(".weight") + ".bias"
-
-
-def _is_pair(parts: _Parts) -> bool:
-    return Part.A in parts and Part.B in parts
-
-
-def _halves(parts: _Parts) -> Iterator[Fault]:
-    """Yield what belongs to a pair that is not whole."""
-    missing = " and ".join(part for part in (Part.A, Part.B) if part not in parts)
-    for part, placed in parts.items():
-        if part is not Part.WHOLE:
-            yield Fault(placed.told.stored, f"the {part} of a pair without {missing}")
-
-
-def _misfits(shape: tuple[int, ...], parts: _Parts, pair: bool) -> Iterator[Fault]:
-    expected: dict[Part, tuple[int, ...]] = {Part.WHOLE: shape}
-    if pair and len(shape) == 2:
-        ranks = parts[Part.A].tensor.shape[:1]
-        expected[Part.A], expected[Part.B] = (*ranks, shape[1]), (shape[0], *ranks)
-        expected[Part.MAGNITUDE] = expected[Part.BIAS] = shape[:1]
-        if ranks == (0,):
-            yield Fault(parts[Part.A].told.stored, "has rank 0")
-    elif pair:
-        yield Fault(parts[Part.A].told.stored, f"is for a matrix, the base has {shape}")
-    for part, placed in parts.items():
-        found = placed.tensor.shape
-        if part in expected and found != expected[part]:
-            what = f"{part} has shape {found}, expected {expected[part]}"
-            yield Fault(placed.told.stored, what)
 
 
 def _refuse_unmatched(

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from attrs import evolve, frozen
 
-from aprhub.adapters.matching import bias_of
+from aprhub.adapters.parts import bias_of
 from aprhub.conversion import Opened
 from aprhub.encodings import checked_encoder
 from aprhub.errors import ModelCheckError, UnrepresentableError

@@ -15,7 +15,8 @@ from typing import Any, NoReturn
 
 import click
 
-from aprhub.cli.adapter import adapter, finetune
+from aprhub.cli.adapter import adapter
+from aprhub.cli.adapter_merge import finetune
 from aprhub.cli.convert import convert, quantize
 from aprhub.cli.diff import diff
 from aprhub.cli.explain import explain_merge

@@ -68,17 +68,15 @@ def staged(target: Path, *, is_folder: bool) -> Iterator[Staging]:
     Raises EnvironmentFailureError when the folder cannot be made.
     """
     parent = target.absolute().parent
-    try:
-        remove_abandoned(target)
-        folder = Path(tempfile.mkdtemp(SUFFIX, f".{target.name}.", parent))
-    except OSError as error:
-        hint = "" if parent.is_dir() else "; make the folder first"
-        raise EnvironmentFailureError(
-            f"{parent}: cannot write there: {error.strerror}{hint}"
-        ) from error
     with contextlib.ExitStack() as stack:
-        stack.callback(shutil.rmtree, folder, ignore_errors=True)
-        stack.enter_context(_locked(folder))
+        try:
+            remove_abandoned(target)
+            folder = _claimed(parent, target.name, stack)
+        except OSError as error:
+            hint = "" if parent.is_dir() else "; make the folder first"
+            raise EnvironmentFailureError(
+                f"{parent}: cannot write there: {error.strerror}{hint}"
+            ) from error
         staging = Staging(folder, parent / target.name, is_folder)
         if is_folder:
             staging.opened.mkdir()
@@ -120,11 +118,18 @@ def _restore(replaced: Path, target: Path) -> None:
         replaced.replace(target)
 
 
-@contextlib.contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    with (folder / LOCK).open("wb") as lock:
-        _lock(lock)
-        yield
+def _claimed(parent: Path, name: str, stack: contextlib.ExitStack) -> Path:
+    """Make a folder that is locked, and removed when the stack unwinds.
+
+    Until it is locked, another run may take it for abandoned; then there is a new one.
+    """
+    while True:
+        folder = Path(tempfile.mkdtemp(SUFFIX, f".{name}.", parent))
+        stack.callback(shutil.rmtree, folder, ignore_errors=True)
+        with contextlib.suppress(FileNotFoundError):
+            lock = stack.enter_context((folder / LOCK).open("wb"))
+            if _lock(lock) or sys.platform == "win32":
+                return folder
 
 
 if sys.platform == "win32":
