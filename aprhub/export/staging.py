@@ -128,7 +128,8 @@ def _claimed(parent: Path, name: str, stack: contextlib.ExitStack) -> Path:
         stack.callback(shutil.rmtree, folder, ignore_errors=True)
         with contextlib.suppress(FileNotFoundError):
             lock = stack.enter_context((folder / LOCK).open("wb"))
-            if _lock(lock) or sys.platform == "win32":
+            locked = _lock(lock) or sys.platform == "win32"
+            if locked and (folder / LOCK).exists():
                 return folder
 
 
