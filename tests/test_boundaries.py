@@ -55,7 +55,9 @@ LAYERS = {
     "aprhub": (
         "version deferred errors ir registry report options conversion adapters front"
     ),
-    "testing": f"api {_VALUES} registry lift check report options conversion front",
+    "testing": (
+        f"api {_VALUES} registry lift check report options conversion adapters front"
+    ),
     "cli": (
         f"version {_VALUES} statistics report difference registry detect identity"
         " lift options conversion adapters front"

@@ -23,6 +23,7 @@ from aprhub.errors import (
     UsageError,
     about,
 )
+from aprhub.export.witness import checksum_faults
 from aprhub.ir.adapter import Adapter
 from aprhub.options import ConvertOptions
 from aprhub.registry import Registry
@@ -95,9 +96,15 @@ def fitted(
     match: MatchOptions,
     layout: str | None,
 ) -> Fitted:
-    """Open an adapter and match it with a base; raises what both raise."""
+    """Open an adapter and match it with a base; raises what both raise.
+
+    Raises ModelCheckError, too, where a file contradicts its own checksums.
+    """
     with about(path):
         found, stored = open_adapter(path, registry, layout)
+        faults = checksum_faults(stored.container.checksums)
+        if faults:
+            raise ModelCheckError(path, "damaged", faults)
         return Fitted(path, found, stored, matched(stored, base, registry, match))
 
 

@@ -263,6 +263,19 @@ def test_a_header_with_no_number_for_alpha_is_refused(
         convert(base, adapter, tmp_path / "out", "peft")
 
 
+def test_a_damaged_adapter_is_refused_where_its_file_has_a_checksum(
+    base: Path, tmp_path: Path
+) -> None:
+    adapter = tmp_path / "adapter.apr"
+    convert(base, peft(pairs(), tmp_path / "start"), adapter)
+    data = bytearray(adapter.read_bytes())
+    data[-100] ^= 1
+    adapter.write_bytes(data)
+
+    with pytest.raises(ModelCheckError, match="damaged"):
+        convert(base, adapter, tmp_path / "out", "peft")
+
+
 def test_a_model_is_no_adapter(base: Path, tmp_path: Path) -> None:
     with pytest.raises(UnknownFormatError, match="known layouts: peft"):
         open_adapter(base, REGISTRY)
