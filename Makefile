@@ -8,7 +8,7 @@ DEMO = .venv-demo/bin/python
 BENCH = .venv-bench/bin/python
 JOBS ?= 2
 
-.PHONY: demo test test-all lint bench clean
+.PHONY: demo test test-all mutants lint bench clean
 
 demo:
 	$(PYTHON) -m venv --clear .venv-demo
@@ -23,6 +23,9 @@ test-all: .venv-test
 	$(TEST) -m tests.judges.assets
 	$(TEST) -m pytest -n $(JOBS) --dist loadfile
 
+mutants: .venv-test
+	$(TEST) -m scripts.mutants
+
 lint:
 	$(PYTHON) -m venv --clear .venv-lint
 	$(LINT) $(PIP) --editable ".[lint,test]"
@@ -34,6 +37,7 @@ bench:
 	$(PYTHON) -m venv --clear .venv-bench
 	$(BENCH) $(PIP) --editable ".[test]"
 	$(BENCH) -m scripts.bench
+	$(BENCH) -m scripts.bench_adapters
 
 .PHONY: .venv-test
 .venv-test:

@@ -16,6 +16,7 @@ from aprhub.deferred import deferred
 from aprhub.version import VERSION
 
 if TYPE_CHECKING:
+    from aprhub.adapters.operations import AdapterMerge
     from aprhub.errors import AprhubError
     from aprhub.front import (
         convert,
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
         divergence,
         imatrix,
         measure,
+        merge_adapters,
         open_model,
         save_model,
     )
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
     from aprhub.report import Report
 
 _HOMES: Final = {
+    "AdapterMerge": "aprhub.adapters.operations",
     "AprhubError": "aprhub.errors",
     "ConvertOptions": "aprhub.options",
     "ModelIR": "aprhub.ir.model",
@@ -45,6 +48,7 @@ _HOMES: Final = {
     "measure": "aprhub.front",
     "divergence": "aprhub.front",
     "imatrix": "aprhub.front",
+    "merge_adapters": "aprhub.front",
     "open_model": "aprhub.front",
     "save_model": "aprhub.front",
 }
@@ -52,6 +56,7 @@ _HOMES: Final = {
 __version__: Final = VERSION
 
 __all__ = [
+    "AdapterMerge",
     "AprhubError",
     "ConvertOptions",
     "ModelIR",
@@ -65,6 +70,7 @@ __all__ = [
     "divergence",
     "imatrix",
     "measure",
+    "merge_adapters",
     "open_model",
     "save_model",
 ]

@@ -17,15 +17,25 @@ from aprhub.errors import (
     UnsupportedFileError,
 )
 from aprhub.hookspecs import hookimpl
+from aprhub.ir.adapter import Adapter
 from aprhub.ir.config import Identity, ModelConfig, RopeScaling
 from aprhub.ir.encoding import ENCODINGS, Encoding, opaque
 from aprhub.ir.importance import Importance, Measured
 from aprhub.ir.joining import combined, concatenated, stacked
+from aprhub.ir.lowrank import LowRank
 from aprhub.ir.model import LineageStep, ModelIR, Provenance
 from aprhub.ir.packed import ComputedRows, packed
 from aprhub.ir.source import Bytes, FileRange, Memory, Source
 from aprhub.ir.tensor import Tensor
 from aprhub.ir.tokenizer import FlatVocabulary, Tokenizer
+from aprhub.spec.adapter import (
+    AdapterFiles,
+    AdapterLayout,
+    AdapterPart,
+    AdapterTensor,
+    AlphaClaim,
+    StoredAdapter,
+)
 from aprhub.spec.codec import Codec
 from aprhub.spec.family import DecoderSpec, Family, WeightSpec
 from aprhub.spec.format import (
@@ -72,7 +82,13 @@ if TYPE_CHECKING:
 __all__ = [
     "ENCODINGS",
     "HF_WORLD",
+    "Adapter",
+    "AdapterFiles",
+    "AdapterLayout",
+    "AdapterPart",
+    "AdapterTensor",
     "Adjustment",
+    "AlphaClaim",
     "AprhubError",
     "Bytes",
     "Codec",
@@ -99,6 +115,7 @@ __all__ = [
     "LayoutOptions",
     "LineageStep",
     "Literal",
+    "LowRank",
     "Magic",
     "Measured",
     "Memory",
@@ -117,6 +134,7 @@ __all__ = [
     "Rule",
     "Source",
     "Spelling",
+    "StoredAdapter",
     "StoredChecksum",
     "StoredModel",
     "Tensor",

@@ -24,6 +24,7 @@ from aprhub.spec.spelling import Transform
 
 Steps = tuple[str, ...]
 
+_NO_HEADER = np.empty(0, np.uint8)
 _SAFE = 2048.0
 """Values up to this size give every block type a scale that it can store."""
 
@@ -140,7 +141,7 @@ class Encodings:
         self, weights: Sequence[str], name: str, tensor: Tensor, encoding: Encoding
     ) -> Tensor:
         """Return a tensor in blocks; each expert of a stack by its own importance."""
-        encoder = self._encoder(name, encoding)
+        encoder = checked_encoder(self.registry, self.target, name, encoding)
         importances = [self._importance(each, name, encoding) for each in weights]
         if len(tensor.shape) < 3 or not any(importances):
             return tensor.encoded(encoding, encoder, importances[0])
@@ -151,35 +152,6 @@ class Encodings:
                 for at, importance in enumerate(importances[::step])
             ]
         )
-
-    def _encoder(self, name: str, encoding: Encoding) -> Encoder:
-        """Return what quantises the values of a tensor, if they are numbers."""
-        codec = self.registry.codec(encoding.name)
-        if codec is None or codec.encode is None:
-            raise UnrepresentableError(
-                self.target,
-                f"{name}: no installed codec encodes {encoding.name}; ggml's encoders"
-                " come with 'aprhub[fast]' (see 'aprhub codecs')",
-            )
-        encode, decode = codec.encode, codec.decode
-        header = np.empty(0, np.uint8)
-
-        def checked(
-            values: NDArray[np.float32], weights: NDArray[np.float32] | None
-        ) -> Bytes:
-            largest = max(values.max(initial=0), -values.min(initial=0))
-            if not np.isfinite(largest):
-                raise self._unencodable(name, encoding, "infinite or no numbers")
-            with about(name):
-                blocks = encode(values, weights)
-            # A scale that overflows its f16 makes infinities of finite values, and so
-            # do weights without bounds.
-            suspect = largest > _SAFE or weights is not None
-            if suspect and not np.isfinite(decode(blocks, header)).all():
-                raise self._unencodable(name, encoding, f"as large as {largest:g}")
-            return blocks
-
-        return checked
 
     def _importance(
         self, canonical: str, name: str, encoding: Encoding
@@ -201,15 +173,6 @@ class Encodings:
                 f" {has or 'give one with --imatrix'}",
             )
         return None
-
-    def _unencodable(
-        self, name: str, encoding: Encoding, what: str
-    ) -> UnrepresentableError:
-        return UnrepresentableError(
-            self.target,
-            f"{name}: has values that are {what}, which {encoding.name} cannot hold;"
-            " repair the source, or choose another encoding with --tensor-type",
-        )
 
     def _asked(
         self, weights: Sequence[str], name: str, tensor: Tensor
@@ -275,3 +238,48 @@ class Encodings:
                 f" hold every {tensor.encoding.name} value; allow it with --lossy",
             )
         return wanted
+
+
+def checked_encoder(
+    registry: Registry, target: Path, name: str, encoding: Encoding
+) -> Encoder:
+    """Return what quantises the values of a tensor, if they are numbers.
+
+    Raises UnrepresentableError, naming the tensor of the target, where no codec makes
+    the encoding; the encoder does for values that the encoding cannot hold.
+    """
+    codec = registry.codec(encoding.name)
+    if codec is None or codec.encode is None:
+        raise UnrepresentableError(
+            target,
+            f"{name}: no installed codec encodes {encoding.name}; ggml's encoders"
+            " come with 'aprhub[fast]' (see 'aprhub codecs')",
+        )
+    encode, decode = codec.encode, codec.decode
+
+    def checked(
+        values: NDArray[np.float32], weights: NDArray[np.float32] | None
+    ) -> Bytes:
+        largest = max(values.max(initial=0), -values.min(initial=0))
+        if not np.isfinite(largest):
+            raise _unencodable(target, name, encoding, "infinite or no numbers")
+        with about(name):
+            blocks = encode(values, weights)
+        # A scale that overflows its f16 makes infinities of finite values, and so do
+        # weights without bounds.
+        suspect = largest > _SAFE or weights is not None
+        if suspect and not np.isfinite(decode(blocks, _NO_HEADER)).all():
+            raise _unencodable(target, name, encoding, f"as large as {largest:g}")
+        return blocks
+
+    return checked
+
+
+def _unencodable(
+    target: Path, name: str, encoding: Encoding, what: str
+) -> UnrepresentableError:
+    return UnrepresentableError(
+        target,
+        f"{name}: has values that are {what}, which {encoding.name} cannot hold;"
+        " repair the source, or choose another encoding with --tensor-type",
+    )

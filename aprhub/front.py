@@ -20,6 +20,8 @@ from aprhub.report import Report
 from aprhub.unpacking import unpacked
 
 if TYPE_CHECKING:
+    from aprhub.adapters.operations import AdapterMerge
+    from aprhub.adapters.reports import MergeReport
     from aprhub.decoder.divergence import Divergence
     from aprhub.difference import Difference
     from aprhub.fidelity import Fidelity
@@ -181,6 +183,26 @@ def divergence(
         options or RunOptions(),
         registry or Registry.load(),
     )
+
+
+def merge_adapters(
+    request: "AdapterMerge",
+    target: PathLike,
+    options: ConvertOptions | None = None,
+    *,
+    registry: Registry | None = None,
+    announce: Announce | None = None,
+) -> "MergeReport":
+    """Merge adapters of any layouts into a model of any format, and write it.
+
+    What no adapter changes keeps its bytes and its encoding. Raises an AprhubError
+    where a tensor of an adapter has no place in the base, where nothing would change,
+    and for whatever `convert` refuses to write.
+    """
+    from aprhub.adapters.operations import merged
+
+    chosen, loaded = options or ConvertOptions(), registry or Registry.load()
+    return merged(request, Path(target), chosen, loaded, announce)
 
 
 def _lifted(path: Path, registry: Registry, options: LiftOptions) -> Lifted:

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 
 import pluggy
 
+from aprhub.spec.adapter import AdapterLayout
 from aprhub.spec.codec import Codec
 from aprhub.spec.family import Family
 from aprhub.spec.format import Format
@@ -48,3 +49,8 @@ def provide_packings() -> Iterable[Packing]:
 @hookspec
 def provide_importances() -> Iterable[ImportanceFormat]:
     """Return the file formats of importance matrices that this plugin reads."""
+
+
+@hookspec
+def provide_adapter_layouts() -> Iterable[AdapterLayout]:
+    """Return the layouts in which this plugin reads or writes adapters."""

@@ -21,7 +21,11 @@ def step(
     It has no date, so that the same input and options give the same bytes.
     """
     chosen = {name: value for name, value in options.items() if value}
-    prints = {_name(stored): fingerprint(stored) for stored in inputs}
+    prints: dict[str, str] = {}
+    for stored in inputs:
+        name = _name(stored)
+        unused = name if name not in prints else f"{name} ({len(prints)})"
+        prints[unused] = fingerprint(stored)
     return LineageStep(operation, prints, chosen, {"aprhub": VERSION})
 
 

@@ -14,6 +14,7 @@ from attrs import frozen
 
 from aprhub import hookspecs
 from aprhub.errors import ContestedNameError, PluginError, UnknownNameError
+from aprhub.spec.adapter import AdapterLayout
 from aprhub.spec.codec import Codec
 from aprhub.spec.family import Family
 from aprhub.spec.format import Format
@@ -24,7 +25,9 @@ from aprhub.spec.packing import Packing
 GROUP = "aprhub"
 DISABLE = "APRHUB_DISABLE"
 
-T = TypeVar("T", Format, Naming, Family, Codec, Packing, ImportanceFormat)
+T = TypeVar(
+    "T", Format, Naming, Family, Codec, Packing, ImportanceFormat, AdapterLayout
+)
 
 
 @frozen
@@ -65,6 +68,7 @@ class Registry:
     importances: tuple[Provided[ImportanceFormat], ...] = ()
     plugins: tuple[str, ...] = ()
     broken: tuple[Broken, ...] = ()
+    adapter_layouts: tuple[Provided[AdapterLayout], ...] = ()
 
     @classmethod
     def load(cls, *, strict: bool = False) -> "Registry":
@@ -88,6 +92,8 @@ class Registry:
         for entry in entries:
             _register(manager, entry, broken)
         _unregister_misspelt(manager, broken)
+        ask_layouts = manager.hook.provide_adapter_layouts
+        layouts = tuple(_ask(ask_layouts, AdapterLayout, broken))
         return cls(
             tuple(_ask(manager.hook.provide_formats, Format, broken)),
             tuple(_ask(manager.hook.provide_namings, Naming, broken)),
@@ -97,6 +103,7 @@ class Registry:
             tuple(_ask(manager.hook.provide_importances, ImportanceFormat, broken)),
             tuple(name for name, _ in manager.list_name_plugin()),
             tuple(broken),
+            layouts,
         )
 
     def format(self, name: str) -> Format:
@@ -110,6 +117,10 @@ class Registry:
     def family(self, name: str) -> Family:
         """Return the family of a name."""
         return self._one("family", name, self.families)
+
+    def adapter_layout(self, name: str) -> AdapterLayout:
+        """Return the adapter layout of a name."""
+        return self._one("adapter layout", name, self.adapter_layouts)
 
     def codec(self, encoding: str) -> Codec | None:
         """Return the codec of an encoding, or None when nobody provides one."""

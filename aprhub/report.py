@@ -13,6 +13,10 @@ SCHEMA = 1
 """Version of the JSON form; a change that could break a reader raises it."""
 
 
+MERGED = "merged"
+"""The step of a tensor whose values were changed."""
+
+
 @frozen
 class TensorFate:
     """What became of one tensor.
@@ -35,7 +39,8 @@ class TensorFate:
     def is_copied(self) -> bool:
         """Whether the bytes are those of the source, perhaps with rows reordered."""
         there = bool(self.source and self.target)
-        return there and self.encoding == self.stored_encoding
+        changed = MERGED in self.steps
+        return there and not changed and self.encoding == self.stored_encoding
 
 
 @frozen

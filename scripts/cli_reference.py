@@ -8,8 +8,10 @@ import argparse
 import difflib
 import re
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
+import click
 from click.testing import CliRunner
 
 from aprhub.cli import main as program
@@ -37,10 +39,21 @@ def block(found: re.Match[str]) -> str:
     return f"```console\n$ aprhub {found[1]}\n{helped(found[1])}```"
 
 
+def commands(group: click.Group, before: str = "") -> Iterator[str]:
+    """Yield the words of a group and of all commands in it, each with a space after."""
+    yield before
+    for name, command in group.commands.items():
+        words = f"{before}{name} "
+        if isinstance(command, click.Group):
+            yield from commands(command, words)
+        else:
+            yield words
+
+
 def refreshed(page: str) -> str:
     """Return the page with every block made anew; raise where a command has none."""
     shown = set(BLOCK.findall(page))
-    expected = {"--help", *(f"{name} --help" for name in program.commands)}
+    expected = {f"{words}--help" for words in commands(program)}
     if shown != expected:
         wrong = ", ".join(f"aprhub {words}" for words in sorted(shown ^ expected))
         raise SystemExit(f"{PAGE}: lacks a block, or has one too many: {wrong}")

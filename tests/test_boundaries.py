@@ -58,18 +58,26 @@ LAYERS = {
         f"{_VALUES} registry detect lineage lift check lower verify export"
         " report tokenizer options unpacking importance"
     ),
+    "adapters": (
+        f"{_VALUES} equality registry detect lineage lift check encodings"
+        " options export report conversion"
+    ),
     "decoder": f"{_VALUES} rope tokenizer",
     "running": f"{_VALUES} tokenizer registry options conversion decoder importance",
     "front": (
         "errors ir registry detect lift options conversion difference"
-        " fidelity report unpacking decoder running"
+        " fidelity report unpacking decoder running adapters"
     ),
-    "aprhub": "version deferred errors ir registry report options conversion front",
-    "testing": f"api {_VALUES} registry lift check report options conversion front",
+    "aprhub": (
+        "version deferred errors ir registry report options conversion front adapters"
+    ),
+    "testing": (
+        f"api {_VALUES} registry lift check report options conversion front adapters"
+    ),
     "cli": (
         f"version {_VALUES} statistics report difference fidelity pictures"
         " registry detect identity lift options conversion front unpacking"
-        " decoder"
+        " decoder adapters"
     ),
     "__main__": "cli",
 }

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import click
 import pytest
 
 from aprhub import Registry, save_model
@@ -68,6 +69,9 @@ def test_every_command_of_a_page_is_one_of_the_program(page: Path) -> None:
         if name.startswith("-"):
             continue
         command = main.commands[name]
+        while isinstance(command, click.Group) and words[0] in command.commands:
+            name, *words = words
+            command = command.commands[name]
         # Only --help ends the parsing of a command line, and it is none to parse.
         parsed = [word for word in words if word != "--help"]
         resilient = parsed != words

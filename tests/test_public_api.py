@@ -14,18 +14,19 @@ from aprhub import api
 ROOT = Path(__file__).parents[1]
 
 FRONT = """
-AprhubError ConvertOptions ModelIR Registry Report RunOptions Tensor __version__ convert
-diff divergence imatrix measure open_model save_model
+AdapterMerge AprhubError ConvertOptions ModelIR Registry Report RunOptions Tensor
+__version__ convert diff divergence imatrix measure merge_adapters open_model save_model
 """
 
 API = """
-Adjustment AprhubError Bytes Codec ComputedRows Confidence CorruptFileError Crc32
-DecoderSpec Encoding ENCODINGS EnvironmentFailureError Family Fault FileEvidence
-FileRange FlatVocabulary Format HF_WORLD Identity Importance ImportanceFormat InputError
-KeyFate Layout LayoutFile LayoutOptions LineageStep Literal Magic Measured Memory
+Adapter AdapterFiles AdapterLayout AdapterPart AdapterTensor Adjustment AlphaClaim
+AprhubError Bytes Codec ComputedRows Confidence CorruptFileError Crc32 DecoderSpec
+Encoding ENCODINGS EnvironmentFailureError Family Fault FileEvidence FileRange
+FlatVocabulary Format HF_WORLD Identity Importance ImportanceFormat InputError KeyFate
+Layout LayoutFile LayoutOptions LineageStep Literal LowRank Magic Measured Memory
 MissingFileError ModelCheckError ModelConfig ModelError ModelIR Naming Packing
-PackingClaim Padding Part Provenance RopeScaling Rule Source Spelling StoredChecksum
-StoredModel Tensor TensorData Tokenizer Transform UnrepresentableError
+PackingClaim Padding Part Provenance RopeScaling Rule Source Spelling StoredAdapter
+StoredChecksum StoredModel Tensor TensorData Tokenizer Transform UnrepresentableError
 UnsupportedFileError WeightSpec assembled combined concatenated described
 described_pieces flattened hookimpl joined_files opaque packed padding
 read_sentencepiece restored same_ids sharded skeleton stacked token_ids
@@ -37,8 +38,8 @@ HEAVY = {
 }
 
 COMMANDS = (
-    *("codecs", "convert", "diff", "families", "formats", "imatrix", "inspect"),
-    *("plugins", "tensors"),
+    *("adapter", "codecs", "convert", "diff", "explain-merge", "families", "finetune"),
+    *("formats", "imatrix", "inspect", "plugins", "tensors"),
 )
 
 

@@ -15,8 +15,11 @@ from typing import Any, NoReturn
 
 import click
 
+from aprhub.cli.adapter import adapter
+from aprhub.cli.adapter_merge import finetune
 from aprhub.cli.convert import convert, quantize
 from aprhub.cli.diff import diff
+from aprhub.cli.explain import explain_merge
 from aprhub.cli.imatrix import imatrix
 from aprhub.cli.inspect import inspect
 from aprhub.cli.options import printable
@@ -123,10 +126,13 @@ def main() -> None:
 
 
 for command in (
+    adapter,
     codecs,
     convert,
     diff,
+    explain_merge,
     families,
+    finetune,
     formats,
     imatrix,
     inspect,

@@ -35,6 +35,7 @@ def _rows(found: "Registry") -> list[dict[str, str]]:
         "codec": found.codecs,
         "packing": found.packings,
         "importance": found.importances,
+        "adapter layout": found.adapter_layouts,
     }
     rows = [
         {

@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Callable
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -85,7 +86,19 @@ def output(function: F) -> F:
 
 def write(source: Path, target: Path, options: dict[str, Any]) -> None:
     """Convert as the options of a command say, and print the report."""
-    from aprhub.front import convert as run
+    from aprhub.front import convert
+
+    perform(options, partial(convert, source, target), echo_report)
+
+
+def perform(
+    options: dict[str, Any], run: Callable[..., Any], echo: Callable[..., None]
+) -> None:
+    """Run what writes a model as the options of a command say, and print its report.
+
+    `run` takes the ConvertOptions, the registry and what to announce progress to;
+    `echo` the report and whether to be verbose.
+    """
     from aprhub.options import ConvertOptions
 
     quiet, verbose = options.pop("quiet"), options.pop("verbose")
@@ -94,8 +107,6 @@ def write(source: Path, target: Path, options: dict[str, Any]) -> None:
     plugins = registry(strict=options.pop("strict_plugins"))
     bar = sys.stderr.isatty() and not (quiet or as_json)
     report = run(
-        source,
-        target,
         ConvertOptions(**options),
         registry=plugins,
         announce=_progress_bar if bar else None,
@@ -103,7 +114,7 @@ def write(source: Path, target: Path, options: dict[str, Any]) -> None:
     if as_json:
         echo_json(report.as_json())
     elif not quiet:
-        _echo(report, verbose=verbose)
+        echo(report, verbose=verbose)
 
 
 def _progress_bar(total: int) -> Any:
@@ -131,7 +142,8 @@ def _progress_bar(total: int) -> Any:
     return lambda count: bar.advance(task, count)
 
 
-def _echo(report: "Report", *, verbose: bool) -> None:
+def echo_report(report: "Report", *, verbose: bool) -> None:
+    """Print the report of something written."""
     verb = "would write" if report.dry_run else "wrote"
     family = report.family or "names kept"
     click.echo(

@@ -73,19 +73,15 @@ def staged(
     """
     parent = target.absolute().parent
     prefix = f".{target.name}."
-    try:
-        remove_abandoned(target, f"{prefix}{key}{SUFFIX}")
-        if key is None:
-            folder = Path(tempfile.mkdtemp(SUFFIX, prefix, parent))
-        else:
-            folder = parent / f"{prefix}{key}{SUFFIX}"
-            folder.mkdir(exist_ok=True)
-    except OSError as error:
-        hint = "" if parent.is_dir() else "; make the folder first"
-        raise EnvironmentFailureError(
-            f"{parent}: cannot write there: {error.strerror}{hint}"
-        ) from error
-    with _locked(folder), _removed(folder, unless_interrupted=key is not None):
+    with contextlib.ExitStack() as stack:
+        try:
+            remove_abandoned(target, f"{prefix}{key}{SUFFIX}")
+            folder = _claimed(parent, prefix, key, stack)
+        except OSError as error:
+            hint = "" if parent.is_dir() else "; make the folder first"
+            raise EnvironmentFailureError(
+                f"{parent}: cannot write there: {error.strerror}{hint}"
+            ) from error
         staging = Staging(folder, parent / target.name, is_folder)
         if is_folder:
             staging.opened.mkdir(exist_ok=True)
@@ -140,13 +136,28 @@ def _restore(replaced: Path, target: Path) -> None:
         replaced.replace(target)
 
 
-@contextlib.contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    with (folder / LOCK).open("wb") as lock:
-        if not _lock(lock) and sys.platform != "win32":
-            what = "another process is writing this output"
-            raise EnvironmentFailureError(f"{folder}: {what}")
-        yield
+def _claimed(
+    parent: Path, prefix: str, key: str | None, stack: contextlib.ExitStack
+) -> Path:
+    """Make a folder that is locked, and removed when the stack unwinds.
+
+    Until it is locked, another run may take it for abandoned; then there is a new one.
+    """
+    while True:
+        if key is None:
+            folder = Path(tempfile.mkdtemp(SUFFIX, prefix, parent))
+        else:
+            folder = parent / f"{prefix}{key}{SUFFIX}"
+            folder.mkdir(exist_ok=True)
+        with contextlib.suppress(FileNotFoundError):
+            lock = stack.enter_context((folder / LOCK).open("wb"))
+            locked = _lock(lock) or sys.platform == "win32"
+            if key is not None and not locked:
+                what = "another process is writing this output"
+                raise EnvironmentFailureError(f"{folder}: {what}")
+            stack.enter_context(_removed(folder, unless_interrupted=key is not None))
+            if locked and (folder / LOCK).exists():
+                return folder
 
 
 if sys.platform == "win32":

@@ -6,7 +6,7 @@ of aprhub.
 
 import pytest
 
-SUITES = ("codecs", "families", "formats", "namings")
+SUITES = ("adapters", "codecs", "families", "formats", "namings")
 
 pytest.register_assert_rewrite(*(f"aprhub.testing.{name}" for name in SUITES))
 

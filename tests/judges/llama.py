@@ -63,6 +63,21 @@ class Llama:
         """How many tokens the vocabulary has, padding included."""
         return int(self._library.c.llama_vocab_n_tokens(self._vocab))
 
+    def apply(self, adapter: str | Path) -> None:
+        """Compute with a GGUF adapter from now on; the model itself stays as it is.
+
+        Raises JudgeError with llama.cpp's own log when it refuses the adapter.
+        """
+        c, journal = self._library.c, self._library.journal
+        journal.clear()
+        found = c.llama_adapter_lora_init(self._model, bytes(Path(adapter)))
+        if not found:
+            raise JudgeError(f"llama.cpp refuses {adapter}:\n{journal.complaints}")
+        # The model frees it.
+        one, scale = (c_void_p * 1)(found), (c_float * 1)(1.0)
+        if c.llama_set_adapters_lora(self._context, one, 1, scale):
+            raise JudgeError(f"llama.cpp does not apply {adapter}")
+
     def logits(self, token_ids: Sequence[int]) -> NDArray[np.float32]:
         """Return the logits of every position, shape (tokens, vocabulary).
 

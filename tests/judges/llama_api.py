@@ -153,6 +153,11 @@ _SIGNATURES: Final[dict[str, tuple[Any, tuple[Any, ...]]]] = {
             c_bool,
         ),
     ),
+    "llama_adapter_lora_init": (c_void_p, (c_void_p, c_char_p)),
+    "llama_set_adapters_lora": (
+        c_int32,
+        (c_void_p, POINTER(c_void_p), c_size_t, POINTER(c_float)),
+    ),
     "gguf_init_from_file": (c_void_p, (c_char_p, GgufParams)),
     "gguf_free": (None, (c_void_p,)),
     "gguf_get_data_offset": (c_size_t, (c_void_p,)),

@@ -52,7 +52,8 @@ def contested(program: Program, plugin: Callable[..., Path]) -> Program:
 def test_both_claims_to_a_name_are_listed(contested: Program) -> None:
     rows = contested.run("plugins", "--json").json["plugins"]
 
-    states = {row["plugin"]: row["state"] for row in rows if row["name"] == "gguf"}
+    formats = [row for row in rows if row["kind"] == "format"]
+    states = {row["plugin"]: row["state"] for row in formats if row["name"] == "gguf"}
     assert states == {OURS: "contested", THEIRS: "contested"}
 
 

@@ -1,5 +1,8 @@
 """`aprhub plugins`, `formats`, `families` and `codecs`, with the plugins installed."""
 
+from collections.abc import Iterator
+
+import click
 import pytest
 
 from aprhub import Registry
@@ -74,7 +77,7 @@ def test_plugins_are_a_table_in_text() -> None:
 
 
 def test_a_disabled_plugin_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("APRHUB_DISABLE", "gguf, names")
+    monkeypatch.setenv("APRHUB_DISABLE", "gguf, names, adapters")
 
     rows = succeed("plugins", "--json").json["plugins"]
 
@@ -88,15 +91,25 @@ def test_every_command_is_listed_in_the_help() -> None:
     text = succeed("--help").out
 
     assert sorted(main.commands) == [
-        *("codecs", "convert", "diff", "families", "formats", "imatrix", "inspect"),
-        *("plugins", "quantize", "tensors"),
+        *("adapter", "codecs", "convert", "diff", "explain-merge", "families"),
+        *("finetune", "formats", "imatrix", "inspect", "plugins", "quantize"),
+        "tensors",
     ]
     assert all(f"\n  {name} " in text for name in main.commands)
 
 
-@pytest.mark.parametrize("command", sorted(main.commands))
+def commands(group: click.Group) -> Iterator[str]:
+    """Yield the words of every command, those of groups included."""
+    for name, command in group.commands.items():
+        if isinstance(command, click.Group):
+            yield from (f"{name} {each}" for each in commands(command))
+        else:
+            yield name
+
+
+@pytest.mark.parametrize("command", sorted(commands(main)))
 def test_every_command_explains_its_options(command: str) -> None:
-    text = succeed(command, "--help").out
+    text = succeed(*command.split(), "--help").out
 
     assert f" {command} [OPTIONS]" in text
     assert {"--json", "--debug", "--strict-plugins"} <= set(text.split())

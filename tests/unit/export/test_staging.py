@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -56,6 +57,21 @@ def _lose_what_was_written(target: Path) -> None:
     with staged(target, is_folder=True) as staging:
         shutil.rmtree(staging.opened)
         staging.publish([], ["*"])
+
+
+def test_runs_that_begin_at_one_moment_leave_each_other_alone(tmp_path: Path) -> None:
+    target = tmp_path / "model.apr"
+
+    def write(number: int) -> None:
+        with staged(target, is_folder=False) as staging:
+            staging.path(target.name).write_bytes(bytes([number]) * 64)
+            staging.publish([target.name], [])
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(write, range(250)))
+
+    assert list(tmp_path.iterdir()) == [target]
+    assert len({*target.read_bytes()}) == 1
 
 
 def test_a_failure_leaves_nothing(tmp_path: Path) -> None:
@@ -238,6 +254,7 @@ def test_names_with_special_characters_are_names(tmp_path: Path) -> None:
 
 HOLD = """
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from aprhub.export.staging import staged
 with staged(Path(sys.argv[1]), is_folder=False) as staging:

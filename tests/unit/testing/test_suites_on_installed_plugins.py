@@ -2,8 +2,9 @@
 
 import pytest
 
-from aprhub.api import Codec, Family, Naming
+from aprhub.api import AdapterLayout, Codec, Family, Naming
 from aprhub.registry import Registry
+from aprhub.testing.adapters import AdapterLayoutConformance
 from aprhub.testing.codecs import CodecConformance, EncoderConformance
 from aprhub.testing.families import FamilyConformance
 from aprhub.testing.namings import NamingConformance
@@ -11,14 +12,18 @@ from aprhub.testing.namings import NamingConformance
 INSTALLED = Registry.load()
 
 FAMILIES = [each.value for each in INSTALLED.families]
-NAMINGS = [each.value for each in INSTALLED.namings]
+NAMINGS = [each.value for each in INSTALLED.namings if each.value.name != "entrenar"]
+"""All but what names the matrices of an adapter only."""
+LAYOUTS = [each.value for each in INSTALLED.adapter_layouts]
 CODECS = [each.value for each in INSTALLED.codecs]
 ENCODERS = [codec for codec in CODECS if codec.encode]
 PATIENT = ("iq1_s", "iq1_m", "iq2_xs", "iq2_s")
 """Encodings whose tables ggml takes seconds to make, once in each process."""
 
 
-def _names(values: list[Family] | list[Naming] | list[Codec]) -> list[str]:
+def _names(
+    values: list[Family] | list[Naming] | list[Codec] | list[AdapterLayout],
+) -> list[str]:
     return [value.name for value in values]
 
 
@@ -47,3 +52,8 @@ class TestCodecs(CodecConformance):
 )
 class TestEncoders(EncoderConformance):
     """Every codec that encodes."""
+
+
+@pytest.mark.parametrize("layout", LAYOUTS, ids=_names(LAYOUTS))
+class TestAdapterLayouts(AdapterLayoutConformance):
+    """Every layout of adapters."""

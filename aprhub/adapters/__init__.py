@@ -1,0 +1,1 @@
+"""Adapters: read in any layout, merged into any base, converted, stacked, made."""

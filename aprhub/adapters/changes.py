@@ -1,0 +1,65 @@
+"""What tells two models of one family apart, weight by weight."""
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from aprhub.conversion import Opened
+from aprhub.equality import same_bytes
+from aprhub.errors import Fault, ModelCheckError
+from aprhub.ir.joining import combined
+from aprhub.ir.model import EMBEDDING, HEAD, ModelIR
+from aprhub.ir.tensor import Tensor
+
+
+def refuse_unlike(base: Opened, tuned: Opened) -> None:
+    """Raise ModelCheckError unless two models have the same weights and shapes."""
+    one, other = base.found, tuned.found
+    if one.family is None or one.family != other.family:
+        names = [each.family.name if each.family else "none" for each in (one, other)]
+        what = f"of family {names[1]}, but {base.stored.path} is of {names[0]}"
+        raise ModelCheckError(tuned.stored.path, what)
+    left, right = _weights(one.model), _weights(other.model)
+    faults = [
+        Fault(name, "is in only one of both")
+        for name in sorted(left.keys() ^ right.keys())
+    ]
+    faults += [
+        Fault(name, f"has shape {right[name].shape}, the base's {left[name].shape}")
+        for name in left.keys() & right.keys()
+        if left[name].shape != right[name].shape
+    ]
+    if faults:
+        what = f"not built like {base.stored.path}"
+        raise ModelCheckError(tuned.stored.path, what, faults)
+
+
+def _weights(model: ModelIR) -> dict[str, Tensor]:
+    """Return the tensors of a model; a tied head is the embedding, named too."""
+    return {HEAD: model.tensors[EMBEDDING], **model.tensors}
+
+
+def changed(base: Opened, tuned: Opened) -> Iterator[tuple[str, Tensor, Tensor]]:
+    """Yield the name of each weight that differs in value, with both of its forms.
+
+    A head that is tied in both is no weight of its own.
+    """
+    one, other = base.found.model, tuned.found.model
+    left, right = _weights(one), _weights(other)
+    tied = HEAD not in one.tensors and HEAD not in other.tensors
+    for name, before in left.items():
+        if name == HEAD and tied:
+            continue
+        after = right[name]
+        if not same_bytes(before, after) and _differs(before, after):
+            yield name, before, after
+
+
+def difference(before: Tensor, after: Tensor) -> Tensor:
+    """Return what was added to a weight, in f32."""
+    return combined(np.subtract, [after, before])
+
+
+def _differs(before: Tensor, after: Tensor) -> bool:
+    delta = difference(before, after)
+    return any(np.asarray(piece).view("<f4").any() for piece in delta.pieces())

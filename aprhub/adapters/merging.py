@@ -1,0 +1,185 @@
+"""Merges an adapter into a base: W + s B A, and nothing else is touched."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+from attrs import evolve, frozen
+
+from aprhub.adapters.parts import bias_of
+from aprhub.conversion import Opened
+from aprhub.encodings import checked_encoder
+from aprhub.errors import ModelCheckError, UnrepresentableError
+from aprhub.ir.adapter import Adapter
+from aprhub.ir.computed import PIECE_BYTES
+from aprhub.ir.encoding import ENCODINGS, F32, Encoding
+from aprhub.ir.lowrank import LowRank, shifted, updated
+from aprhub.ir.model import EMBEDDING, HEAD
+from aprhub.ir.tensor import Tensor
+from aprhub.registry import Registry
+from aprhub.report import MERGED
+from aprhub.spec.format import Format
+
+KEEP = "keep"
+ENCODINGS_OF_MERGED = (KEEP, "f16", "bf16", "f32")
+"""How changed tensors can be encoded: as they were, or plainly."""
+
+UNTIED = (
+    "the embedding is changed and the head is not, as while the adapter is applied: the"
+    " model is no longer tied, and a copy of the old embedding is its head"
+)
+UNTIED_HEAD = (
+    "the head is changed and the embedding is not, as while the adapter is applied: the"
+    " model is no longer tied, and has a head of its own"
+)
+
+
+@frozen
+class Changes:
+    """What came of a merge: the base with another model, and which tensors changed.
+
+    `merged` maps canonical names of weights with a low-rank change to what it was,
+    `replaced` are tensors that came whole. `without_effect` are pairs whose product is
+    zero; their weights are left as they were.
+    """
+
+    result: Opened
+    merged: Mapping[str, str]
+    replaced: tuple[str, ...] = ()
+    without_effect: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+@frozen
+class Merging:
+    """One merge: into which base, for which target, in which encoding.
+
+    `encoding` is one of ENCODINGS_OF_MERGED.
+    """
+
+    base: Opened
+    target: Path
+    writer: Format
+    registry: Registry
+    encoding: str = KEEP
+
+    def changes(self, adapter: Adapter) -> Changes:
+        """Return the base with an adapter's changes made; computes no weight.
+
+        Pairs are read, to tell whether they change anything. Raises ModelCheckError for
+        values that are no numbers, UnrepresentableError where the encoding of a changed
+        tensor cannot be made.
+        """
+        effective = {
+            name: change
+            for name, change in adapter.changes.items()
+            if is_effective(self.base.stored.path, name, change)
+        }
+        idle = tuple(name for name in adapter.changes if name not in effective)
+        made = self._made(evolve(adapter, changes=effective))
+        found, notes = _untied(self.base, made)
+        tensors, steps = dict(found.found.model.tensors), dict(found.found.steps)
+        for name, tensor in made.items():
+            tensors[name] = self._encoded(name, tensor, found.found.model.tensors[name])
+            steps[name] = (*steps.get(name, ()), MERGED)
+        model = evolve(found.found.model, tensors=tensors)
+        result = evolve(found, found=evolve(found.found, model=model, steps=steps))
+        return Changes(
+            result,
+            {name: described(effective[name]) for name in made if name in effective},
+            tuple(adapter.replacements),
+            idle,
+            notes,
+        )
+
+    def _made(self, adapter: Adapter) -> dict[str, Tensor]:
+        """Return every changed tensor by name, replaced ones as they come."""
+        before = {**self.base.found.model.tensors, **adapter.replacements}
+        made = dict(adapter.replacements)
+        for name, change in adapter.changes.items():
+            # A tied head is the embedding.
+            weight = before[name if name in before else EMBEDDING]
+            made[name] = updated(weight, change)
+            if change.bias is not None:
+                bias = bias_of(name)
+                made[bias] = shifted(before[bias], change)
+        return made
+
+    def _encoded(self, name: str, merged: Tensor, before: Tensor) -> Tensor:
+        wanted = before.encoding
+        if self.encoding != KEEP:
+            wanted = ENCODINGS[self.encoding]
+        elif wanted.is_quantized and not self._holds(name, before):
+            wanted = F32
+        if wanted.is_plain:
+            return merged.cast(wanted)
+        return self._quantised(name, merged, wanted)
+
+    def _holds(self, name: str, tensor: Tensor) -> bool:
+        """Return whether the target stores a quantised tensor as it is."""
+        stored = self.base.found.sources.get(name, name)
+        return self.writer.encoding_for(stored, tensor) == tensor.encoding
+
+    def _quantised(self, name: str, merged: Tensor, wanted: Encoding) -> Tensor:
+        stored = self.base.found.sources.get(name, name)
+        codec = self.registry.codec(wanted.name)
+        try:
+            if codec and codec.needs_importance:
+                what = f"{stored}: {wanted.name} is only made with an importance matrix"
+                raise UnrepresentableError(self.target, what)
+            encoder = checked_encoder(self.registry, self.target, stored, wanted)
+            tensor = merged.encoded(wanted, encoder)
+        except UnrepresentableError as error:
+            error.add_note("give changed tensors --merged-encoding f16, bf16 or f32")
+            raise
+        return evolve(tensor, decoder=codec.decode if codec else None)
+
+
+def described(change: LowRank) -> str:
+    """Return a change in a few words."""
+    words = [f"rank {change.rank}", f"scale {change.scale:g}"]
+    if change.rank_stabilised:
+        words.append("rank-stabilised")
+    if change.magnitude is not None:
+        words.append("DoRA")
+    return ", ".join(words)
+
+
+def _untied(base: Opened, made: Mapping[str, Tensor]) -> tuple[Opened, tuple[str, ...]]:
+    """Give a tied model a head of its own where only one of both is changed."""
+    model = base.found.model
+    if HEAD in model.tensors or not made.keys() & {EMBEDDING, HEAD}:
+        return base, ()
+    config = evolve(model.config, tie_embeddings=False)
+    tensors = {**model.tensors, HEAD: model.tensors[EMBEDDING]}
+    sources = {**base.found.sources, HEAD: base.found.sources[EMBEDDING]}
+    model = evolve(model, config=config, tensors=tensors)
+    found = evolve(base.found, model=model, sources=sources)
+    note = UNTIED if EMBEDDING in made else UNTIED_HEAD
+    return evolve(base, found=found), (note,)
+
+
+def is_effective(path: Path, name: str, change: LowRank) -> bool:
+    """Return whether the product of a pair is other than zero.
+
+    The product is computed until its first row that is not zero; all of both matrices
+    is read. Raises ModelCheckError for values that are no numbers.
+    """
+    a = change.a.cast(F32).numpy()
+    if not np.isfinite(a).all():
+        raise _not_numbers(path, name, "A")
+    found = False
+    step = max(PIECE_BYTES // (4 * change.rank), 1)
+    for start in range(0, change.shape[0], step):
+        stop = min(start + step, change.shape[0])
+        rows = change.b.sliced(start, stop).cast(F32).numpy()
+        if not np.isfinite(rows).all():
+            raise _not_numbers(path, name, "B")
+        filled = rows[rows.any(axis=1)]
+        found = found or any((row @ a).any() for row in filled)
+    return found and change.scale != 0
+
+
+def _not_numbers(path: Path, name: str, matrix: str) -> ModelCheckError:
+    what = f"the {matrix} of the change of {name} has values that are no numbers"
+    return ModelCheckError(path, what)

@@ -1,0 +1,215 @@
+"""Writes an adapter in a layout: atomically, and opened again before it is in place."""
+
+import math
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from attrs import evolve, field, frozen
+
+from aprhub import detect
+from aprhub.adapters.matching import Matched, MatchOptions, matched
+from aprhub.adapters.opening import open_adapter
+from aprhub.conversion import Opened
+from aprhub.errors import Fault, UnrepresentableError, UnrunnableError, UsageError
+from aprhub.export import commit
+from aprhub.export.staging import refuse_existing, staged
+from aprhub.ir.adapter import Adapter
+from aprhub.ir.casting import widens
+from aprhub.ir.encoding import F32
+from aprhub.ir.lowrank import LowRank
+from aprhub.ir.tensor import Tensor
+from aprhub.registry import Registry
+from aprhub.report import WrittenFile
+from aprhub.spec.adapter import AdapterFiles, AdapterLayout
+from aprhub.spec.family import Family
+from aprhub.spec.format import Format
+from aprhub.spec.layout import Layout, LayoutFile, LayoutOptions, Literal, TensorData
+from aprhub.spec.spelling import Transform
+
+TOLERANCE = 1e-6
+"""How far a scaled B may be from what was meant: layouts keep alpha as an f32."""
+
+
+@frozen
+class WriteOptions:
+    """How an adapter is written: `force` replaces what is there."""
+
+    force: bool = False
+    dry_run: bool = False
+
+
+@frozen
+class AdapterWriter:
+    """Writes adapters that fit a base, in one layout."""
+
+    base: Opened
+    layout: AdapterLayout
+    registry: Registry
+    options: WriteOptions = field(factory=WriteOptions)
+
+    def written(
+        self, adapter: Adapter, target: Path
+    ) -> tuple[tuple[WrittenFile, ...], tuple[str, ...]]:
+        """Write an adapter in canonical names; return its files and notes.
+
+        Raises UnrepresentableError for what the layout has no form for, UnrunnableError
+        when what was written reads back as something else.
+        """
+        files = self._files(adapter, target)
+        layout = composed(files, self._format(target), target)
+        names = [file.name for file in layout.files]
+        if not self.options.force:
+            refuse_existing(target, names, is_folder=layout.folder)
+        if not self.options.dry_run:
+            self._commit(layout, adapter, target)
+        parent = target if layout.folder else target.parent
+        made = (WrittenFile(str(parent / f.name), f.nbytes) for f in layout.files)
+        return tuple(made), files.notes
+
+    def _format(self, target: Path) -> Format:
+        if self.layout.files:
+            return self.registry.format(self.layout.format)
+        return detect.target_format(target, self.registry, self.layout.format)
+
+    def _files(self, adapter: Adapter, target: Path) -> AdapterFiles:
+        family = self.base.found.family
+        if self.layout.lay_out is None or family is None:
+            raise UsageError(f"layout {self.layout.name} is only read, not written")
+        named = _Lowering(self.base, self.layout, family, self.registry).named(adapter)
+        files = self.layout.lay_out(named, family, target)
+        fmt = self._format(target)
+        tensors = {
+            name: _stored(name, tensor, fmt, target)
+            for name, tensor in files.container.tensors.items()
+        }
+        return evolve(files, container=evolve(files.container, tensors=tensors))
+
+    def _commit(self, layout: Layout, adapter: Adapter, target: Path) -> None:
+        names = [file.name for file in layout.files]
+        with (
+            staged(target, is_folder=layout.folder) as staging,
+            commit.Writing(layout, staging) as writing,
+        ):
+            writing.outline()
+            writing.fill()
+            writing.settle()
+            place = staging.opened if layout.folder else staging.path(names[-1])
+            _, stored = open_adapter(place, self.registry, self.layout.name)
+            found = matched(stored, self.base, self.registry, MatchOptions())
+            faults = [*_differences(adapter, found)]
+            if faults:
+                what = "the written adapter is not what was meant"
+                raise UnrunnableError(target, what, faults)
+            staging.publish(names, names)
+
+
+@frozen
+class _Lowering:
+    """Gives an adapter the names and the order of rows that a layout has."""
+
+    base: Opened
+    layout: AdapterLayout
+    family: Family
+    registry: Registry
+
+    def named(self, adapter: Adapter) -> Adapter:
+        changes, whole = {}, {}
+        for name, change in adapter.changes.items():
+            stored, transform = self._spelling(name)
+            changes[stored] = self._change(change, stored, transform)
+        for name, tensor in adapter.replacements.items():
+            stored, transform = self._spelling(name)
+            config = self.base.found.model.config
+            whole[stored] = transform.lower(tensor, config) if transform else tensor
+        return Adapter(changes, whole)
+
+    def _spelling(self, name: str) -> tuple[str, Transform | None]:
+        naming = self.registry.naming(self.layout.naming)
+        spelling = naming.to_theirs(name, self.family)
+        if spelling is None:
+            what = f"naming {naming.name} has no name for {name}"
+            raise UnrepresentableError(self.base.stored.path, what)
+        if spelling.steps:
+            what = f"{name} is one of several weights in {spelling.stored} there"
+            raise UnrepresentableError(self.base.stored.path, what)
+        return spelling.stored, spelling.part(name).transform
+
+    def _change(
+        self, change: LowRank, stored: str, transform: Transform | None
+    ) -> LowRank:
+        """Return a change with the rows of B, magnitude and bias in their order."""
+        if transform is None:
+            return change
+        config = self.base.found.model.config
+        if not transform.packed_safe:
+            what = f"{stored}: {transform.name} has no form for a change"
+            raise UnrepresentableError(self.base.stored.path, what)
+        return evolve(
+            change,
+            b=transform.lower(change.b, config),
+            magnitude=change.magnitude and transform.lower(change.magnitude, config),
+            bias=change.bias and transform.lower(change.bias, config),
+        )
+
+
+def composed(files: AdapterFiles, fmt: Format, target: Path) -> Layout:
+    """Return where every byte goes: the container as its format has it, and texts.
+
+    What a format would write for a model besides its tensors is left out.
+    """
+    if fmt.lay_out is None:
+        raise UsageError(f"{fmt.name} is only read, not written")
+    # Without an extension, a format that has folders puts its texts beside the tensors.
+    place = target.with_suffix("") if fmt.writes_folder else target
+    layout = fmt.lay_out(files.container, place, LayoutOptions())
+    holders = [file for file in layout.files if _holds_tensors(file)]
+    container = evolve(holders[0], name=files.file or target.name)
+    texts = (
+        LayoutFile(name, (Literal(text.encode()),))
+        for name, text in files.texts.items()
+    )
+    return Layout((*texts, container), folder=files.file is not None)
+
+
+def _holds_tensors(file: LayoutFile) -> bool:
+    return any(isinstance(segment, TensorData) for segment in file.segments)
+
+
+def _stored(name: str, tensor: Tensor, fmt: Format, target: Path) -> Tensor:
+    """Return a tensor in an encoding that a format has; a wider one where needed."""
+    wanted = fmt.encoding_for(name, tensor)
+    if wanted == tensor.encoding:
+        return tensor
+    plain = tensor.decoded()
+    if not widens(plain.encoding, wanted):
+        what = f"{name}: {fmt.name} has no encoding for {tensor.encoding.name}"
+        raise UnrepresentableError(target, what)
+    return plain.cast(wanted)
+
+
+def _differences(meant: Adapter, found: Matched) -> Iterator[Fault]:
+    """Compare what was written with what was meant, in values."""
+    other = found.adapter
+    for name in sorted(meant.changes.keys() ^ other.changes.keys()):
+        yield Fault(name, "changed in only one of both")
+    for name in sorted(meant.replacements.keys() ^ other.replacements.keys()):
+        yield Fault(name, "replaced in only one of both")
+    for name in sorted(meant.changes.keys() & other.changes.keys()):
+        if not _is_same(meant.changes[name], other.changes[name]):
+            yield Fault(name, "reads back as another change")
+
+
+def _is_same(one: LowRank, other: LowRank) -> bool:
+    if not _close(one.a, other.a, 1.0):
+        return False
+    ratio = other.scale / one.scale if one.scale else math.nan
+    return _close(one.b, other.b, ratio)
+
+
+def _close(one: Tensor, other: Tensor, ratio: float) -> bool:
+    """Return whether one is the other times a factor."""
+    left, right = one.cast(F32).numpy(), other.cast(F32).numpy() * np.float32(ratio)
+    largest = float(np.abs(left).max(initial=0))
+    close = np.allclose(left, right, TOLERANCE, TOLERANCE * largest)
+    return left.shape == right.shape and bool(close)

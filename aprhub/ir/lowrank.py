@@ -1,0 +1,138 @@
+"""Low-rank changes: what an adapter does to one weight, as an expression.
+
+A weight becomes W + s B A, as in LoRA (arXiv 2106.09685); s is alpha / r, or
+alpha / sqrt(r) where the change is rank-stabilised (arXiv 2312.03732). With a magnitude
+m each row of that is brought to the length that m says, as in DoRA (arXiv 2402.09353).
+"""
+
+import math
+from typing import Any
+
+import numpy as np
+from attrs import frozen
+from numpy.typing import NDArray
+
+from aprhub.ir.encoding import F32
+from aprhub.ir.joining import combined
+from aprhub.ir.source import Bytes, FileRange, Source, read
+from aprhub.ir.tensor import Tensor
+
+BLOCK_BYTES = 1 << 20
+"""How much of a weight is computed by one product of matrices.
+
+It is the same whoever reads and how much, so that sums come out the same to the bit.
+"""
+
+
+@frozen
+class LowRank:
+    """The change of one `(out, in)` weight: `a` is `(r, in)`, `b` is `(out, r)`.
+
+    `magnitude` `(out)` is that of DoRA; `bias` `(out)` is added, scaled like the
+    product, to the bias of the same projection.
+    """
+
+    a: Tensor
+    b: Tensor
+    alpha: float
+    rank_stabilised: bool = False
+    magnitude: Tensor | None = None
+    bias: Tensor | None = None
+
+    @property
+    def rank(self) -> int:
+        """The rank that the matrices have, whatever a file says of it."""
+        return self.a.shape[0]
+
+    @property
+    def scale(self) -> float:
+        """What the product is multiplied with."""
+        rank = self.rank
+        return self.alpha / (math.sqrt(rank) if self.rank_stabilised else rank)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """The shape of the weight that this is a change of."""
+        return self.b.shape[0], self.a.shape[1]
+
+
+def updated(weight: Tensor, change: LowRank) -> Tensor:
+    """Return the f32 values of a weight of the change's shape with the change made."""
+    magnitude = change.magnitude.cast(F32).source if change.magnitude else None
+    source = Updated(
+        weight.cast(F32).source,
+        change.a.cast(F32).source,
+        change.b.cast(F32).source,
+        magnitude,
+        change.shape[1],
+        change.scale,
+    )
+    return Tensor(weight.shape, F32, source)
+
+
+def shifted(bias: Tensor, change: LowRank) -> Tensor:
+    """Return the f32 values of a bias with the scaled bias of the change added."""
+    if change.bias is None:
+        return bias
+    scale = np.float32(change.scale)
+    return combined(lambda one, other: one + scale * other, [bias, change.bias])
+
+
+@frozen
+class Updated:
+    """The rows of a weight with a low-rank change, all of them f32.
+
+    The small matrix `a` is read whole for each request, `b` row by row like the weight.
+    """
+
+    weight: Source
+    a: Source
+    b: Source
+    magnitude: Source | None
+    columns: int
+    scale: float
+
+    @property
+    def nbytes(self) -> int:
+        """How many bytes there are."""
+        return self.weight.nbytes
+
+    @property
+    def granule(self) -> int:
+        """The rows that are computed together."""
+        return self._rows * self.columns * 4
+
+    @property
+    def _rows(self) -> int:
+        return max(BLOCK_BYTES // max(self.columns * 4, 1), 1)
+
+    def read_into(self, start: int, out: Bytes) -> None:
+        """Compute block after block."""
+        a = _values(self.a, 0, self.a.nbytes).reshape(-1, self.columns)
+        for at in range(0, out.size, self.granule):
+            piece = out[at : at + self.granule]
+            piece[:] = self._block(start + at, piece.size, a).reshape(-1).view(np.uint8)
+
+    def _block(
+        self, start: int, nbytes: int, a: NDArray[np.float32]
+    ) -> NDArray[np.float32]:
+        first, rows = start // (self.columns * 4), nbytes // (self.columns * 4)
+        weight = _values(self.weight, start, nbytes).reshape(rows, self.columns)
+        b = _values(self.b, first * 4 * a.shape[0], rows * 4 * a.shape[0])
+        delta = b.reshape(rows, -1) @ a
+        delta *= np.float32(self.scale)
+        delta += weight
+        if self.magnitude is not None:
+            length = np.linalg.norm(delta, axis=1)
+            delta *= (_values(self.magnitude, first * 4, rows * 4) / length)[:, None]
+        return delta
+
+    def segments(self) -> tuple[FileRange, ...] | None:
+        """Return None: computed bytes are in no file."""
+        return None
+
+
+def _values(source: Source, start: int, nbytes: int) -> NDArray[Any]:
+    room = np.empty(nbytes, np.uint8)
+    read(source, start, room)
+    return room.view("<f4")

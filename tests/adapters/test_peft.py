@@ -1,0 +1,142 @@
+"""PEFT judges merged models: its own merged weights, and its logits before merging."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file, save_file
+
+from aprhub.adapters.operations import AdapterMerge
+from aprhub.errors import ModelCheckError
+from aprhub.front import merge_adapters
+from tests.adapters.makers import REGISTRY, model, saved
+from tests.judges import hf, peft
+
+IDS: Final = (1, 2, 3, 40, 50, 60)
+ATTENTION: Final = ["q_proj", "v_proj"]
+
+KINDS: Final[Mapping[str, Mapping[str, Any]]] = {
+    "plain": {"target_modules": ATTENTION},
+    "modules by expression": {"target_modules": r".*\.1\.(self_attn|mlp)\..*_proj"},
+    "rank-stabilised": {"use_rslora": True, "target_modules": "all-linear"},
+    "DoRA": {"use_dora": True, "target_modules": ["q_proj", "down_proj"]},
+    "patterns": {
+        "rank_pattern": {"q_proj": 2, "layers.1.self_attn.k_proj": 6},
+        "alpha_pattern": {"k_proj": 3, "layers.0.self_attn.v_proj": 5},
+        "target_modules": ["q_proj", "k_proj", "v_proj"],
+    },
+    "whole modules": {
+        "target_modules": ["q_proj"],
+        "modules_to_save": ["lm_head", "norm"],
+    },
+    "embedding": {"target_modules": ["q_proj", "embed_tokens"]},
+    "head": {"target_modules": ["lm_head", "o_proj"]},
+}
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return saved(model(), tmp_path_factory.mktemp("peft") / "base")
+
+
+def _trained(base: Path, folder: Path, **config: Any) -> Path:
+    peft.trained(base, folder, **{"r": 4, "lora_alpha": 8, **config})
+    return folder
+
+
+def _assert_judged(base: Path, adapter: Path, merged: Path) -> None:
+    expected = peft.judged(base, adapter, IDS)
+    found = load_file(merged / "model.safetensors")
+    assert found.keys() == expected.weights.keys()
+    for name, values in found.items():
+        tolerance = 1e-6 * np.abs(expected.weights[name]).max()
+        np.testing.assert_allclose(
+            values, expected.weights[name], rtol=1e-6, atol=tolerance, err_msg=name
+        )
+    spread = np.abs(expected.logits).max()
+    np.testing.assert_allclose(
+        hf.logits(merged, IDS), expected.logits, atol=1e-5 * spread
+    )
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_merged_weights_and_logits_are_those_of_peft(
+    kind: str, base: Path, tmp_path: Path
+) -> None:
+    adapter = _trained(base, tmp_path / "adapter", **KINDS[kind])
+
+    merge_adapters(
+        AdapterMerge(base, [adapter]), tmp_path / "merged", registry=REGISTRY
+    )
+
+    _assert_judged(base, adapter, tmp_path / "merged")
+
+
+@pytest.mark.parametrize("bias", ["lora_only", "all"])
+def test_trained_biases_and_biases_of_b_come_with_the_adapter(
+    bias: str, tmp_path: Path
+) -> None:
+    base = saved(model(attention_bias=True, mlp_bias=True), tmp_path / "base")
+    adapter = _trained(base, tmp_path / "adapter", bias=bias, target_modules=ATTENTION)
+    plain = _trained(
+        base, tmp_path / "plain", lora_bias=True, target_modules=["q_proj"]
+    )
+
+    for each in (adapter, plain):
+        target = tmp_path / f"{each.name}-merged"
+        merge_adapters(AdapterMerge(base, [each]), target, registry=REGISTRY)
+        _assert_judged(base, each, target)
+
+
+def test_fan_in_fan_out_changes_nothing_for_a_base_with_ordinary_matrices(
+    base: Path, tmp_path: Path
+) -> None:
+    adapter = _trained(base, tmp_path / "adapter", target_modules=ATTENTION)
+    config = adapter / "adapter_config.json"
+    said = {**json.loads(config.read_text()), "fan_in_fan_out": True}
+    config.write_text(json.dumps(said))
+
+    report = merge_adapters(
+        AdapterMerge(base, [adapter]), tmp_path / "merged", registry=REGISTRY
+    )
+
+    _assert_judged(base, adapter, tmp_path / "merged")
+    assert "fan_in_fan_out" in report.adapters[0].notes[0]
+
+
+def test_an_embedding_by_dora_whose_columns_have_lengths_is_refused(
+    base: Path, tmp_path: Path
+) -> None:
+    adapter = _trained(
+        base, tmp_path / "adapter", use_dora=True, target_modules=["embed_tokens"]
+    )
+
+    with pytest.raises(ModelCheckError, match="magnitude has shape"):
+        merge_adapters(
+            AdapterMerge(base, [adapter]), tmp_path / "merged", registry=REGISTRY
+        )
+
+
+@pytest.mark.parametrize("target", ["embed_tokens", "lm_head"])
+def test_a_tied_model_computes_what_it_did_while_the_adapter_was_applied(
+    target: str, tmp_path: Path
+) -> None:
+    base = saved(model(tie_embeddings=True), tmp_path / "base")
+    adapter = _trained(base, tmp_path / "adapter", target_modules=[target])
+    # A copy of the tied embedding that PEFT saves, too, is not what this is about.
+    file = adapter / "adapter_model.safetensors"
+    halves = {name: each for name, each in load_file(file).items() if "lora_" in name}
+    save_file(halves, file)
+
+    report = merge_adapters(
+        AdapterMerge(base, [adapter]), tmp_path / "merged", registry=REGISTRY
+    )
+
+    expected = peft.judged(base, adapter, IDS).logits
+    spread = np.abs(expected).max()
+    found = hf.logits(tmp_path / "merged", IDS)
+    np.testing.assert_allclose(found, expected, atol=1e-5 * spread)
+    assert "no longer tied" in report.notes[0]
