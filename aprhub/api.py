@@ -15,6 +15,7 @@ from aprhub.errors import (
     ModelError,
     UnrepresentableError,
     UnsupportedFileError,
+    UsageError,
 )
 from aprhub.hookspecs import hookimpl
 from aprhub.ir.config import Identity, ModelConfig, RopeScaling
@@ -46,6 +47,16 @@ from aprhub.spec.layout import (
     padding,
     sharded,
 )
+from aprhub.spec.merging import (
+    Blend,
+    Group,
+    MergeMethod,
+    Numbers,
+    Parameter,
+    Piece,
+    Settings,
+    Values,
+)
 from aprhub.spec.naming import Adjustment, Naming, Rule, Spelling, Transform
 
 if TYPE_CHECKING:
@@ -67,6 +78,7 @@ __all__ = [
     "HF_WORLD",
     "Adjustment",
     "AprhubError",
+    "Blend",
     "Bytes",
     "Codec",
     "Confidence",
@@ -80,6 +92,7 @@ __all__ = [
     "FileRange",
     "FlatVocabulary",
     "Format",
+    "Group",
     "Identity",
     "InputError",
     "KeyFate",
@@ -90,16 +103,21 @@ __all__ = [
     "Literal",
     "Magic",
     "Memory",
+    "MergeMethod",
     "MissingFileError",
     "ModelCheckError",
     "ModelConfig",
     "ModelError",
     "ModelIR",
     "Naming",
+    "Numbers",
     "Padding",
+    "Parameter",
+    "Piece",
     "Provenance",
     "RopeScaling",
     "Rule",
+    "Settings",
     "Source",
     "Spelling",
     "StoredChecksum",
@@ -110,6 +128,8 @@ __all__ = [
     "Transform",
     "UnrepresentableError",
     "UnsupportedFileError",
+    "UsageError",
+    "Values",
     "WeightSpec",
     "assembled",
     "combined",

@@ -12,6 +12,7 @@ import pluggy
 from aprhub.spec.codec import Codec
 from aprhub.spec.family import Family
 from aprhub.spec.format import Format
+from aprhub.spec.merging import MergeMethod
 from aprhub.spec.naming import Naming
 
 hookspec = pluggy.HookspecMarker("aprhub")
@@ -36,3 +37,8 @@ def provide_families() -> Iterable[Family]:
 @hookspec
 def provide_codecs() -> Iterable[Codec]:
     """Return the encodings whose values this plugin can decode."""
+
+
+@hookspec
+def provide_merge_methods() -> Iterable[MergeMethod]:
+    """Return the methods by which this plugin makes one tensor of several."""

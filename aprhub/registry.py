@@ -17,12 +17,13 @@ from aprhub.errors import ContestedNameError, PluginError, UnknownNameError
 from aprhub.spec.codec import Codec
 from aprhub.spec.family import Family
 from aprhub.spec.format import Format
+from aprhub.spec.merging import MergeMethod
 from aprhub.spec.naming import Naming
 
 GROUP = "aprhub"
 DISABLE = "APRHUB_DISABLE"
 
-T = TypeVar("T", Format, Naming, Family, Codec)
+T = TypeVar("T", Format, Naming, Family, Codec, MergeMethod)
 
 
 @frozen
@@ -59,6 +60,7 @@ class Registry:
     namings: tuple[Provided[Naming], ...] = ()
     families: tuple[Provided[Family], ...] = ()
     codecs: tuple[Provided[Codec], ...] = ()
+    methods: tuple[Provided[MergeMethod], ...] = ()
     plugins: tuple[str, ...] = ()
     broken: tuple[Broken, ...] = ()
 
@@ -89,6 +91,7 @@ class Registry:
             tuple(_ask(manager.hook.provide_namings, Naming, broken)),
             tuple(_ask(manager.hook.provide_families, Family, broken)),
             tuple(_ask(manager.hook.provide_codecs, Codec, broken)),
+            tuple(_ask(manager.hook.provide_merge_methods, MergeMethod, broken)),
             tuple(name for name, _ in manager.list_name_plugin()),
             tuple(broken),
         )
@@ -111,17 +114,24 @@ class Registry:
             return None
         return self._one("codec", encoding, self.codecs)
 
+    def method(self, name: str) -> MergeMethod:
+        """Return the merge method of a name."""
+        return self._one("merge method", name, self.methods)
+
     def _one(self, kind: str, wanted: str, provided: Sequence[Provided[T]]) -> T:
-        distribution, _, name = wanted.rpartition(":")
-        found = [
-            each
-            for each in provided
-            if name in _names(each.value) and distribution in ("", each.distribution)
-        ]
+        found = [each for each in provided if wanted in _names(each.value)]
+        if not found:
+            # A name may have a colon itself: what is before it is tried as one last.
+            distribution, _, name = wanted.partition(":")
+            found = [
+                each
+                for each in provided
+                if name in _names(each.value) and distribution == each.distribution
+            ]
         if not found:
             raise self._unknown(kind, wanted, provided)
         if len(found) > 1:
-            raise ContestedNameError(kind, name, [each.plugin for each in found])
+            raise ContestedNameError(kind, wanted, [each.plugin for each in found])
         return found[0].value
 
     def _unknown(
@@ -136,7 +146,7 @@ class Registry:
         return error
 
 
-def _names(value: Format | Naming | Family | Codec) -> tuple[str, ...]:
+def _names(value: Format | Naming | Family | Codec | MergeMethod) -> tuple[str, ...]:
     return (value.name, *(value.aliases if isinstance(value, Format) else ()))
 
 
