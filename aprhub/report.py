@@ -34,7 +34,8 @@ class TensorFate:
     @property
     def is_copied(self) -> bool:
         """Whether the bytes are those of the source, perhaps with rows reordered."""
-        there = bool(self.source and self.target)
+        made = any(step.startswith("merged") for step in self.steps)
+        there = bool(self.source and self.target) and not made
         return there and self.encoding == self.stored_encoding
 
 
@@ -48,7 +49,7 @@ class WrittenFile:
 
 @frozen
 class Report:
-    """Everything that a conversion has to say."""
+    """Everything that a conversion has to say; `inputs` are the models of a merge."""
 
     source: Path
     target: Path
@@ -65,6 +66,7 @@ class Report:
     verified: str | None = None
     dry_run: bool = False
     seconds: float = 0.0
+    inputs: tuple[Path, ...] = ()
 
     @property
     def nbytes(self) -> int:

@@ -18,8 +18,9 @@ import click
 from aprhub.cli.convert import convert, quantize
 from aprhub.cli.diff import diff
 from aprhub.cli.inspect import inspect
+from aprhub.cli.merge import merge
 from aprhub.cli.options import printable
-from aprhub.cli.plugins import codecs, families, formats, plugins
+from aprhub.cli.plugins import codecs, families, formats, methods, plugins
 from aprhub.cli.tensors import tensors
 from aprhub.errors import AprhubError
 from aprhub.version import VERSION
@@ -128,6 +129,8 @@ for command in (
     families,
     formats,
     inspect,
+    merge,
+    methods,
     plugins,
     quantize,
     tensors,

@@ -79,7 +79,18 @@ def output(function: F) -> F:
 
 def write(source: Path, target: Path, options: dict[str, Any]) -> None:
     """Convert as the options of a command say, and print the report."""
-    from aprhub.front import convert as run
+    from aprhub.front import convert
+
+    write_by(convert, source, target, options)
+
+
+def write_by(
+    run: Callable[..., "Report"], source: Any, target: Path, options: dict[str, Any]
+) -> None:
+    """Make a model of a source as the options of a command say; print the report.
+
+    `run` is a function of the front door: what it takes besides is what `convert` does.
+    """
     from aprhub.options import ConvertOptions
 
     quiet, verbose = options.pop("quiet"), options.pop("verbose")

@@ -170,6 +170,10 @@ Base = Literal["required", "optional", "first", "none"]
 Evaluation = Literal["elements", "rows", "tensor"]
 
 
+def _never(_settings: Settings) -> bool:
+    return False
+
+
 @frozen
 class MergeMethod:
     """A method of merging: `prepare` returns the blend of one tensor.
@@ -180,7 +184,8 @@ class MergeMethod:
     models besides the base; None is no limit. `evaluation` is what a value depends on:
     the same element of the models (`elements`), the same row, or the whole `tensor`,
     which `prepare` then measures with `Group.folded`. A `symmetric` method does not
-    care for the order of the models. `reference` says where the formula comes from.
+    care for the order of the models. `keeps` says with which settings the tensor of the
+    only model is passed on as it is. `reference` says where the formula comes from.
     """
 
     name: str
@@ -191,6 +196,7 @@ class MergeMethod:
     models: tuple[int, int | None] = (1, None)
     evaluation: Evaluation = "elements"
     symmetric: bool = True
+    keeps: Callable[[Settings], bool] = field(default=_never, eq=False, repr=False)
     reference: str = ""
 
     def parameter(self, name: str, where: str) -> Parameter:

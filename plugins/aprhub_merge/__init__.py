@@ -152,6 +152,7 @@ _ELEMENTWISE = (
         _in("sums", "passthrough"),
         (_SCALE,),
         models=(1, 1),
+        keeps=lambda settings: bool(settings.each("scale")[0] == 1),
         reference="mergekit",
     ),
     MergeMethod(

@@ -28,4 +28,5 @@ def uniform(seed: np.uint64, piece: Piece) -> Numbers:
         state = seed + (piece.positions() + np.uint64(1)) * _STEP
         state = (state ^ state >> np.uint64(30)) * _FIRST
         state = (state ^ state >> np.uint64(27)) * _SECOND
-    return ((state ^ state >> np.uint64(31)) >> np.uint64(11)) * 2.0**-53
+    bits = (state ^ state >> np.uint64(31)) >> np.uint64(11)
+    return bits.astype(np.float64) * 2.0**-53

@@ -74,7 +74,7 @@ def rescaled_arc(products: Numbers, t: float) -> Numbers:
     if abs(found) <= _SAME:
         return arc(math.acos(found), t)
     line = chord(t)
-    length = math.sqrt(max(line @ products @ line, 0.0))
+    length = _length(products, line)
     wanted = line @ np.sqrt(np.diag(products))
     return line * (wanted / length) if length else line
 
@@ -109,7 +109,7 @@ def multislerp(group: Group) -> Blend:
     if not lengths.any() or len(weights) == 1:
         return summed(weights / (weights.sum() or 1))
     shares = weights / (lengths + eps)
-    length = math.sqrt(max(shares @ products @ shares, 0.0))
+    length = _length(products, shares)
     if length >= eps:
         return summed(shares * (lengths @ weights) / length)
     if len(weights) == 2:
@@ -127,11 +127,12 @@ def karcher(group: Group) -> Blend:
     lengths = np.sqrt(np.diag(products))
     used = lengths > tolerance
     if not used.any():
-        return summed(used * 0.0)
+        return summed(np.zeros(len(lengths)))
     inverse = np.where(used, 1 / np.where(used, lengths, 1), 0)
     units = products * np.outer(inverse, inverse)
     mean = _balanced(units, used / used.sum(), steps, tolerance)
-    return summed(lengths.mean() * mean * inverse)
+    coefficients: Numbers = lengths.mean() * mean * inverse
+    return summed(coefficients)
 
 
 def _balanced(units: Numbers, shares: Numbers, steps: int, tolerance: float) -> Numbers:
@@ -159,7 +160,7 @@ def _balanced(units: Numbers, shares: Numbers, steps: int, tolerance: float) -> 
 
 
 def _length(units: Numbers, coefficients: Numbers) -> float:
-    return math.sqrt(max(coefficients @ units @ coefficients, 0.0))
+    return math.sqrt(max(float(coefficients @ units @ coefficients), 0.0))
 
 
 def nuslerp(group: Group) -> Blend:

@@ -34,10 +34,12 @@ class Cut:
     def above(self, values: Values, piece: Piece) -> NDArray[np.bool_]:
         """Return which elements of a piece are this one or above it."""
         if not self.position:
-            return values >= np.float32(self.value)
+            reached: NDArray[np.bool_] = values >= np.float32(self.value)
+            return reached
         equal = values == np.float32(self.value)
-        later = piece.positions() >= np.uint64(self.position)
-        return (values > np.float32(self.value)) | (equal & later)
+        later: NDArray[np.bool_] = piece.positions() >= np.uint64(self.position)
+        above: NDArray[np.bool_] = (values > np.float32(self.value)) | (equal & later)
+        return above
 
 
 @frozen

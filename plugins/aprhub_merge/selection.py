@@ -20,7 +20,8 @@ def nearswap(group: Group) -> Blend:
         base, model = piece.ground, piece.models[0]
         apart = np.abs(model - base).astype(np.float64)
         share = np.clip(t / np.maximum(apart, 1e-6), 0, 1)
-        return share * model + (1 - share) * base
+        total: Numbers = share * model + (1 - share) * base
+        return total
 
     return blend
 
@@ -46,18 +47,20 @@ def _importance(piece: Piece) -> Values:
     model, base = piece.models[0], piece.ground
     p, q = _softmax(model) + 1e-8, _softmax(base) + 1e-8
     divergence = (p * np.log(p / q)).sum(axis=1, keepdims=True)
-    return np.abs(np.abs(model - base) * divergence).astype(np.float32)
+    weight: Numbers = np.abs(np.abs(model - base) * divergence)
+    return weight.astype(np.float32)
 
 
 def _softmax(rows: Values) -> Numbers:
     powers: Numbers = np.exp(
         (rows - rows.max(axis=1, keepdims=True)).astype(np.float64)
     )
-    return powers / powers.sum(axis=1, keepdims=True)
+    shares: Numbers = powers / powers.sum(axis=1, keepdims=True)
+    return shares
 
 
 def sce(group: Group) -> Blend:
-    """Add the deltas where they vary most, weighed by energy, of the prevailing sign."""
+    """Add the deltas of the prevailing sign where they vary most, weighed by energy."""
     selected = _most_varied(group)
 
     def chosen(piece: Piece) -> list[Values]:

@@ -61,7 +61,8 @@ def normalised(weights: Numbers) -> Numbers:
     """Return weights divided by their sum."""
     if weights.sum() == 0:
         raise UsageError("the weights of the models add up to zero")
-    return weights / weights.sum()
+    shares: Numbers = weights / weights.sum()
+    return shares
 
 
 def linear(group: Group) -> Blend:

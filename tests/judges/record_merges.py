@@ -18,8 +18,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from aprhub.merging.blending import Operands
 from aprhub.api import Piece, Settings, Tensor
+from aprhub.merging.blending import Operands
 from aprhub_merge.chance import start, uniform
 from tests.judges.merge_cases import CASES, SHAPES, Case, tensors
 from tests.plugins.merge.groups import KEY
