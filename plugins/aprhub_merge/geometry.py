@@ -14,6 +14,8 @@ from aprhub_merge.sums import combination, deltas, gram, grounded, normalised, s
 
 _SAME: Final = 0.9995
 """The cosine from which two directions count as one."""
+_LEAST: Final = 1e-7
+"""Shorter vectors have no direction to speak of."""
 
 
 def arc(angle: float, t: float) -> Numbers:
@@ -106,7 +108,7 @@ def multislerp(group: Group) -> Blend:
         weights = normalised(weights)
     products = gram(group)
     lengths = np.sqrt(np.diag(products))
-    if not lengths.any() or len(weights) == 1:
+    if len(weights) == 1 or lengths.max() <= eps:
         return summed(weights / (weights.sum() or 1))
     shares = weights / (lengths + eps)
     length = _length(products, shares)
@@ -127,7 +129,7 @@ def karcher(group: Group) -> Blend:
     lengths = np.sqrt(np.diag(products))
     used = lengths > tolerance
     if not used.any():
-        return summed(np.zeros(len(lengths)))
+        return summed(np.full(len(lengths), 1 / len(lengths)))
     inverse = np.where(used, 1 / np.where(used, lengths, 1), 0)
     units = products * np.outer(inverse, inverse)
     mean = _balanced(units, used / used.sum(), steps, tolerance)
@@ -192,9 +194,11 @@ def _products(piece: Piece, *, axis: int) -> Numbers:
 def _arced(t: float, products: Numbers) -> Blend:
     """Return the blend on arcs whose ends have these products."""
     left, both, right = products
-    lengths = np.maximum(np.sqrt(left), 1e-7) * np.maximum(np.sqrt(right), 1e-7)
+    first_length, second_length = np.sqrt(left), np.sqrt(right)
+    lengths = np.maximum(first_length, _LEAST) * np.maximum(second_length, _LEAST)
     cosines = np.clip(both / lengths, -1, 1)
-    straight = 1 - cosines**2 <= 1e-16
+    short = np.maximum(first_length, second_length) < _LEAST
+    straight = (1 - cosines**2 <= 1e-16) | short
     angles = np.arccos(np.where(straight, 0, cosines))
     first = np.where(straight, 1 - t, np.sin((1 - t) * angles) / np.sin(angles))
     second = np.where(straight, t, np.sin(t * angles) / np.sin(angles))

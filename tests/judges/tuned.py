@@ -10,9 +10,7 @@ from aprhub import ModelIR, Registry, Tensor, save_model
 from aprhub.testing.models import Pico
 
 
-def tuned(
-    family: str, seed: int, matrices: str = "f32", **chosen: Any
-) -> ModelIR:
+def tuned(family: str, seed: int, matrices: str = "f32", **chosen: Any) -> ModelIR:
     """Return a pico model whose values are moved a little; seed 0 moves nothing."""
     recipe = Pico(family, matrices=(matrices,))
     model = recipe.model(Registry.load(), **chosen)
