@@ -17,7 +17,7 @@ from aprhub.version import VERSION
 
 if TYPE_CHECKING:
     from aprhub.errors import AprhubError
-    from aprhub.front import convert, diff, measure, open_model, save_model
+    from aprhub.front import convert, diff, measure, merge, open_model, save_model
     from aprhub.ir.model import ModelIR
     from aprhub.ir.tensor import Tensor
     from aprhub.options import ConvertOptions
@@ -34,6 +34,7 @@ _HOMES: Final = {
     "convert": "aprhub.front",
     "diff": "aprhub.front",
     "measure": "aprhub.front",
+    "merge": "aprhub.front",
     "open_model": "aprhub.front",
     "save_model": "aprhub.front",
 }
@@ -51,6 +52,7 @@ __all__ = [
     "convert",
     "diff",
     "measure",
+    "merge",
     "open_model",
     "save_model",
 ]

@@ -50,14 +50,21 @@ LAYERS = {
         f"{_VALUES} registry detect lineage lift check lower verify export report"
         " tokenizer options"
     ),
+    "merging": (
+        f"{_VALUES} registry lineage lift check difference report tokenizer options"
+        " conversion"
+    ),
     "front": (
         "errors ir registry detect lift options conversion difference fidelity report"
+        " merging"
     ),
     "aprhub": "version deferred errors ir registry report options conversion front",
-    "testing": f"api {_VALUES} registry lift check report options conversion front",
+    "testing": (
+        f"api {_VALUES} registry lift check report options conversion merging front"
+    ),
     "cli": (
         f"version {_VALUES} statistics report difference fidelity pictures registry"
-        " detect identity lift options conversion front"
+        " detect identity lift options conversion merging front"
     ),
     "__main__": "cli",
 }

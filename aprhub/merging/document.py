@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import NoReturn
+from typing import Final, NoReturn
 
 import yaml
 from attrs import frozen
@@ -10,6 +10,9 @@ from attrs import frozen
 from aprhub.errors import MissingFileError, UsageError
 
 Scalar = str | int | float | bool | None
+
+_TAGS: Final = ("tag:yaml.org,2002:map", "tag:yaml.org,2002:seq")
+"""What lists and mappings are; anything else would be an object of some program."""
 
 
 @frozen
@@ -119,6 +122,9 @@ class _Reading:
     def _value(
         self, node: yaml.Node, path: str
     ) -> Scalar | tuple[Entry, ...] | Mapping[str, Entry]:
+        if isinstance(node, yaml.CollectionNode) and node.tag not in _TAGS:
+            line = node.start_mark.line + 1
+            raise UsageError(f"{self.file}, line {line}: {path}: the tag {node.tag}")
         if isinstance(node, yaml.MappingNode):
             return self._members(node, path)
         if isinstance(node, yaml.SequenceNode):

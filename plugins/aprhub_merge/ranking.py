@@ -77,7 +77,7 @@ def cuts(group: Group, keys: Keys, ranks: Sequence[tuple[int, int]]) -> list[Cut
         each.narrowed(counts, 0) for each, counts in zip(wanted, lower, strict=True)
     ]
     found = iter([Cut(each.value, _position(group, keys, each)) for each in wanted])
-    ends = (Cut(0.0), Cut(np.inf))
+    ends = (Cut(0.0), Cut(np.inf, size))
     return [next(found) if 0 < rank < size else ends[rank >= size] for _, rank in ranks]
 
 

@@ -1,4 +1,4 @@
-"""Random numbers belong to a seed, a tensor, a model and a position, to nothing else."""
+"""Random numbers belong to a seed, a tensor, a model and a position; nothing else."""
 
 import numpy as np
 from numpy.typing import NDArray
