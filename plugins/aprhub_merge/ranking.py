@@ -5,6 +5,7 @@ first look counts the upper halves of the bits, the second the lower halves wher
 upper are those wanted. Equal values are in the order of their positions.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
@@ -65,20 +66,36 @@ class _Wanted:
 def cuts(group: Group, keys: Keys, ranks: Sequence[tuple[int, int]]) -> list[Cut]:
     """Return the elements at some ranks, counted from the smallest, which has rank 0.
 
-    A rank is the number of a key and the rank in it. Reads the tensor twice, and a
-    third time where a value that is wanted occurs more often than it is wanted.
+    A rank is the number of a key and the rank in it; that of the size is above all.
+    Reads the tensor twice, and again where a value occurs more often than is wanted.
     """
-    size = int(np.prod(group.shape))
-    wanted = [_Wanted(key, rank) for key, rank in ranks if 0 < rank < size]
+    size = math.prod(group.shape)
+    inside = [(key, rank) for key, rank in ranks if 0 < rank < size]
+    found = iter(
+        [
+            Cut(each.value, _position(group, keys, each))
+            for each in _found(group, keys, inside)
+        ]
+    )
+    ends = (Cut(0.0), Cut(np.inf, size))
+    return [next(found) if 0 < rank < size else ends[rank >= size] for _, rank in ranks]
+
+
+def values_at(
+    group: Group, keys: Keys, ranks: Sequence[tuple[int, int]]
+) -> list[float]:
+    """Return the values of the elements at some ranks, which are all in the tensor."""
+    return [each.value for each in _found(group, keys, ranks)]
+
+
+def _found(group: Group, keys: Keys, ranks: Sequence[tuple[int, int]]) -> list[_Wanted]:
+    wanted = [_Wanted(key, rank) for key, rank in ranks]
     upper = group.folded(lambda piece: _upper(keys(piece)))
     wanted = [each.narrowed(upper[each.key], _HALF) for each in wanted]
     lower = group.folded(lambda piece: _lower(keys(piece), wanted))
-    wanted = [
+    return [
         each.narrowed(counts, 0) for each, counts in zip(wanted, lower, strict=True)
     ]
-    found = iter([Cut(each.value, _position(group, keys, each)) for each in wanted])
-    ends = (Cut(0.0), Cut(np.inf, size))
-    return [next(found) if 0 < rank < size else ends[rank >= size] for _, rank in ranks]
 
 
 def _bits(values: Values) -> NDArray[np.uint32]:
@@ -104,16 +121,15 @@ def _position(group: Group, keys: Keys, wanted: _Wanted) -> int:
     """Return where the element stands that has its rank among equal ones."""
     if not wanted.rank:
         return 0
-    start, width, rank = 0, int(np.prod(group.shape)), wanted.rank
-    while width > 1:
-        step = -(-width // _BINS)
-        within = range(start, start + width)
+    within, rank = range(math.prod(group.shape)), wanted.rank
+    while len(within) > 1:
+        step = -(-len(within) // _BINS)
         counts = group.folded(_occurrences(keys, wanted, within, step), within)
         upto = np.cumsum(counts)
         place = int(np.searchsorted(upto, rank, side="right"))
         rank -= int(upto[place - 1]) if place else 0
-        start, width = start + place * step, step
-    return start
+        within = within[place * step : (place + 1) * step]
+    return within.start
 
 
 def _occurrences(

@@ -6,7 +6,7 @@ from typing import Final
 import numpy as np
 
 from aprhub.api import Blend, Group, Numbers, Piece, Values
-from aprhub_merge.ranking import Cut, cuts
+from aprhub_merge.ranking import Cut, cuts, values_at
 from aprhub_merge.sums import combination, deltas, grounded
 
 _QUARTILES: Final = (0.25, 0.5, 0.75)
@@ -30,9 +30,8 @@ def arcee_fusion(group: Group) -> Blend:
     """Take the model where its difference is of outstanding importance."""
     size = math.prod(group.shape)
     ranks = [(0, int(quarter * (size - 1))) for quarter in _QUARTILES]
-    low, middle, high = (
-        each.value for each in cuts(group, lambda piece: [_importance(piece)], ranks)
-    )
+    found = values_at(group, lambda piece: [_importance(piece)], ranks)
+    low, middle, high = found
     threshold = np.float32(middle + 1.5 * (high - low))
 
     def blend(piece: Piece) -> Values:

@@ -39,13 +39,13 @@ def test_a_rank_is_that_of_a_sort(values: list[float], data: st.DataObject) -> N
     np.testing.assert_array_equal(kept(array, rank), sorted_kept(array, rank))
 
 
-@pytest.mark.parametrize("rank", [1, 40_000, 150_000, 299_999])
+@pytest.mark.parametrize("rank", [1, 40_000, 150_000, 306_078])
 @pytest.mark.parametrize("kinds", [1, 3, 1000])
 def test_equal_values_are_in_the_order_of_their_positions(
     kinds: int, rank: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(blending, "MEASURED", 1 << 12)
     random = np.random.default_rng(kinds)
-    values = random.integers(0, kinds, (1000, 300)).astype(np.float32)
+    values = random.integers(0, kinds, (997, 307)).astype(np.float32)
 
     np.testing.assert_array_equal(kept(values, rank), sorted_kept(values, rank))

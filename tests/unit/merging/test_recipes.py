@@ -109,7 +109,7 @@ REFUSED = {
     ),
     "merge_method: linear\nslices: [{sources: [{model: a, layer_range: [0, 2]},"
     " {model: b, layer_range: [0, 3]}]}]": "layer ranges of its sources differ",
-    "merge_method: !!python/object/apply:os.getcwd []": "merge_method: the tag tag:yaml",
+    "merge_method: !!python/object/apply:os.getcwd []": "the tag tag:yaml",
 }
 
 
