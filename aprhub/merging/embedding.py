@@ -13,7 +13,7 @@ from aprhub.ir.encoding import F32
 from aprhub.ir.source import Bytes, FileRange
 from aprhub.ir.tensor import Tensor, combined, concatenated
 from aprhub.merging.vocabulary import Row
-from aprhub.spec.merging import Values
+from aprhub.spec.merging import Numbers, Values
 
 _PIECE_BYTES: Final = 1 << 22
 
@@ -65,8 +65,9 @@ def _taken(
 
 
 def _mean(*parts: Values) -> Values:
-    total: Values = np.sum(parts, axis=0, dtype=np.float64) / len(parts)
-    return total.astype(np.float32)
+    stacked = np.stack(parts).astype(np.float64)
+    mean: Numbers = stacked.mean(axis=0)
+    return mean.astype(np.float32)
 
 
 @define(eq=False)

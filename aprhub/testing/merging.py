@@ -22,6 +22,8 @@ NAME = "layers.0.attn.q.weight"
 ROWS, COLUMNS = 12, 40
 ULP = 2.0**-23
 
+_ODD = np.array([-0.0, 0.0, 1e-40, -3e38, 1.0], np.float32)
+
 Array = NDArray[np.float32]
 Merge = Callable[..., Array]
 
@@ -88,7 +90,7 @@ class MergeConformance:
         """Bit for bit, with the negative zeros and the least of all numbers."""
         random = np.random.default_rng(2)
         model = random.standard_normal(shape, np.float32)
-        model.reshape(-1)[:5] = np.float32([-0.0, 0.0, 1e-40, -3e38, 1.0])[: model.size]
+        model.reshape(-1)[:5] = _ODD[: model.size]
 
         found = merge(*[model] * 8)
 

@@ -48,7 +48,9 @@ def unit(vector: Array) -> Array:
 def linear(given: Given) -> Array:
     weights = np.array(given.each("weight"))
     total = sum(w * m for w, m in zip(weights, given.models, strict=True))
-    return total / weights.sum() if given.shared.get("normalize", True) else total
+    return np.asarray(
+        total / weights.sum() if given.shared.get("normalize", True) else total
+    )
 
 
 def sphere(a: Array, b: Array, t: float, limit: float) -> Array:
@@ -56,7 +58,9 @@ def sphere(a: Array, b: Array, t: float, limit: float) -> Array:
     if abs(cosine) > limit:
         return (1 - t) * a + t * b
     angle = np.arccos(cosine)
-    return (np.sin((1 - t) * angle) * a + np.sin(t * angle) * b) / np.sin(angle)
+    return np.asarray(
+        (np.sin((1 - t) * angle) * a + np.sin(t * angle) * b) / np.sin(angle)
+    )
 
 
 def slerp(given: Given) -> Array:
@@ -75,7 +79,7 @@ def stretched(a: Array, b: Array, t: float) -> Array:
         return sphere(a, b, t, 0.9995)
     line = (1 - t) * a + t * b
     length = (1 - t) * np.linalg.norm(a) + t * np.linalg.norm(b)
-    return line * length / np.linalg.norm(line)
+    return np.asarray(line * length / np.linalg.norm(line))
 
 
 def nuslerp_apr(given: Given) -> Array:
@@ -129,7 +133,7 @@ def karcher(given: Given) -> Array:
             break
         mean = unit(np.cos(size) * mean + np.sin(size) * pull / size)
     length = np.mean([np.linalg.norm(m) for m in given.models])
-    return (length * mean).reshape(given.models[0].shape)
+    return np.asarray((length * mean).reshape(given.models[0].shape))
 
 
 def model_stock(given: Given) -> Array:
@@ -145,14 +149,14 @@ def model_stock(given: Given) -> Array:
         mean = np.mean(cosines)
         shares.append(count * mean / (1 + (count - 1) * mean))
     moved = np.array(shares)[:, None] * np.mean(deltas, axis=0)
-    return given.base + moved.reshape(given.base.shape)
+    return np.asarray(given.base + moved.reshape(given.base.shape))
 
 
 def nearswap(given: Given) -> Array:
     assert given.base is not None
     apart = np.maximum(np.abs(given.deltas[0]), 1e-6)
     share = np.minimum(given.shared["t"] / apart, 1)
-    return given.base + share * (given.models[0] - given.base)
+    return np.asarray(given.base + share * (given.models[0] - given.base))
 
 
 def arcee_fusion(given: Given) -> Array:
@@ -193,7 +197,9 @@ def _kept_by_rank(delta: Array, density: float, epsilon: float, lots: Array) -> 
     rows = np.atleast_2d(np.abs(delta))
     ranks = np.array([[np.sum(row < x) for x in row] for row in rows])
     chance = density - epsilon + 2 * epsilon * ranks / (rows.shape[1] - 1)
-    return (lots.reshape(rows.shape) < chance).astype(float).reshape(delta.shape)
+    return np.asarray(
+        (lots.reshape(rows.shape) < chance).astype(float).reshape(delta.shape)
+    )
 
 
 def _masks(given: Given, kind: str) -> list[Array]:

@@ -88,9 +88,8 @@ def test_every_command_is_listed_in_the_help() -> None:
     text = succeed("--help").out
 
     assert sorted(main.commands) == [
-        *("codecs", "convert", "diff", "families", "formats", "inspect", "plugins"),
-        "quantize",
-        "tensors",
+        *("codecs", "convert", "diff", "families", "formats", "inspect", "merge"),
+        *("methods", "plugins", "quantize", "tensors"),
     ]
     assert all(f"\n  {name} " in text for name in main.commands)
 

@@ -97,8 +97,8 @@ def test_the_result_tells_how_it_was_made(tmp_path: Path) -> None:
 
 
 def test_the_seed_decides_what_is_drawn(tmp_path: Path) -> None:
-    words = ("merge", "--method", "dare_ties", "--base", "base", "--weights", "0.5")
-    words = (*words, "--density", "0.5", "one", "two")
+    method = ("--method", "dare_ties", "--weights", "0.5", "--density", "0.5")
+    words = ("merge", *method, "--base", "base", "one", "two")
     for name, seed in (("a", 0), ("b", 0), ("c", 1)):
         succeed(*words, "--seed", seed, "-o", tmp_path / f"{name}.gguf")
 

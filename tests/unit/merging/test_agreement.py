@@ -47,7 +47,7 @@ def one(tmp_path: Path) -> Path:
     return saved(tmp_path, "one", tuned("llama", 1))
 
 
-DIFFERENT = {
+DIFFERENT: dict[str, tuple[str, dict[str, Any]]] = {
     "family: mistral, but llama": ("mistral", {}),
     "hidden_size: 128, but 64": ("llama", {"hidden_size": 128}),
     "intermediate_size: 112, but 96": ("llama", {"intermediate_size": 112}),

@@ -17,7 +17,7 @@ from aprhub.spec.merging import Settings
 from tests.unit.merging.conftest import Write
 
 REGISTRY = Registry.load()
-ROWS, COLUMNS = 12_000, 512
+ROWS, COLUMNS = 20_000, 512
 
 RECIPE = """
 merge_method: %s
