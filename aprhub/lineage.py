@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -19,13 +20,22 @@ def step(
     It has no date, so that the same input and options give the same bytes.
     """
     chosen = {name: value for name, value in options.items() if value}
-    prints = {_name(stored): fingerprint(stored) for stored in inputs}
+    given = [*inputs]
+    names = Counter(stored.path.name for stored in given)
+    prints = {
+        _name(stored, whole=names[stored.path.name] > 1): fingerprint(stored)
+        for stored in given
+    }
     return LineageStep(operation, prints, chosen, {"aprhub": VERSION})
 
 
-def _name(stored: StoredModel) -> str:
-    """Return a file's name; other bytes than UTF-8 have no place in most metadata."""
-    return os.fsencode(stored.path.name).decode(errors="backslashreplace")
+def _name(stored: StoredModel, *, whole: bool) -> str:
+    """Return a file's name, or the `whole` path where several have that name.
+
+    Other bytes than UTF-8 have no place in most metadata.
+    """
+    name = stored.path if whole else stored.path.name
+    return os.fsencode(name).decode(errors="backslashreplace")
 
 
 def fingerprint(stored: StoredModel) -> str:

@@ -170,6 +170,28 @@ def test_a_failed_merge_leaves_what_stood_there(tmp_path: Path) -> None:
     assert contents(tmp_path) == before
 
 
+def test_a_damaged_model_is_refused_whichever_it_is(tmp_path: Path) -> None:
+    damaged = tmp_path / "damaged.apr"
+    data = bytearray(Path("two.apr").read_bytes())
+    data[len(data) // 2] ^= 1
+    damaged.write_bytes(data)
+
+    said = refused(1, *SLERP, "one", damaged, "-o", tmp_path / "out")
+
+    assert "the checksum is" in said
+    assert [each.name for each in tmp_path.iterdir()] == ["damaged.apr"]
+
+
+def test_models_of_one_name_are_told_apart(folder: Path, tmp_path: Path) -> None:
+    other = tmp_path / "one"
+    aprhub.convert("two", other)
+
+    succeed(*SLERP, "one", other, "-o", tmp_path / "out.gguf")
+
+    step = aprhub.open_model(tmp_path / "out.gguf").provenance.lineage[-1]
+    assert sorted(step.inputs) == sorted(["one", str(other)])
+
+
 def test_an_output_is_not_replaced_unasked(tmp_path: Path) -> None:
     target = tmp_path / "out.gguf"
     target.write_bytes(b"mine")

@@ -168,6 +168,18 @@ def test_a_policy_says_which_tokens_there_are(
     np.testing.assert_array_equal(rows(found)[268:], second[268:count])
 
 
+def test_a_row_that_is_missing_is_that_of_the_base(
+    one: Path, wordy: Path, tmp_path: Path
+) -> None:
+    third = saved(tmp_path, "third", with_token(tuned("llama", 3), "<more>", 268))
+
+    found = result(wordy, third, one, base=wordy, tokenizer=TokenizerPolicy("base"))
+
+    second, last = (rows(tuned("llama", seed))[268] for seed in (2, 3))
+    meant = (second + last + second) / 3
+    np.testing.assert_allclose(rows(found)[268], meant, atol=1e-6)
+
+
 def test_rules_say_where_a_row_comes_from(one: Path, wordy: Path) -> None:
     rules = {
         "<tool>": TokenRule(wordy, None, True),
