@@ -24,6 +24,7 @@ if TYPE_CHECKING:
         divergence,
         imatrix,
         measure,
+        merge,
         merge_adapters,
         open_model,
         save_model,
@@ -49,6 +50,7 @@ _HOMES: Final = {
     "divergence": "aprhub.front",
     "imatrix": "aprhub.front",
     "merge_adapters": "aprhub.front",
+    "merge": "aprhub.front",
     "open_model": "aprhub.front",
     "save_model": "aprhub.front",
 }
@@ -70,6 +72,7 @@ __all__ = [
     "divergence",
     "imatrix",
     "measure",
+    "merge",
     "merge_adapters",
     "open_model",
     "save_model",

@@ -15,6 +15,7 @@ from aprhub.errors import (
     ModelError,
     UnrepresentableError,
     UnsupportedFileError,
+    UsageError,
 )
 from aprhub.hookspecs import hookimpl
 from aprhub.ir.adapter import Adapter
@@ -61,6 +62,17 @@ from aprhub.spec.layout import (
     padding,
     sharded,
 )
+from aprhub.spec.merging import (
+    Blend,
+    Group,
+    MergeMethod,
+    Number,
+    Numbers,
+    Parameter,
+    Piece,
+    Settings,
+    Values,
+)
 from aprhub.spec.naming import Adjustment, Naming, Rule
 from aprhub.spec.packing import Packing
 from aprhub.spec.spelling import Part, Spelling, Transform
@@ -90,6 +102,7 @@ __all__ = [
     "Adjustment",
     "AlphaClaim",
     "AprhubError",
+    "Blend",
     "Bytes",
     "Codec",
     "ComputedRows",
@@ -105,6 +118,7 @@ __all__ = [
     "FileRange",
     "FlatVocabulary",
     "Format",
+    "Group",
     "Identity",
     "Importance",
     "ImportanceFormat",
@@ -119,19 +133,25 @@ __all__ = [
     "Magic",
     "Measured",
     "Memory",
+    "MergeMethod",
     "MissingFileError",
     "ModelCheckError",
     "ModelConfig",
     "ModelError",
     "ModelIR",
     "Naming",
+    "Number",
+    "Numbers",
     "Packing",
     "PackingClaim",
     "Padding",
+    "Parameter",
     "Part",
+    "Piece",
     "Provenance",
     "RopeScaling",
     "Rule",
+    "Settings",
     "Source",
     "Spelling",
     "StoredAdapter",
@@ -143,6 +163,8 @@ __all__ = [
     "Transform",
     "UnrepresentableError",
     "UnsupportedFileError",
+    "UsageError",
+    "Values",
     "WeightSpec",
     "assembled",
     "combined",

@@ -7,6 +7,7 @@ import numpy as np
 from attrs import asdict, frozen
 
 from aprhub.equality import same_bytes
+from aprhub.ir.config import ModelConfig
 from aprhub.ir.model import ModelIR
 from aprhub.ir.tensor import Tensor
 from aprhub.pairs import Values, paired_values
@@ -63,7 +64,7 @@ def difference(
     """
     return Difference(
         tuple(_tensors(one, other, names)),
-        _config(one, other),
+        differing(one.config, other.config),
         tuple(_tokenizer(one, other)),
     )
 
@@ -155,9 +156,9 @@ def _largest_gap(a: Values, b: Values) -> float:
     return float(gap.max(initial=0.0))
 
 
-def _config(one: ModelIR, other: ModelIR) -> dict[str, tuple[Any, Any]]:
+def differing(one: ModelConfig, other: ModelConfig) -> dict[str, tuple[Any, Any]]:
     """Return the fields that both sides give, and give differently."""
-    left, right = one.config.known(), other.config.known()
+    left, right = one.known(), other.known()
     ignored = {"identity", "extra"}
     return {
         name: (left[name], right[name])

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from aprhub.difference import Difference
     from aprhub.fidelity import Fidelity
     from aprhub.ir.importance import Importance
+    from aprhub.merging.recipe import Recipe
 
 PathLike = str | os.PathLike[str]
 
@@ -83,6 +84,32 @@ def save_model(
     """
     return conversion.save_model(
         model,
+        Path(target),
+        options or ConvertOptions(),
+        registry or Registry.load(),
+        announce,
+    )
+
+
+def merge(
+    recipe: "Recipe | PathLike",
+    target: PathLike,
+    options: ConvertOptions | None = None,
+    *,
+    registry: Registry | None = None,
+    announce: Announce | None = None,
+) -> Report:
+    """Merge the models of a recipe, or of a YAML file with one, into one model.
+
+    The result is checked, judged and put in place whole, as by `convert`.
+    """
+    from aprhub.merging.operation import merge as run
+    from aprhub.merging.reading import read_recipe
+    from aprhub.merging.recipe import Recipe
+
+    wanted = recipe if isinstance(recipe, Recipe) else read_recipe(Path(recipe))
+    return run(
+        wanted,
         Path(target),
         options or ConvertOptions(),
         registry or Registry.load(),

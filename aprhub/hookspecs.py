@@ -14,6 +14,7 @@ from aprhub.spec.codec import Codec
 from aprhub.spec.family import Family
 from aprhub.spec.format import Format
 from aprhub.spec.importance import ImportanceFormat
+from aprhub.spec.merging import MergeMethod
 from aprhub.spec.naming import Naming
 from aprhub.spec.packing import Packing
 
@@ -54,3 +55,8 @@ def provide_importances() -> Iterable[ImportanceFormat]:
 @hookspec
 def provide_adapter_layouts() -> Iterable[AdapterLayout]:
     """Return the layouts in which this plugin reads or writes adapters."""
+
+
+@hookspec
+def provide_merge_methods() -> Iterable[MergeMethod]:
+    """Return the methods by which this plugin makes one tensor of several."""

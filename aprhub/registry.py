@@ -19,6 +19,7 @@ from aprhub.spec.codec import Codec
 from aprhub.spec.family import Family
 from aprhub.spec.format import Format
 from aprhub.spec.importance import ImportanceFormat
+from aprhub.spec.merging import MergeMethod
 from aprhub.spec.naming import Naming
 from aprhub.spec.packing import Packing
 
@@ -26,7 +27,15 @@ GROUP = "aprhub"
 DISABLE = "APRHUB_DISABLE"
 
 T = TypeVar(
-    "T", Format, Naming, Family, Codec, Packing, ImportanceFormat, AdapterLayout
+    "T",
+    Format,
+    Naming,
+    Family,
+    Codec,
+    Packing,
+    ImportanceFormat,
+    AdapterLayout,
+    MergeMethod,
 )
 
 
@@ -66,6 +75,7 @@ class Registry:
     codecs: tuple[Provided[Codec], ...] = ()
     packings: tuple[Provided[Packing], ...] = ()
     importances: tuple[Provided[ImportanceFormat], ...] = ()
+    methods: tuple[Provided[MergeMethod], ...] = ()
     plugins: tuple[str, ...] = ()
     broken: tuple[Broken, ...] = ()
     adapter_layouts: tuple[Provided[AdapterLayout], ...] = ()
@@ -101,6 +111,7 @@ class Registry:
             tuple(_ask(manager.hook.provide_codecs, Codec, broken)),
             tuple(_ask(manager.hook.provide_packings, Packing, broken)),
             tuple(_ask(manager.hook.provide_importances, ImportanceFormat, broken)),
+            tuple(_ask(manager.hook.provide_merge_methods, MergeMethod, broken)),
             tuple(name for name, _ in manager.list_name_plugin()),
             tuple(broken),
             layouts,
@@ -132,17 +143,24 @@ class Registry:
         """Return the packing of a name."""
         return self._one("packing", method, self.packings)
 
+    def method(self, name: str) -> MergeMethod:
+        """Return the merge method of a name."""
+        return self._one("merge method", name, self.methods)
+
     def _one(self, kind: str, wanted: str, provided: Sequence[Provided[T]]) -> T:
-        distribution, _, name = wanted.rpartition(":")
-        found = [
-            each
-            for each in provided
-            if name in _names(each.value) and distribution in ("", each.distribution)
-        ]
+        found = [each for each in provided if wanted in _names(each.value)]
+        if not found:
+            # A name may have a colon itself: what is before it is tried as one last.
+            distribution, _, name = wanted.partition(":")
+            found = [
+                each
+                for each in provided
+                if name in _names(each.value) and distribution == each.distribution
+            ]
         if not found:
             raise self._unknown(kind, wanted, provided)
         if len(found) > 1:
-            raise ContestedNameError(kind, name, [each.plugin for each in found])
+            raise ContestedNameError(kind, wanted, [each.plugin for each in found])
         return found[0].value
 
     def _unknown(

@@ -38,9 +38,9 @@ class TensorFate:
     @property
     def is_copied(self) -> bool:
         """Whether the bytes are those of the source, perhaps with rows reordered."""
-        there = bool(self.source and self.target)
-        changed = MERGED in self.steps
-        return there and not changed and self.encoding == self.stored_encoding
+        made = any(step.startswith("merged") for step in self.steps)
+        there = bool(self.source and self.target) and not made
+        return there and self.encoding == self.stored_encoding
 
 
 @frozen
@@ -53,7 +53,7 @@ class WrittenFile:
 
 @frozen
 class Report:
-    """Everything that a conversion has to say."""
+    """Everything that a conversion has to say; `inputs` are the models of a merge."""
 
     source: Path
     target: Path
@@ -70,6 +70,7 @@ class Report:
     verified: str | None = None
     dry_run: bool = False
     seconds: float = 0.0
+    inputs: tuple[Path, ...] = ()
 
     @property
     def nbytes(self) -> int:

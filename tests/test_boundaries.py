@@ -58,6 +58,10 @@ LAYERS = {
         f"{_VALUES} registry detect lineage lift check lower verify export"
         " report tokenizer options unpacking importance"
     ),
+    "merging": (
+        f"{_VALUES} registry lineage lift check difference report tokenizer"
+        " options conversion"
+    ),
     "adapters": (
         f"{_VALUES} equality registry detect lineage lift check encodings"
         " options export report conversion"
@@ -66,18 +70,19 @@ LAYERS = {
     "running": f"{_VALUES} tokenizer registry options conversion decoder importance",
     "front": (
         "errors ir registry detect lift options conversion difference"
-        " fidelity report unpacking decoder running adapters"
+        " fidelity report unpacking decoder running adapters merging"
     ),
     "aprhub": (
         "version deferred errors ir registry report options conversion front adapters"
     ),
     "testing": (
-        f"api {_VALUES} registry lift check report options conversion front adapters"
+        f"api {_VALUES} registry lift check report options conversion front"
+        " adapters merging"
     ),
     "cli": (
         f"version {_VALUES} statistics report difference fidelity pictures"
         " registry detect identity lift options conversion front unpacking"
-        " decoder adapters"
+        " decoder adapters merging"
     ),
     "__main__": "cli",
 }

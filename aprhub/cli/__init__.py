@@ -22,8 +22,9 @@ from aprhub.cli.diff import diff
 from aprhub.cli.explain import explain_merge
 from aprhub.cli.imatrix import imatrix
 from aprhub.cli.inspect import inspect
+from aprhub.cli.merge import merge
 from aprhub.cli.options import printable
-from aprhub.cli.plugins import codecs, families, formats, plugins
+from aprhub.cli.plugins import codecs, families, formats, methods, plugins
 from aprhub.cli.tensors import tensors
 from aprhub.errors import AprhubError
 from aprhub.version import VERSION
@@ -136,6 +137,8 @@ for command in (
     formats,
     imatrix,
     inspect,
+    merge,
+    methods,
     plugins,
     quantize,
     tensors,

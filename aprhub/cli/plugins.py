@@ -1,4 +1,4 @@
-"""`aprhub plugins`, `formats`, `families` and `codecs`."""
+"""`aprhub plugins`, `formats`, `families`, `codecs` and `methods`."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -8,6 +8,7 @@ from aprhub.cli.options import echo_json, echo_table, registry, shared
 
 if TYPE_CHECKING:
     from aprhub.registry import Provided, Registry
+    from aprhub.spec.merging import Parameter
 
 
 @click.command()
@@ -36,6 +37,7 @@ def _rows(found: "Registry") -> list[dict[str, str]]:
         "packing": found.packings,
         "importance": found.importances,
         "adapter layout": found.adapter_layouts,
+        "method": found.methods,
     }
     rows = [
         {
@@ -118,6 +120,33 @@ def codecs(**options: Any) -> None:
         for each in found.codecs
     ]
     _echo_rows(rows, "codecs", as_json=options["as_json"])
+
+
+@click.command()
+@shared
+def methods(**options: Any) -> None:
+    """List the merge methods, with their parameters and defaults.
+
+    A parameter in brackets has a value for each model besides the base.
+    """
+    found = registry(strict=options["strict_plugins"])
+    rows = [
+        {
+            "name": each.value.name,
+            "base": each.value.base,
+            "models": "-".join(str(n) for n in each.value.models if n is not None),
+            "looks_at": each.value.evaluation,
+            "parameters": list(map(_parameter, each.value.parameters)),
+            "plugin": each.plugin,
+        }
+        for each in found.methods
+    ]
+    _echo_rows(rows, "methods", as_json=options["as_json"])
+
+
+def _parameter(each: "Parameter") -> str:
+    name = f"[{each.name}]" if each.per_model else each.name
+    return name if each.default is None else f"{name}={each.default:g}"
 
 
 def _echo_rows(rows: list[dict[str, Any]], title: str, *, as_json: bool) -> None:

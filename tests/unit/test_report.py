@@ -27,6 +27,7 @@ KEYS = {
     "verified": str,
     "dry_run": bool,
     "seconds": float,
+    "inputs": list,
     "nbytes": int,
 }
 

@@ -9,8 +9,8 @@ from tests.unit.cli.conftest import Models
 from tests.unit.cli.program import refused, run, succeed
 
 FIELDS = """
-dry_run family files keys losses naming nbytes notes schema seconds source source_format
-target target_format tensors unrunnable verified
+dry_run family files inputs keys losses naming nbytes notes schema seconds source
+source_format target target_format tensors unrunnable verified
 """
 TENSOR_FIELDS = """
 canonical encoding nbytes shape source steps stored_encoding target

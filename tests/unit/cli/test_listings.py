@@ -92,8 +92,8 @@ def test_every_command_is_listed_in_the_help() -> None:
 
     assert sorted(main.commands) == [
         *("adapter", "codecs", "convert", "diff", "explain-merge", "families"),
-        *("finetune", "formats", "imatrix", "inspect", "plugins", "quantize"),
-        "tensors",
+        *("finetune", "formats", "imatrix", "inspect", "merge", "methods"),
+        *("plugins", "quantize", "tensors"),
     ]
     assert all(f"\n  {name} " in text for name in main.commands)
 

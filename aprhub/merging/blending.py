@@ -1,0 +1,195 @@
+"""One tensor of several models, blended when it is read: in rows, in bounded memory."""
+
+import hashlib
+import math
+import os
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from threading import Lock
+from typing import Any, Final
+
+import numpy as np
+from attrs import Factory, define, field, frozen
+from numpy.typing import NDArray
+
+from aprhub.errors import ModelCheckError, UnrepresentableError
+from aprhub.ir.casting import Loss, Observer
+from aprhub.ir.encoding import F32, Encoding
+from aprhub.ir.source import Bytes, FileRange, Source, read
+from aprhub.ir.tensor import Tensor
+from aprhub.spec.merging import Blend, Measure, MergeMethod, Piece, Settings, Values
+
+BLENDED: Final = 1 << 16
+MEASURED: Final = 1 << 17
+"""How many elements of each model are blended and measured at a time.
+
+What a blend computes fits a core's cache; a measure may be as long as a histogram,
+which should not cost more than the elements that it counts.
+"""
+
+_THREADS: Final = min(os.cpu_count() or 1, 8)
+_BATCH: Final = 4 * _THREADS
+
+
+@frozen
+class Operands:
+    """A tensor in every model, as f32: the group that a method prepares for."""
+
+    shape: tuple[int, ...]
+    models: tuple[Source, ...] = field(repr=False)
+    base: Source | None = field(repr=False)
+    settings: Settings
+    key: bytes
+
+    @classmethod
+    def of(
+        cls,
+        models: Sequence[Tensor],
+        base: Tensor | None,
+        settings: Settings,
+        key: tuple[str, int],
+    ) -> "Operands":
+        """Return tensors of one shape as operands; `key` is a name and a seed."""
+        parts = [*models, *([base] if base else [])]
+        shapes = sorted({part.shape for part in parts})
+        if len(shapes) > 1:
+            raise UnrepresentableError(key[0], f"shapes differ: {shapes}")
+        sources = tuple(model.cast(F32).source for model in models)
+        ground = base.cast(F32).source if base else None
+        digest = hashlib.sha256(f"{key[1]}/{key[0]}".encode()).digest()
+        return cls(shapes[0], sources, ground, settings, digest)
+
+    @property
+    def has_base(self) -> bool:
+        """Whether pieces have a base."""
+        return self.base is not None
+
+    @property
+    def columns(self) -> int:
+        """How many elements a row has; a vector is one row."""
+        return self.shape[-1] if self.shape else 1
+
+    @property
+    def rows(self) -> int:
+        """How many rows there are."""
+        return math.prod(self.shape[:-1])
+
+    def spans(self, first: int, stop: int, limit: int) -> Iterator[range]:
+        """Yield rows from `first` to `stop` in runs of at most `limit` elements."""
+        step = max(limit // max(self.columns, 1), 1)
+        for row in range(first, stop, step):
+            yield range(row, min(row + step, stop))
+
+    def piece(self, rows: range) -> Piece:
+        """Read some rows of every model."""
+        ground = None if self.base is None else self._values(self.base, rows)
+        models = tuple(self._values(model, rows) for model in self.models)
+        return Piece(rows.start * self.columns, models, ground)
+
+    def _values(self, source: Source, rows: range) -> Values:
+        values = np.empty((len(rows), self.columns), "<f4")
+        start = 4 * rows.start * self.columns
+        read(source, start, values.reshape(-1).view(np.uint8))
+        values.flags.writeable = False
+        return values
+
+    def folded(
+        self,
+        measure: Measure,
+        within: range | None = None,
+        combine: Callable[[Any, Any], Any] = np.add,
+    ) -> NDArray[Any]:
+        """Measure pieces on all cores, and combine the results in order."""
+        first, stop = 0, self.rows
+        if within is not None:
+            first, stop = within.start // self.columns, -(-within.stop // self.columns)
+        spans = [*self.spans(first, stop, MEASURED)] or [range(first, first)]
+
+        def measured(rows: range) -> NDArray[Any]:
+            return measure(self.piece(rows))
+
+        total = measured(spans[0])
+        if len(spans) == 1:
+            return total
+        with ThreadPoolExecutor(_THREADS) as pool:
+            for start in range(1, len(spans), _BATCH):
+                for each in pool.map(measured, spans[start : start + _BATCH]):
+                    total = combine(total, each)
+        return total
+
+
+@define(eq=False)
+class Blended:
+    """The f32 bytes that a method makes of its operands.
+
+    What the method measures, it measures once, when the first byte is read.
+    """
+
+    name: str
+    method: MergeMethod
+    operands: Operands
+    _blend: Blend | None = None
+    _lock: Lock = Factory(Lock)
+
+    @property
+    def nbytes(self) -> int:
+        """How many bytes there are."""
+        return F32.nbytes(self.operands.shape)
+
+    @property
+    def granule(self) -> int:
+        """One row."""
+        return max(4 * self.operands.columns, 1)
+
+    def read_into(self, start: int, out: Bytes) -> None:
+        """Blend the rows behind the request, some at a time."""
+        blend = self._prepared()
+        first, count = start // self.granule, out.size // self.granule
+        for rows in self.operands.spans(first, first + count, BLENDED):
+            with np.errstate(over="ignore", invalid="ignore"):
+                values = blend(self.operands.piece(rows)).astype("<f4")
+            self._require_finite(values, rows)
+            place = (rows.start - first) * self.granule
+            out[place : place + values.nbytes] = values.reshape(-1).view(np.uint8)
+
+    def _prepared(self) -> Blend:
+        with self._lock:
+            if self._blend is None:
+                self._blend = self.method.prepare(self.operands)
+            return self._blend
+
+    def _require_finite(self, values: Values, rows: range) -> None:
+        # A sum of finite f32 is finite in f64, and no other sum is.
+        if not math.isfinite(values.sum(dtype=np.float64)):
+            raise ModelCheckError(
+                self.name,
+                f"{self.method.name} gives infinite values or none in rows"
+                f" {rows.start} to {rows.stop - 1}; look for such values in the models"
+                " with 'aprhub tensors --stats', or choose other parameters",
+            )
+
+    def segments(self) -> tuple[FileRange, ...] | None:
+        """Return None: computed bytes are in no file."""
+        return None
+
+
+def blended(
+    name: str, method: MergeMethod, operands: Operands, encoding: Encoding
+) -> Tensor:
+    """Return what a method makes of its operands, rounded to a plain encoding."""
+    tensor = Tensor(operands.shape, F32, Blended(name, method, operands))
+    return tensor.cast(encoding, refuse_overflow(name, encoding))
+
+
+def refuse_overflow(name: str, encoding: Encoding) -> Observer:
+    """Return an observer that accepts rounding, but no new infinities."""
+
+    def observe(loss: Loss) -> None:
+        if loss.overflowed:
+            raise UnrepresentableError(
+                name,
+                f"{loss.overflowed} values are too large for {encoding.name};"
+                " merge with dtype float32 or bfloat16",
+            )
+
+    return observe

@@ -1,0 +1,244 @@
+"""Recipes as YAML files, in the words of mergekit."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+from attrs import frozen
+
+from aprhub.errors import UsageError
+from aprhub.merging.document import Entry, read
+from aprhub.merging.parameters import Choice, Parameters
+from aprhub.merging.recipe import (
+    DTYPES,
+    Ingredient,
+    Recipe,
+    Slice,
+    TokenizerPolicy,
+    TokenRule,
+)
+
+_KEYS: Final = (
+    *("merge_method", "base_model", "models", "slices", "parameters", "dtype"),
+    *("out_dtype", "tokenizer", "tokenizer_source", "chat_template"),
+)
+_WORDS: Final = ("union", "base")
+
+
+def read_recipe(path: Path, seed: int = 0) -> Recipe:
+    """Read a recipe.
+
+    Paths in it are as on the command line: from the current folder. Raises UsageError
+    with the line of what cannot be understood.
+    """
+    root = read(path)
+    keys = root.mapping(*_KEYS)
+    if "merge_method" not in keys:
+        root.refuse("merge_method is missing")
+    if ("models" in keys) == ("slices" in keys):
+        root.refuse("either models or slices are needed")
+    base = _model(keys["base_model"]) if "base_model" in keys else None
+    dtype = keys.get("out_dtype", keys.get("dtype"))
+    template = keys.get("chat_template")
+    return Recipe(
+        keys["merge_method"].text(),
+        _slices(keys),
+        base,
+        _parameters(keys),
+        _dtype(dtype) if dtype else None,
+        _tokenizer(root, keys),
+        template.text() if template else None,
+        seed,
+        {"recipe": _plain(root)},
+    )
+
+
+def _slices(keys: Mapping[str, Entry]) -> tuple[Slice, ...]:
+    if "models" in keys:
+        return (Slice(tuple(map(_whole, keys["models"].items()))),)
+    return tuple(map(_slice, keys["slices"].items()))
+
+
+def _whole(entry: Entry) -> Ingredient:
+    keys = _required(entry, ("model",), "parameters")
+    return Ingredient(_model(keys["model"]), None, _parameters(keys))
+
+
+def _slice(entry: Entry) -> Slice:
+    keys = _required(entry, ("sources",), "base_model", "parameters")
+    base = _model(keys["base_model"]) if "base_model" in keys else None
+    parts = tuple(map(_part, keys["sources"].items()))
+    if len({len(part.layers or ()) for part in parts}) > 1:
+        entry.refuse("the layer ranges of its sources differ in length")
+    return Slice(parts, base, _parameters(keys))
+
+
+def _part(entry: Entry) -> Ingredient:
+    keys = _required(entry, ("model", "layer_range"), "parameters")
+    limits = [each.whole() for each in keys["layer_range"].items()]
+    if len(limits) != 2 or limits[0] >= limits[1]:
+        keys["layer_range"].refuse("two numbers expected: the first layer, and the end")
+    return Ingredient(_model(keys["model"]), range(*limits), _parameters(keys))
+
+
+def _required(
+    entry: Entry, required: tuple[str, ...], *more: str
+) -> Mapping[str, Entry]:
+    keys = entry.mapping(*required, *more)
+    for name in required:
+        if name not in keys:
+            entry.refuse(f"{name} is missing")
+    return keys
+
+
+def _model(entry: Entry) -> Path:
+    return Path(entry.text()).expanduser()
+
+
+def _dtype(entry: Entry) -> str:
+    name = entry.text()
+    if name not in DTYPES:
+        entry.refuse(f"{name!r} is none of {', '.join(DTYPES)}")
+    return name
+
+
+def _parameters(keys: Mapping[str, Entry]) -> Parameters:
+    if "parameters" not in keys:
+        return {}
+    members = keys["parameters"].mapping()
+    return {name: _choices(entry) for name, entry in members.items()}
+
+
+def _choices(entry: Entry) -> tuple[Choice, ...]:
+    """Read a value, a list of values by layer, or a list of those with filters."""
+    if isinstance(entry.value, Mapping):
+        return (_filtered(entry),)
+    if isinstance(entry.value, tuple):
+        members = entry.items()
+        if any(isinstance(each.value, Mapping) for each in members):
+            return tuple(map(_filtered, members))
+    return (Choice(_values(entry), None, entry.where),)
+
+
+def _filtered(entry: Entry) -> Choice:
+    keys = _required(entry, ("value",), "filter")
+    wanted = keys["filter"].text() if "filter" in keys else "*"
+    return Choice(
+        _values(keys["value"]), None if wanted == "*" else wanted, entry.where
+    )
+
+
+def _values(entry: Entry) -> tuple[object, ...]:
+    members = entry.items() if isinstance(entry.value, tuple) else (entry,)
+    for each in members:
+        if isinstance(each.value, tuple | Mapping):
+            each.refuse("a single value expected")
+    return tuple(each.value for each in members)
+
+
+def _tokenizer(root: Entry, keys: Mapping[str, Entry]) -> TokenizerPolicy | None:
+    if "tokenizer" in keys and "tokenizer_source" in keys:
+        root.refuse("tokenizer and tokenizer_source are two ways to say one thing")
+    if "tokenizer_source" in keys:
+        return TokenizerPolicy(_source(keys["tokenizer_source"]))
+    if "tokenizer" not in keys:
+        return None
+    members = keys["tokenizer"].mapping("source", "tokens", "pad_to_multiple_of")
+    source, multiple = members.get("source"), members.get("pad_to_multiple_of")
+    rules = members["tokens"].mapping() if "tokens" in members else {}
+    return TokenizerPolicy(
+        _source(source) if source else "union",
+        {token: _rule(entry) for token, entry in rules.items()},
+        multiple.whole() if multiple else None,
+    )
+
+
+def _source(entry: Entry) -> Path | str:
+    return entry.text() if entry.text() in _WORDS else _model(entry)
+
+
+def _rule(entry: Entry) -> TokenRule:
+    keys = entry.mapping("source", "force")
+    force = keys["force"].flag() if "force" in keys else False
+    if "source" not in keys:
+        return TokenRule(force=force)
+    source = keys["source"]
+    if not isinstance(source.value, Mapping):
+        return TokenRule(_model(source), None, force)
+    return _special_rule(source, force=force)
+
+
+def _special_rule(source: Entry, *, force: bool) -> TokenRule:
+    """Read a source of its own kind: nothing but zeros, or another token's row."""
+    keys = _required(source, ("kind",), "model", "token", "token_id")
+    match keys["kind"].text():
+        case "zero":
+            source.mapping("kind")
+            return TokenRule("zero", None, force)
+        case "model_token":
+            keys = _required(source, ("kind", "model"), "token", "token_id")
+            if ("token" in keys) == ("token_id" in keys):
+                source.refuse("either token or token_id is needed")
+            token = (
+                keys["token"].text() if "token" in keys else keys["token_id"].whole()
+            )
+            return TokenRule(_model(keys["model"]), token, force)
+    return keys["kind"].refuse("neither zero nor model_token")
+
+
+@frozen
+class ShortForm:
+    """A recipe as a command line gives it: models, and parameters by name.
+
+    A parameter has the values of the models in their order, or one for all.
+    """
+
+    method: str
+    models: tuple[Path, ...]
+    base: Path | None = None
+    parameters: Mapping[str, tuple[object, ...]] = {}
+    dtype: str | None = None
+    tokenizer: str | None = None
+    seed: int = 0
+
+    def recipe(self) -> Recipe:
+        """Return the recipe; raise UsageError where values and models do not match."""
+        others = [path for path in self.models if path != self.base]
+        single = {n: v for n, v in self.parameters.items() if len(v) == 1}
+        several = {n: v for n, v in self.parameters.items() if n not in single}
+        own: dict[Path, dict[str, tuple[Choice]]] = {path: {} for path in self.models}
+        for name, values in several.items():
+            owners = others if len(values) == len(others) else self.models
+            if len(values) != len(owners):
+                raise UsageError(
+                    f"{name}: {len(values)} values for {len(others)} models besides the"
+                    " base; give one, or one for each"
+                )
+            for path, value in zip(owners, values, strict=True):
+                own[path][name] = (Choice((value,)),)
+        ingredients = tuple(Ingredient(path, None, own[path]) for path in self.models)
+        source = self.tokenizer
+        words = source if source in _WORDS else Path(source) if source else None
+        return Recipe(
+            self.method,
+            (Slice(ingredients),),
+            self.base,
+            {name: (Choice(values),) for name, values in single.items()},
+            self.dtype,
+            TokenizerPolicy(words) if words else None,
+            seed=self.seed,
+            told=self._told(),
+        )
+
+    def _told(self) -> Mapping[str, object]:
+        values = {name: list(values) for name, values in self.parameters.items()}
+        return {"method": self.method, "parameters": values, "dtype": self.dtype}
+
+
+def _plain(entry: Entry) -> object:
+    """Return the values of an entry without their places."""
+    if isinstance(entry.value, Mapping):
+        return {name: _plain(each) for name, each in entry.value.items()}
+    if isinstance(entry.value, tuple):
+        return [_plain(each) for each in entry.value]
+    return entry.value

@@ -1,0 +1,233 @@
+"""One vocabulary for several models: its tokenizer, and whose row each token has."""
+
+import json
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from attrs import evolve, frozen
+
+from aprhub.errors import Fault, ModelCheckError, UsageError
+from aprhub.ir.model import ModelIR
+from aprhub.ir.tokenizer import Tokenizer
+from aprhub.merging.recipe import TokenizerPolicy, TokenRule
+from aprhub.merging.sides import Models
+
+Row = tuple[tuple[Path, int], ...]
+"""The rows of models whose mean is the embedding of a token; without any, zeros."""
+
+_FLAGS: Final = ("single_word", "lstrip", "rstrip", "normalized", "special")
+
+
+@frozen
+class Lexicon:
+    """The tokens of a model: ids, and how those beside the model are matched."""
+
+    ids: Mapping[str, int]
+    added: Mapping[str, Mapping[str, Any]]
+
+    @classmethod
+    def of(cls, path: Path, model: ModelIR) -> "Lexicon":
+        """Return the tokens that have a row in the model's embedding.
+
+        Raises ModelCheckError for a model without a tokenizer.
+        """
+        from aprhub.tokenizer.assembling import program_text
+        from aprhub.tokenizer.document import parsed
+        from aprhub.tokenizer.placing import is_fill, placed
+
+        if model.tokenizer is None:
+            raise ModelCheckError(path, "has no tokenizer, so that no token is known")
+        document = parsed(program_text(model.tokenizer))
+        found = placed(document)
+        empty = {*found.fill.tolist()}
+        rows = model.config.vocab_size or len(found.tokens)
+        ids = {
+            token: number
+            for number, token in enumerate(found.tokens[:rows])
+            if number not in empty and not is_fill(token, number)
+        }
+        entries = document.root.get("added_tokens") or ()
+        added = {each["content"]: each for each in entries if each["content"] in ids}
+        return cls(ids, added)
+
+
+def check_same_vocabulary(models: Models, paths: Sequence[Path]) -> None:
+    """Refuse models that have other rows, or other tokens for them, than the first."""
+    first, *others = dict.fromkeys(paths)
+    known = _known(models[first])
+    for path in others:
+        rows, ours = models[path].config.vocab_size, models[first].config.vocab_size
+        found = _known(models[path])
+        faults = []
+        if rows != ours:
+            faults.append(Fault("vocab_size", f"{rows}, but {ours} in {first}"))
+        elif known != found and None not in (known, found):
+            left, right = (Lexicon.of(each, models[each]).ids for each in (first, path))
+            faults += _token_faults(left, right, first)
+        if faults:
+            raise ModelCheckError(
+                path,
+                f"cannot be merged with {first} row by row; say with tokenizer: source"
+                " (base, union or a model) whose tokens the result has",
+                faults,
+            )
+
+
+def _known(model: ModelIR) -> object:
+    """Return what is the same only for the same tokenizer, at little cost."""
+    tokenizer = model.tokenizer
+    return tokenizer and (tokenizer.json or tokenizer.flat)
+
+
+def _token_faults(
+    left: Mapping[str, int], right: Mapping[str, int], first: Path
+) -> Iterator[Fault]:
+    for token in sorted(left.keys() | right.keys()):
+        ours, theirs = left.get(token), right.get(token)
+        if ours != theirs:
+            yield Fault(
+                f"token {token!r:.40}",
+                f"{_shown(theirs)}, but {_shown(ours)} in {first}",
+            )
+
+
+def _shown(number: int | None) -> str:
+    return "missing" if number is None else f"id {number}"
+
+
+@frozen
+class Vocabulary:
+    """The tokens of a result: its tokenizer, and those of the models.
+
+    `rows` is how many rows the embedding gets; those past the last token are filled.
+    """
+
+    tokenizer: Tokenizer
+    ids: Mapping[str, int]
+    rows: int
+    rules: Mapping[str, TokenRule]
+    lexicons: Mapping[Path, Lexicon]
+    base: Path
+
+    @property
+    def size(self) -> int:
+        """How many rows have a place for a token."""
+        return max(self.ids.values()) + 1
+
+    def of(self, path: Path, others: Sequence[Path]) -> dict[int, Row]:
+        """Return the row of each id for a model that is merged with others."""
+        own = self.lexicons[path].ids
+        found: dict[int, Row] = {}
+        for token, number in self.ids.items():
+            rule = self.rules.get(token)
+            forced = rule is not None and rule.force
+            if token in own and not forced:
+                found[number] = ((path, own[token]),)
+            else:
+                found[number] = self._row(token, rule, others)
+        return found
+
+    def _row(self, token: str, rule: TokenRule | None, others: Sequence[Path]) -> Row:
+        """Return where a token's row comes from that a model does not have itself.
+
+        Without a rule it is the base's, or else the mean of those that have it.
+        """
+        if rule is None or rule.source is None:
+            having = [path for path in others if token in self.lexicons[path].ids]
+            chosen = [self.base] if self.base in having else having
+            return tuple((path, self.lexicons[path].ids[token]) for path in chosen)
+        if isinstance(rule.source, str):
+            return ()
+        if rule.source not in others:
+            raise UsageError(
+                f"token {token!r}: {rule.source} is none of the models that its"
+                " embedding is merged from"
+            )
+        return ((rule.source, self._number(token, rule, rule.source)),)
+
+    def _number(self, token: str, rule: TokenRule, source: Path) -> int:
+        ids = self.lexicons[source].ids
+        wanted = token if rule.token is None else rule.token
+        number = wanted if isinstance(wanted, int) else ids.get(wanted)
+        if number is None or number not in ids.values():
+            raise UsageError(f"token {token!r}: {source} has no token {wanted!r}")
+        return number
+
+
+def vocabulary(
+    policy: TokenizerPolicy, models: Models, base: Path, donor: ModelIR | None
+) -> Vocabulary:
+    """Return the vocabulary that a policy asks for; `donor` is a model it names."""
+    lexicons = {path: Lexicon.of(path, model) for path, model in models.items()}
+    if donor is None:
+        tokenizer, known = models[base].tokenizer, lexicons[base]
+    else:
+        tokenizer, known = donor.tokenizer, Lexicon.of(Path(str(policy.source)), donor)
+    if tokenizer is None:
+        raise ModelCheckError(base, "has no tokenizer")
+    wanted = _united(known, lexicons.values()) if policy.source == "union" else {}
+    for token in policy.tokens:
+        if token not in known.ids:
+            wanted.setdefault(token, _entry(token))
+    ids = dict(known.ids)
+    for number, token in enumerate(wanted, max(ids.values()) + 1):
+        ids[token] = number
+    entries = [{**entry, "id": ids[token]} for token, entry in wanted.items()]
+    multiple = policy.pad_to_multiple_of or 1
+    rows = -(-(max(ids.values()) + 1) // multiple) * multiple
+    extended = _extended(tokenizer, entries) if entries else tokenizer
+    return Vocabulary(extended, ids, rows, policy.tokens, lexicons, base)
+
+
+def _united(
+    known: Lexicon, lexicons: Iterator[Lexicon] | Any
+) -> dict[str, dict[str, Any]]:
+    """Return the tokens that the first lexicon lacks, those of a vocabulary first."""
+    plain: dict[str, dict[str, Any]] = {}
+    added: dict[str, dict[str, Any]] = {}
+    for lexicon in lexicons:
+        for token in lexicon.ids:
+            if token in known.ids:
+                continue
+            if token in lexicon.added:
+                entry = lexicon.added[token]
+                flags = {flag: entry.get(flag, False) for flag in _FLAGS}
+                added.setdefault(token, {**_entry(token), **flags})
+            else:
+                plain.setdefault(token, _entry(token))
+    return {**{t: e for t, e in plain.items() if t not in added}, **added}
+
+
+def _entry(token: str) -> dict[str, Any]:
+    """Return an added token as a `tokenizer.json` has it, but for its id."""
+    flags = dict.fromkeys(_FLAGS, False)
+    return {"content": token, **flags, "normalized": True}
+
+
+def _extended(tokenizer: Tokenizer, entries: Sequence[Mapping[str, Any]]) -> Tokenizer:
+    from aprhub.tokenizer.assembling import program_text
+
+    program = json.loads(program_text(tokenizer))
+    program["added_tokens"] = [*(program.get("added_tokens") or ()), *entries]
+    text = json.dumps(program, ensure_ascii=False)
+    return evolve(tokenizer, json=text, flat=None, skeleton=None)
+
+
+def chosen_template(template: str, models: Models) -> str:
+    """Return a chat template: the one given, or for `auto` that of most models."""
+    if template != "auto":
+        if "{" not in template:
+            raise UsageError(
+                f"chat_template: {template!r:.40} is no template; give its text or auto"
+            )
+        return template
+    found = Counter(
+        model.tokenizer.chat_template
+        for model in models.values()
+        if model.tokenizer and model.tokenizer.chat_template
+    )
+    if not found:
+        raise UsageError("chat_template: auto, but no model has a chat template")
+    return found.most_common(1)[0][0]

@@ -1,0 +1,115 @@
+"""Arithmetic of deltas: what each model learnt is thinned out, weighed and added."""
+
+from collections.abc import Callable
+
+import numpy as np
+
+from aprhub.api import Blend, Group, Numbers, Piece
+from aprhub_merge.sparsity import (
+    Keep,
+    all_kept,
+    at_random,
+    by_rank_at_random,
+    largest,
+    without_outliers,
+)
+from aprhub_merge.sums import combination, deltas, grounded
+
+Sparsity = Callable[[Group], list[Keep]]
+
+
+def _arithmetic(group: Group, sparsity: Sparsity, *, consensus: bool) -> Blend:
+    """Return the base plus the weighted deltas, thinned out, of one sign if asked."""
+    settings = group.settings
+    weights, kept = settings.each("weight"), sparsity(group)
+    scales = weights * (_restored(group, kept) if settings["rescale"] else 1.0)
+    add = _agreed if consensus else _added
+
+    def blend(piece: Piece) -> Numbers:
+        total, divisor = add(_scaled(piece, kept, scales), weights)
+        if settings["normalize"]:
+            total = total / divisor
+        return grounded(piece.ground, total * settings["lambda"])
+
+    return blend
+
+
+def _scaled(piece: Piece, kept: list[Keep], scales: Numbers) -> list[Numbers]:
+    triples = zip(deltas(piece), kept, scales, strict=True)
+    return [
+        np.where(keep(piece, delta), delta * scale, 0.0)
+        for delta, keep, scale in triples
+    ]
+
+
+def _added(parts: list[Numbers], weights: Numbers) -> tuple[Numbers, Numbers]:
+    total = weights.sum()
+    divisor = np.array(1.0 if abs(total) < 1e-8 else total)
+    return combination(np.ones(len(parts)), parts), divisor
+
+
+def _agreed(parts: list[Numbers], weights: Numbers) -> tuple[Numbers, Numbers]:
+    """Add up what has the sign of the sum, and the weights of those that have it."""
+    up = combination(np.ones(len(parts)), parts) >= 0
+    masks = [np.where(up, part > 0, part < 0) for part in parts]
+    divisor = combination(weights, [mask.astype(np.float64) for mask in masks])
+    divisor[divisor == 0] = 1
+    return combination(np.ones(len(parts)), [*map(np.multiply, parts, masks)]), divisor
+
+
+def _restored(group: Group, kept: list[Keep]) -> Numbers:
+    """Return by how much each delta has to grow to have its sum of magnitudes back."""
+
+    def magnitudes(piece: Piece) -> Numbers:
+        pairs = zip(deltas(piece), kept, strict=True)
+        sizes = ((np.abs(delta), keep(piece, delta)) for delta, keep in pairs)
+        return np.array(
+            [
+                (size.sum(dtype=np.float64), size.sum(dtype=np.float64, where=mask))
+                for size, mask in sizes
+            ]
+        )
+
+    before, after = group.folded(magnitudes).T
+    small = (before < 1e-7) | (after < 1e-7)
+    return np.where(small, 1.0, before / np.where(small, 1.0, after))
+
+
+def task_arithmetic(group: Group) -> Blend:
+    """Add the deltas of all models to the base."""
+    return _arithmetic(group, all_kept, consensus=False)
+
+
+def ties(group: Group) -> Blend:
+    """Add the largest elements of each delta that have the prevailing sign."""
+    return _arithmetic(group, largest, consensus=True)
+
+
+def dare_linear(group: Group) -> Blend:
+    """Add random elements of each delta."""
+    return _arithmetic(group, at_random, consensus=False)
+
+
+def dare_ties(group: Group) -> Blend:
+    """Add random elements of each delta that have the prevailing sign."""
+    return _arithmetic(group, at_random, consensus=True)
+
+
+def della(group: Group) -> Blend:
+    """Add random elements, sooner large ones, that have the prevailing sign."""
+    return _arithmetic(group, by_rank_at_random, consensus=True)
+
+
+def della_linear(group: Group) -> Blend:
+    """Add random elements of each delta, sooner large ones."""
+    return _arithmetic(group, by_rank_at_random, consensus=False)
+
+
+def breadcrumbs(group: Group) -> Blend:
+    """Add the elements that are neither small nor outliers."""
+    return _arithmetic(group, without_outliers, consensus=False)
+
+
+def breadcrumbs_ties(group: Group) -> Blend:
+    """Add those of them that have the prevailing sign."""
+    return _arithmetic(group, without_outliers, consensus=True)
