@@ -9,14 +9,16 @@ from attrs import frozen
 class Place:
     """Which of how many layers; `sharing` query heads share one key and value head.
 
-    `weighed` says whether there is an importance matrix, `experts` how many there are.
+    `weighed` says whether there is an importance matrix, `experts` how many there are,
+    `order` how many tensors of the role come before: shared experts count, too.
     """
 
     layer: int
     layers: int
     sharing: int
     weighed: bool
-    experts: int = 0
+    experts: int
+    order: int
 
     def is_before(self, part: int) -> bool:
         """Return whether this is one of the first layers, one part of them."""
@@ -55,6 +57,11 @@ def where_sensitive(name: str) -> Choice:
 def first(part: int, name: str, other: str | None = None) -> Choice:
     """Return a choice for the first layers, one part of all, and for the others."""
     return lambda place: name if place.is_before(part) else other
+
+
+def first_in_order(part: int, name: str) -> Choice:
+    """Return a choice for as many first tensors as one part of the layers."""
+    return lambda place: name if place.order < place.layers // part else None
 
 
 def first_layers(count: int, name: str, other: str | None = None) -> Choice:

@@ -15,6 +15,7 @@ from aprhub.choices import (
     beside_experts,
     either,
     first,
+    first_in_order,
     first_layers,
     if_of_eight,
     if_weighed,
@@ -64,7 +65,7 @@ def _coarse(encoding: str, better: str, out: str | None, embedding: str) -> Mixt
     others = {
         KEY: of_eight("q4_k"),
         VALUE: either(beside_experts(4, "q4_k"), shared("q4_k", better)),
-        _DOWN: first(8, better),
+        _DOWN: first_in_order(8, better),
         _OUT: of_eight("q5_k", out),
     }
     return Mixture(encoding, others, embedding, head="q5_k", raises=False)

@@ -22,7 +22,7 @@ from aprhub.ir.tensor import Tensor
 from aprhub.mixtures import COARSE, KEY, MIXTURES, VALUE, Mixture
 
 _LAYER = re.compile(
-    r"layers\.(?P<layer>\d+)\.((?P<expert>experts\.\d+\.)|shared\.)?(?P<role>.+)"
+    r"layers\.(?P<layer>\d+)\.((?P<expert>experts\.\d+\.)|(?P<shared>shared\.))?(?P<role>.+)"
 )
 _SMALLER_BLOCKS: Final[Mapping[str, str]] = {
     **dict.fromkeys((*COARSE, "iq3_s", "iq4_xs"), "iq4_nl"),
@@ -118,13 +118,15 @@ class Quantization:
         self, mixture: Mixture, found: re.Match[str], config: ModelConfig
     ) -> str:
         """Choose for what is joined as for the last of it: queries, keys and values."""
-        role = found["role"]
+        role, layer = found["role"], int(found["layer"])
+        each = 2 if config.shared_intermediate_size else 1
         place = Place(
-            int(found["layer"]),
+            layer,
             config.num_layers or 1,
             _sharing(config),
             self.weighed,
             config.num_experts or 0,
+            each * layer + bool(found["shared"]),
         )
         if mixture.raises and role in (KEY, VALUE) and place.is_of_eight:
             return "q8_0"

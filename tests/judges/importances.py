@@ -19,7 +19,10 @@ UNSEEN: Final = "blk.1.ffn_up.weight"
 
 @frozen
 class Entry:
-    """Sums of squares of each input column, and how many vectors were seen."""
+    """Sums of squares of each input column, and how many vectors were seen.
+
+    Sums of experts are `(experts, columns)`.
+    """
 
     sums: NDArray[np.float32]
     count: int
@@ -42,7 +45,8 @@ def entries(model: Path) -> dict[str, Entry]:
     for tensor in gguf.GGUFReader(model).tensors:
         matrix = len(tensor.shape) > 1 and tensor.name != "token_embd.weight"
         if matrix and tensor.name.endswith(".weight"):
-            spread = random.standard_normal(int(tensor.shape[0]), np.float32)
+            columns, _, *experts = map(int, tensor.shape)
+            spread = random.standard_normal((*experts, columns), np.float32)
             sums = np.exp(spread * np.float32(1.5)) * np.float32(100)
             count = 0 if tensor.name == UNSEEN else CHUNKS * CHUNK_SIZE
             found[tensor.name] = Entry(sums.astype(np.float32), count)
@@ -59,7 +63,8 @@ def write_gguf(path: Path, found: Mapping[str, Entry]) -> Path:
     writer.add_uint32("imatrix.chunk_size", CHUNK_SIZE)
     for name, entry in sorted(found.items()):
         writer.add_tensor(f"{name}.in_sum2", entry.sums)
-        writer.add_tensor(f"{name}.counts", np.array([entry.count], np.float32))
+        counts = np.full((*entry.sums.shape[:-1], 1), entry.count, np.float32)
+        writer.add_tensor(f"{name}.counts", counts)
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()

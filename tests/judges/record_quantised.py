@@ -59,6 +59,8 @@ FILE_TYPES: Final = {
 PURE: Final = ("q4_k_m", "q2_k")
 ALIKE: Final = ("q4_1", "q5_0", "q5_1", "iq4_nl", "tq1_0", "q5_k_s")
 """Mixtures that give experts and fused projections what others give them, too."""
+WEIGHED_ALIKE: Final = ("q4_0", "q3_k_m", "q4_k_m", "iq4_xs", "iq3_m", "iq2_m")
+"""Mixtures that experts and fused projections are given importance with."""
 WEIGHED: Final = "+imatrix"
 """What is added to a mixture's name for one with an importance matrix."""
 
@@ -90,6 +92,7 @@ def prepare(model: str, target: Path) -> None:
 def _cases(model: str) -> Iterator[str]:
     if model in deep.IDENTITIES:
         yield from (each for each in FILE_TYPES if _is_for_parts(each))
+        yield from (mixture + WEIGHED for mixture in WEIGHED_ALIKE)
     else:
         dense = [each for each in FILE_TYPES if each != "mxfp4_moe"]
         yield from dense
