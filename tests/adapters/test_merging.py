@@ -520,3 +520,36 @@ def test_large_weights_come_out_the_same_whatever_is_read_at_a_time() -> None:
         out = np.empty(length, np.uint8)
         merged.read_into(start, out)
         assert out.tobytes() == whole[start : start + length]
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_what_is_fused_in_the_adapter_changes_each_weight(
+    suffix: str, tmp_path: Path
+) -> None:
+    before = model("phi3", "f32", "f32")
+    base = saved(before, tmp_path / f"base{suffix}")
+    parts = [f"layers.0.attn.{each}.weight" for each in ("q", "k", "v")]
+    rows = [before.tensors[name].shape[0] for name in parts]
+    random = np.random.default_rng(2)
+    a = random.normal(size=(4, before.tensors[parts[0]].shape[1])).astype(np.float32)
+    b = random.normal(size=(sum(rows), 4)).astype(np.float32)
+    adapter = peft({"layers.0.self_attn.qkv_proj": (a, b)}, tmp_path / "adapter")
+
+    report = merge(base, adapter, tmp_path / f"merged{suffix}")
+
+    after = open_model(tmp_path / f"merged{suffix}")
+    deltas = np.split(2.0 * (b.astype(np.float64) @ a), np.cumsum(rows)[:-1])
+    for name, delta in zip(parts, deltas, strict=True):
+        found = after.tensors[name].numpy() - before.tensors[name].numpy()
+        np.testing.assert_allclose(found, delta, rtol=1e-4, atol=1e-4)
+    assert len(report.merged) == 3
+
+
+def test_an_adapter_of_stacked_experts_has_no_place(tmp_path: Path) -> None:
+    before = model("mixtral", "f32", "f32")
+    base = saved(before, tmp_path / "base.gguf")
+    a, b = np.ones((2, 64), np.float32), np.ones((64, 2), np.float32)
+    adapter = peft({"layers.0.mlp.experts.gate_up_proj": (a, b)}, tmp_path / "adapter")
+
+    with pytest.raises(ModelCheckError, match="none of its 2 tensors"):
+        merge(base, adapter, tmp_path / "merged.gguf")
