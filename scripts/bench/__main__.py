@@ -15,6 +15,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+from scripts.bench.adapters import merges
 from scripts.bench.models import SHAPES, WHOLE_BLOCKS, make_model
 from scripts.bench.timing import HEADER, Row, control, paired, remove, table, timed
 from tests.judges import assets
@@ -99,6 +100,7 @@ def main() -> None:
     options.add_argument("--sizes", nargs="*", default=list(SHAPES))
     options.add_argument("--no-peer", action="store_true")
     options.add_argument("--no-quantise", action="store_true")
+    options.add_argument("--no-adapters", action="store_true")
     chosen = options.parse_args()
     with tempfile.TemporaryDirectory(prefix="aprhub-bench-") as name:
         work = Path(name)
@@ -107,16 +109,21 @@ def main() -> None:
             for what, seconds, memory in start_up(work, chosen.runs)
         ]
         print(table(["command", "s", "RSS MiB"], quick), "\n", flush=True)
-        rows = [
+        converted = [
             row for label in chosen.sizes for row in conversions_of(work, label, chosen)
         ]
-        print(table(HEADER, [row.cells() for row in rows]), "\n", flush=True)
+        print(table(HEADER, [row.cells() for row in converted]), "\n", flush=True)
         if not chosen.no_quantise:
             from scripts.bench.quantising import kernels
 
             found = quantisings(work, min(chosen.runs, 3))
             print(table(HEADER, [row.cells() for row in found]), "\n", flush=True)
-            print(table(["decoding", "GB/s of f32", "times numpy"], list(kernels())))
+            print(
+                table(["decoding", "GB/s of f32", "times numpy"], list(kernels())), "\n"
+            )
+        if not chosen.no_adapters:
+            rows = merges(work, min(chosen.runs, 3))
+            print(table(["1 GB, an adapter of rank 64", "s", "RSS MiB"], rows))
 
 
 if __name__ == "__main__":

@@ -4,17 +4,16 @@ The base is a bf16 folder of 1 GB, the adapter one of q and v in all layers. PEF
 merges and saves on the CPU in bf16. Runs alternate, with the base read into the cache.
 """
 
-import argparse
 import json
 import statistics
 import sys
-import tempfile
 from pathlib import Path
 
 import numpy as np
 from safetensors.numpy import save_file
 
-from scripts.bench import SHAPES, make_model, remove, settle, table, timed
+from scripts.bench.models import SHAPES, make_model
+from scripts.bench.timing import Timing, remove, settle, timed
 from tests.judges import assets
 
 RANK = 64
@@ -54,42 +53,27 @@ def make_adapter(folder: Path, shape: dict[str, int]) -> Path:
     return folder
 
 
-def main() -> None:
-    """Measure and print the table."""
-    options = argparse.ArgumentParser(description=__doc__)
-    options.add_argument("--runs", type=int, default=3)
-    runs = options.parse_args().runs
-    with tempfile.TemporaryDirectory(prefix="aprhub-bench-") as name:
-        work = Path(name)
-        shape = SHAPES["1 GB"]
-        base = make_model(work / "base", shape, assets.tokenizer("qwen3"))
-        adapter = make_adapter(work / "adapter", shape)
-        target = work / "merged"
-        merge = ["-m", "aprhub", "adapter", "merge", "-q", base, adapter, "-o", target]
-        commands = {
-            "aprhub adapter merge": [sys.executable, *merge],
-            "PEFT merge_and_unload": [
-                sys.executable,
-                "-c",
-                PEFT,
-                base,
-                adapter,
-                target,
-            ],
-        }
-        found = {what: [] for what in commands}
-        for _ in range(runs):
-            for what, command in commands.items():
-                remove(target)
-                settle(base)
-                found[what].append(timed(command))
-    rows = []
-    for what, timings in found.items():
-        seconds = statistics.median(each.seconds for each in timings)
-        memory = max(each.memory for each in timings)
-        rows.append([what, f"{seconds:.2f}", f"{memory:.0f}"])
-    print(table(["what", "s", "RSS MiB"], rows))
+def merges(work: Path, runs: int) -> list[list[str]]:
+    """Return who merges, median seconds and peak MiB."""
+    shape = SHAPES["1 GB"]
+    base = make_model(work / "base", shape, assets.tokenizer("qwen3"))
+    adapter, target = make_adapter(work / "adapter", shape), work / "merged"
+    ours: list[str | Path] = ["-m", "aprhub", "adapter", "merge", "-q", base, adapter]
+    commands: dict[str, list[str | Path]] = {
+        "aprhub adapter merge": [sys.executable, *ours, "-o", target],
+        "PEFT merge_and_unload": [sys.executable, "-c", PEFT, base, adapter, target],
+    }
+    found: dict[str, list[Timing]] = {what: [] for what in commands}
+    for _ in range(runs):
+        for what, command in commands.items():
+            remove(target)
+            settle(base)
+            found[what].append(timed(command))
+    for path in (base, adapter, target):
+        remove(path)
+    return [_cells(what, timings) for what, timings in found.items()]
 
 
-if __name__ == "__main__":
-    main()
+def _cells(what: str, timings: list[Timing]) -> list[str]:
+    seconds = statistics.median(each.seconds for each in timings)
+    return [what, f"{seconds:.2f}", f"{max(each.memory for each in timings):.0f}"]
