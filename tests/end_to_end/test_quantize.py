@@ -17,7 +17,13 @@ from tests.judges.record_quantised import FILE_TYPES
 from tests.judges.tensor_digest import digest
 from tests.unit.cli.program import refused, succeed
 
-CASES = quantised.cases("grouped", "odd", "eight", "two", "fused")
+CASES = [
+    *quantised.cases("grouped", "odd", "eight"),
+    *quantised.cases(
+        *("two", "fused"),
+        quick=("q3_k_m", "q4_k_m+imatrix", "iq2_m+imatrix", "mxfp4_moe"),
+    ),
+]
 
 
 def _quantised(

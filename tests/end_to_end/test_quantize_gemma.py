@@ -11,7 +11,7 @@ from tests.judges.tensor_digest import digest
 
 pytestmark = pytest.mark.xdist_group("gemma")
 
-QUICK = ("q8_0", "q4_k_m+imatrix")
+QUICK = ("q4_k_m+imatrix",)
 
 
 @pytest.fixture(scope="module")

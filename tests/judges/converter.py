@@ -12,12 +12,15 @@ from tests.judges import assets, cache
 from tests.judges.errors import JudgeError
 from tests.judges.llama_api import RELEASE
 
+NAME = "pico"
+"""What models are called: llama.cpp takes one called Phi-3 for having other tokens."""
+
 OutType = Literal["f32", "f16", "bf16", "q8_0", "auto"]
 
 
 def converted(folder: Path, outtype: OutType = "f32") -> Path:
     """Return the GGUF file of a folder that never changes, converted once."""
-    origin = f"{folder.resolve()} {outtype} {RELEASE}"
+    origin = f"{folder.resolve()} {outtype} {RELEASE} {NAME}"
     key = hashlib.sha256(origin.encode()).hexdigest()[:12]
     name = f"gguf-{folder.name}-{outtype}-{key}"
     made = cache.made(name, partial(_convert_into, folder, outtype))
@@ -33,6 +36,7 @@ def convert(folder: Path, target: Path, outtype: OutType = "f32") -> None:
         str(folder),
         f"--outfile={target}",
         f"--outtype={outtype}",
+        f"--model-name={NAME}",
     )
     offline = {**os.environ, "HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1"}
     result = subprocess.run(

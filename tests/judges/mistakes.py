@@ -166,7 +166,7 @@ IN_GGUF: Final = _mistakes(
             ("blk.1.attn_q.bias", _zero),
             ("blk.1.ffn_gate_inp.weight", _turned),
             ("blk.1.ffn_up_exps.weight", _turned),
-            ("blk.1.ffn_gate_inp_shexp.weight", _zero),
+            ("blk.1.ffn_gate_inp_shexp.weight", _one),
             ("blk.1.ffn_gate_shexp.weight", _of("blk.1.ffn_up_shexp.weight")),
         ),
         "qwen3_moe": (
