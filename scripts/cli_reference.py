@@ -15,6 +15,7 @@ import click
 from click.testing import CliRunner
 
 from aprhub.cli import main as program
+from aprhub.cli import subcommands
 
 PAGE = Path(__file__).parents[1] / "docs" / "cli.md"
 BLOCK = re.compile(r"^```console\n\$ aprhub ([^\n]*--help)\n.*?^```$", re.M | re.S)
@@ -42,7 +43,7 @@ def block(found: re.Match[str]) -> str:
 def commands(group: click.Group, before: str = "") -> Iterator[str]:
     """Yield the words of a group and of all commands in it, each with a space after."""
     yield before
-    for name, command in group.commands.items():
+    for name, command in subcommands(group).items():
         words = f"{before}{name} "
         if isinstance(command, click.Group):
             yield from commands(command, words)

@@ -10,28 +10,60 @@ import sys
 import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from importlib import import_module
 from types import FrameType
 from typing import Any, NoReturn
 
 import click
 
-from aprhub.cli.adapter import adapter
-from aprhub.cli.adapter_merge import finetune
-from aprhub.cli.convert import convert, quantize
-from aprhub.cli.diff import diff
-from aprhub.cli.explain import explain_merge
-from aprhub.cli.imatrix import imatrix
-from aprhub.cli.inspect import inspect
-from aprhub.cli.merge import merge
 from aprhub.cli.options import printable
-from aprhub.cli.plugins import codecs, families, formats, methods, plugins
-from aprhub.cli.tensors import tensors
 from aprhub.errors import AprhubError
 from aprhub.version import VERSION
+
+# Each command and the module of aprhub.cli that defines it, read when it is asked for.
+COMMANDS = {
+    "adapter": "adapter",
+    "codecs": "plugins",
+    "convert": "convert",
+    "diff": "diff",
+    "explain-merge": "explain",
+    "families": "plugins",
+    "finetune": "adapter_merge",
+    "formats": "plugins",
+    "imatrix": "imatrix",
+    "inspect": "inspect",
+    "merge": "merge",
+    "methods": "plugins",
+    "plugins": "plugins",
+    "quantize": "convert",
+    "tensors": "tensors",
+}
+
+
+def subcommands(group: click.Group) -> dict[str, click.Command]:
+    """Return the commands of a group by name; imports the modules that define them."""
+    context = click.Context(group)
+    found = (
+        (name, group.get_command(context, name))
+        for name in group.list_commands(context)
+    )
+    return {name: command for name, command in found if command is not None}
 
 
 class _Group(click.Group):
     """A group whose commands fail with one message instead of a traceback."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """List the commands without importing one."""
+        return sorted(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import the module of one command."""
+        if cmd_name not in COMMANDS:
+            return None
+        module = import_module(f"aprhub.cli.{COMMANDS[cmd_name]}")
+        command: click.Command = getattr(module, cmd_name.replace("-", "_"))
+        return command
 
     def main(self, args: Sequence[str] | None = None, *rest: Any, **extra: Any) -> Any:
         """Run a command; a termination signal unwinds, so that nothing is left."""
@@ -124,23 +156,3 @@ def main() -> None:
     Formats, naming conventions, architectures and codecs come from plugins; see
     'aprhub plugins'.
     """
-
-
-for command in (
-    adapter,
-    codecs,
-    convert,
-    diff,
-    explain_merge,
-    families,
-    finetune,
-    formats,
-    imatrix,
-    inspect,
-    merge,
-    methods,
-    plugins,
-    quantize,
-    tensors,
-):
-    main.add_command(command)

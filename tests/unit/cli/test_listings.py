@@ -6,7 +6,7 @@ import click
 import pytest
 
 from aprhub import Registry
-from aprhub.cli import main
+from aprhub.cli import COMMANDS, main, subcommands
 from tests.unit.cli.conftest import Models
 from tests.unit.cli.program import succeed
 
@@ -90,17 +90,17 @@ def test_a_disabled_plugin_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None
 def test_every_command_is_listed_in_the_help() -> None:
     text = succeed("--help").out
 
-    assert sorted(main.commands) == [
+    assert sorted(COMMANDS) == [
         *("adapter", "codecs", "convert", "diff", "explain-merge", "families"),
         *("finetune", "formats", "imatrix", "inspect", "merge", "methods"),
         *("plugins", "quantize", "tensors"),
     ]
-    assert all(f"\n  {name} " in text for name in main.commands)
+    assert all(f"\n  {name} " in text for name in COMMANDS)
 
 
 def commands(group: click.Group) -> Iterator[str]:
     """Yield the words of every command, those of groups included."""
-    for name, command in group.commands.items():
+    for name, command in subcommands(group).items():
         if isinstance(command, click.Group):
             yield from (f"{name} {each}" for each in commands(command))
         else:
