@@ -5,7 +5,6 @@ model or of its largest tensor.
 """
 
 import contextlib
-import errno
 import os
 import shutil
 from collections.abc import Callable, Iterator
@@ -14,20 +13,18 @@ from functools import partial
 from threading import Event, Lock
 from typing import Self
 
-from attrs import Factory, define, field, frozen
+from attrs import Factory, define, field
 
 from aprhub.errors import EnvironmentFailureError
-from aprhub.export.checksums import Checksums, Place, places
 from aprhub.export.journal import NAME as JOURNAL
 from aprhub.export.journal import Journal
-from aprhub.export.sink import BLOCK, Sink, placed, room
+from aprhub.export.output import PIECE_BYTES, Output, Piece, tensor_bytes
+from aprhub.export.sink import placed, room
 from aprhub.export.staging import Staging
 from aprhub.export.witness import Witness
-from aprhub.ir.source import Bytes, FileRange
-from aprhub.ir.tensor import Tensor
-from aprhub.spec.layout import Layout, LayoutFile, Literal, TensorData
+from aprhub.ir.source import Bytes
+from aprhub.spec.layout import Layout
 
-PIECE_BYTES = 1 << 21
 WORKERS = min(2 * (os.cpu_count() or 1), 8)
 """Twice the cores: half of the time a worker waits for the disk."""
 
@@ -39,73 +36,11 @@ def _ignore(_count: int) -> None:
     pass
 
 
-@frozen
-class Piece:
-    """Some bytes of one tensor, and where they go in the file."""
-
-    data: TensorData
-    start: int
-    nbytes: int
-    offset: int
-
-
-def _piece_bytes(tensor: Tensor) -> int:
-    """Return how large pieces may be: computed ones by what their values take."""
-    if isinstance(tensor.source, FileRange):
-        return PIECE_BYTES
-    return max(PIECE_BYTES * tensor.nbytes // max(4 * tensor.size, 1), 1)
-
-
-@define
-class _Output:
-    """A file being written: where to, and checksums of what it has so far."""
-
-    number: int
-    file: LayoutFile
-    sink: Sink
-    places: tuple[Place, ...]
-    checksums: Checksums = field(factory=Checksums)
-
-    def outline(self) -> None:
-        """Give the file its size, and write what is neither tensor nor checksum."""
-        os.truncate(self.sink.descriptor, self.file.nbytes)
-        offset = 0
-        for segment in self.file.segments:
-            if isinstance(segment, Literal):
-                self.sink.write(segment.data, offset)
-                self.note(offset, segment.data)
-            offset += segment.nbytes
-
-    def pieces(self) -> Iterator[Piece]:
-        """Yield the pieces of all tensors, in order."""
-        offset = 0
-        for segment in self.file.segments:
-            if isinstance(segment, TensorData):
-                limit = _piece_bytes(segment.tensor)
-                for start, length in segment.tensor.chunks(limit, -offset % BLOCK):
-                    yield Piece(segment, start, length, offset + start)
-            offset += segment.nbytes
-
-    def note(self, offset: int, data: Bytes | bytes) -> None:
-        """Keep the checksum of bytes that were written at an offset, if any is due."""
-        if self.places:
-            self.checksums.note(offset, data)
-
-    def finish(self) -> None:
-        """Write the checksums, each after those before it; make the file durable."""
-        for place in self.places:
-            crc = self.checksums.over(place.start, place.stop)
-            digest = crc.to_bytes(4, "little")
-            self.sink.write(digest, place.offset)
-            self.checksums.note(place.offset, digest)
-        os.fsync(self.sink.descriptor)
-
-
 @define
 class _Crew:
     """Workers that take pieces from one queue, until it is empty or one fails."""
 
-    queue: Iterator[tuple[_Output, Piece]]
+    queue: Iterator[tuple[Output, Piece]]
     progress: Progress
     witness: Witness
     stop: Event
@@ -132,7 +67,7 @@ class _Crew:
             self._write(*item, memory)
             self.progress(item[1].nbytes)
 
-    def _write(self, output: _Output, piece: Piece, memory: Bytes) -> None:
+    def _write(self, output: Output, piece: Piece, memory: Bytes) -> None:
         if piece.nbytes > PIECE_BYTES:
             memory = room(piece.nbytes)
         buffer = placed(memory, piece.nbytes, piece.offset)
@@ -146,6 +81,7 @@ class _Crew:
                 self.journal.note(noted)
         self.witness.note(piece.data, piece.start, buffer)
         output.note(piece.offset, buffer)
+        output.wrote(piece.nbytes)
 
 
 @define
@@ -162,7 +98,7 @@ class Writing:
     layout: Layout
     staging: Staging
     resumable: bool = False
-    _outputs: list[_Output] = field(factory=list)
+    _outputs: list[Output] = field(factory=list)
     _stop: Event = Factory(Event)
     _pool: ThreadPoolExecutor = Factory(partial(ThreadPoolExecutor, 1))
     _filling: Future[None] | None = None
@@ -180,7 +116,7 @@ class Writing:
             with contextlib.suppress(OSError):
                 self._journal.close()
         for output in self._outputs:
-            output.sink.close()
+            output.close()
 
     @property
     def resumed(self) -> int:
@@ -193,15 +129,16 @@ class Writing:
         with _failing(self.staging):
             for number, file in enumerate(self.layout.files):
                 path = self.staging.path(file.name)
-                sink = Sink.create(path, again=again)
-                self._outputs.append(_Output(number, file, sink, places(file)))
+                if not again:
+                    path.touch(exist_ok=False)
+                self._outputs.append(Output.of(number, file, path))
                 self._outputs[-1].outline()
             if self.resumable:
                 self._journal = Journal.of(self.staging.folder, self._sync)
 
     def _sync(self) -> None:
         for output in self._outputs:
-            os.fsync(output.sink.descriptor)
+            output.sync()
 
     def fill(
         self,
@@ -229,18 +166,17 @@ class Writing:
             with _failing(self.staging):
                 self._filling.result()
 
-    def _pieces(self) -> Iterator[tuple[_Output, Piece]]:
+    def _pieces(self) -> Iterator[tuple[Output, Piece]]:
         return (
             (output, piece) for output in self._outputs for piece in output.pieces()
         )
 
     def _fill(self, crew: "_Crew", workers: int) -> None:
         for output in self._outputs:
-            _preallocate(output)
+            output.preallocate()
         crew.run(workers)
-        crew.progress(sum(map(_bytes_besides_tensors, self.layout.files)))
-        for output in self._outputs:
-            output.finish()
+        besides = (each.nbytes - tensor_bytes(each) for each in self.layout.files)
+        crew.progress(sum(besides))
 
 
 @contextlib.contextmanager
@@ -271,19 +207,3 @@ def _is_whole(layout: Layout, staging: Staging) -> bool:
     for path in (*paths, staging.folder / JOURNAL):
         path.unlink(missing_ok=True)
     return False
-
-
-def _preallocate(output: _Output) -> None:
-    """Take the space at once, where the file system can do that."""
-    size = output.file.nbytes
-    if hasattr(os, "posix_fallocate") and size:
-        try:
-            os.posix_fallocate(output.sink.descriptor, 0, size)
-        except OSError as error:
-            if error.errno not in (errno.EOPNOTSUPP, errno.EINVAL):
-                raise
-
-
-def _bytes_besides_tensors(file: LayoutFile) -> int:
-    tensors = (each for each in file.segments if isinstance(each, TensorData))
-    return file.nbytes - sum(each.nbytes for each in tensors)

@@ -31,12 +31,10 @@ class Sink:
     direct: int | None
 
     @classmethod
-    def create(cls, path: Path, *, again: bool = False) -> Self:
-        """Make a file that is not there yet, or open one `again`."""
+    def open(cls, path: Path) -> Self:
+        """Open a file that is there."""
         flags = os.O_RDWR | getattr(os, "O_BINARY", 0)
-        fresh = 0 if again else os.O_CREAT | os.O_EXCL
-        descriptor = os.open(path, flags | fresh, 0o666)
-        return cls(descriptor, _opened_direct(path, flags))
+        return cls(os.open(path, flags), _opened_direct(path, flags))
 
     def read_into(self, offset: int, out: Bytes) -> None:
         """Fill a buffer from an offset on; raise OSError where the file ends first."""

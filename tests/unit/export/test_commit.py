@@ -24,7 +24,7 @@ from aprhub.api import (
     TensorData,
 )
 from aprhub.errors import PluginError
-from aprhub.export.commit import PIECE_BYTES
+from aprhub.export.output import PIECE_BYTES
 from aprhub.spec.layout import Segment
 from tests.unit.export import layouts
 

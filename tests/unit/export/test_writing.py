@@ -1,5 +1,6 @@
 """An output has its outline before its data, so that it can be judged meanwhile."""
 
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -19,7 +20,8 @@ from aprhub.api import (
     Tensor,
     TensorData,
 )
-from aprhub.export.commit import PIECE_BYTES, Writing
+from aprhub.export.commit import Writing
+from aprhub.export.output import PIECE_BYTES
 from aprhub.export.staging import staged
 from tests.unit.export import layouts
 
@@ -104,6 +106,36 @@ def test_an_outline_alone_takes_no_space_for_its_tensors(tmp_path: Path) -> None
         made = staging.path("m").stat()
         assert made.st_size == (1 << 26) + 4
         assert made.st_blocks * 512 < 1 << 20
+
+
+def test_a_file_that_is_there_is_not_written(tmp_path: Path) -> None:
+    with writing(tmp_path / "m.bin") as (found, path):
+        path.write_bytes(b"mine")
+
+        with pytest.raises(EnvironmentFailureError, match="File exists"):
+            found.outline()
+
+        assert path.read_bytes() == b"mine"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="has no limit of open files")
+def test_a_model_may_have_more_shards_than_a_process_may_open_files(
+    tmp_path: Path,
+) -> None:
+    import resource
+
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    opened = len(list(Path("/dev/fd").iterdir()))
+    parts = (layouts.tensor_data(DATA), Crc32())
+    files = [layouts.file_of(*parts, name=f"{number}.bin") for number in range(80)]
+
+    resource.setrlimit(resource.RLIMIT_NOFILE, (opened + 40, limits[1]))
+    try:
+        made = layouts.write(tmp_path / "0.bin", *files)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+
+    assert {data[:-4] for data in made.values()} == {DATA}
 
 
 def test_a_name_that_cannot_be_a_file_is_a_typed_error(tmp_path: Path) -> None:
