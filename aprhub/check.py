@@ -33,6 +33,8 @@ MAX_LAYERS = 1 << 12
 MAX_EXPERTS = 1 << 17
 """More experts than any model has in all its layers together."""
 LARGEST_F32 = 3.4e38
+SMALLEST_F32 = 1.2e-38
+"""Of full precision; many programs take smaller ones for zero."""
 
 MODELS = frozenset(
     ("gpt2", "llama", "t5", "bert", "rwkv", "plamo2", "gemma4", "whitespace")
@@ -95,8 +97,12 @@ def _numbers(config: ModelConfig) -> Iterator[Fault]:
         scaling = asdict(config.rope_scaling).items()
         values |= {f"rope_scaling.{name}": value for name, value in scaling}
     for name, value in values.items():
-        if isinstance(value, int | float) and not abs(value) <= LARGEST_F32:
+        if not isinstance(value, int | float):
+            continue
+        if not abs(value) <= LARGEST_F32:
             yield Fault(name, f"{value} is more than a 32-bit float holds")
+        elif 0 < abs(value) < SMALLEST_F32:
+            yield Fault(name, f"{value} is less than a 32-bit float holds")
 
 
 def _weights(model: ModelIR, family: Family) -> Iterator[Fault]:

@@ -27,7 +27,8 @@ def identify(path: Path, registry: Registry, wanted: str | None = None) -> Forma
 
 
 def _not_recognised(evidence: FileEvidence, registry: Registry) -> str:
-    known = ", ".join(sorted(each.value.name for each in registry.formats))
+    names = sorted(each.value.name for each in registry.formats)
+    known = ", ".join(names) or "no format: no plugin that offers one is loaded"
     if evidence.names:
         found = "a folder that holds " + ", ".join(sorted(evidence.names)[:5])
     else:

@@ -138,3 +138,17 @@ def test_a_model_of_no_family_is_not_checked(model: ModelIR) -> None:
 def test_a_fault_reads_as_one_line_with_its_repair() -> None:
     assert str(Fault("a", "is wrong")) == "a: is wrong"
     assert str(Fault("a", "is wrong", "mend it")) == "a: is wrong (mend it)"
+
+
+@pytest.mark.parametrize(
+    ("values", "what"),
+    [
+        ({"norm_eps": 1e-60}, "1e-60 is less than a 32-bit float holds"),
+        ({"norm_eps": 1e60}, "1e+60 is more than a 32-bit float holds"),
+        ({"rope_theta": 1e-40}, "1e-40 is less than a 32-bit float holds"),
+    ],
+)
+def test_numbers_fit_the_floats_that_programs_keep_them_in(
+    model: ModelIR, values: dict[str, float], what: str
+) -> None:
+    assert _faults(_configured(model, **values)) == dict.fromkeys(values, what)

@@ -180,3 +180,10 @@ def test_a_contested_extension_of_a_target_is_an_error_with_the_remedy() -> None
 def test_a_format_that_is_only_written_cannot_be_opened(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="named is only written, not read"):
         NAMED.opened(tmp_path)
+
+
+def test_without_any_plugin_the_message_says_that_there_is_none(tmp_path: Path) -> None:
+    (tmp_path / "m.bin").write_bytes(b"MAGIC")
+
+    with pytest.raises(UnknownFormatError, match="no plugin that offers one is loaded"):
+        identify(tmp_path / "m.bin", toys.registry())
