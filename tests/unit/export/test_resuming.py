@@ -159,6 +159,11 @@ def test_what_the_model_is_to_blame_for_leaves_nothing(tmp_path: Path) -> None:
     assert left_in(tmp_path) == []
 
 
+def _has_noted(folder: Path) -> bool:
+    noted = folder / journal.NAME
+    return noted.exists() and noted.read_text("utf-8").endswith("\n")
+
+
 def test_a_killed_process_leaves_what_the_next_one_goes_on_from(
     tmp_path: Path,
 ) -> None:
@@ -173,7 +178,7 @@ def test_a_killed_process_leaves_what_the_next_one_goes_on_from(
     )
     words = [sys.executable, "-c", program, str(deep.deep("grouped")), str(target)]
     process = subprocess.Popen(words)
-    while not any((each / journal.NAME).exists() for each in left_in(tmp_path)):
+    while not any(map(_has_noted, left_in(tmp_path))):
         assert process.poll() is None
         time.sleep(0.01)
     process.send_signal(signal.SIGKILL)
