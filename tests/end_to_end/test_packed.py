@@ -97,7 +97,7 @@ def test_a_wider_type_keeps_every_value(rounded: Pair, tmp_path: Path) -> None:
 
 
 def test_quantising_starts_from_the_exact_values(rounded: Pair, tmp_path: Path) -> None:
-    options = {"quantize": "q8_0", "verify": None}
+    options = {"quantize": "q8_0"}
     report = convert(rounded.packed, tmp_path / "packed.gguf", **options)
     convert(rounded.plain, tmp_path / "plain.gguf", **options)
 

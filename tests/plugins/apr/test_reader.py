@@ -102,7 +102,7 @@ def test_no_header_with_a_right_checksum_is_trusted(field: str, tmp_path: Path) 
             _read_all(disk.opened(path))
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(place=st.integers(128, 255), value=st.integers(0, 255))
 def test_no_index_is_trusted(tmp_path: Path, place: int, value: int) -> None:
     data = bytearray(SMALL.tobytes())

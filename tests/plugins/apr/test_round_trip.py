@@ -124,7 +124,6 @@ def models(draw: st.DrawFn) -> StoredModel:
 
 @settings(
     max_examples=200,
-    deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(models())
@@ -156,7 +155,7 @@ def _content(stored: StoredModel) -> dict[str, tuple[tuple[int, ...], str, bytes
 
 
 @given(models())
-@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=50, suppress_health_check=[HealthCheck.too_slow])
 def test_laying_out_leaves_the_model_as_it_was(stored: StoredModel) -> None:
     before = repr(stored), _content(stored)
 

@@ -209,7 +209,6 @@ def _is_short(text: str) -> bool:
 
 @settings(
     max_examples=150,
-    deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(stored=models(), limit=st.none() | st.integers(1, 400))

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -30,7 +30,6 @@ def sorted_kept(values: NDArray[np.float32], rank: int) -> NDArray[np.bool_]:
     return mask
 
 
-@settings(deadline=None)
 @given(st.lists(st.floats(width=32, allow_nan=False), min_size=1), st.data())
 def test_a_rank_is_that_of_a_sort(values: list[float], data: st.DataObject) -> None:
     array = np.array(values, np.float32)

@@ -20,9 +20,7 @@ from tests.plugins.safetensors.disk import entry, packed, written
 GOOD = {"a": entry("F32", [2, 3], 0, 24), "b": entry("U8", [4], 24, 28)}
 DATA = bytes(28)
 
-on_disk = settings(
-    suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None
-)
+on_disk = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 def test_every_dtype_of_the_package_reads_back_equal(tmp_path: Path) -> None:

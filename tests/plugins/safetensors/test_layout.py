@@ -36,9 +36,7 @@ FAMILIES = {each.name: each for each in provide_families()}
 
 CONFIG = {"architectures": ["LlamaForCausalLM"], "model_type": "llama"}
 
-on_disk = settings(
-    suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None
-)
+on_disk = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 def opened(path: Path) -> StoredModel:
