@@ -22,6 +22,8 @@ if TYPE_CHECKING:
         convert,
         diff,
         divergence,
+        evaluate,
+        generate,
         imatrix,
         measure,
         merge,
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
     from aprhub.options import ConvertOptions, RunOptions
     from aprhub.registry import Registry
     from aprhub.report import Report
+    from aprhub.sampling import Sampling
 
 _HOMES: Final = {
     "AdapterMerge": "aprhub.adapters.operations",
@@ -43,11 +46,14 @@ _HOMES: Final = {
     "Registry": "aprhub.registry",
     "Report": "aprhub.report",
     "RunOptions": "aprhub.options",
+    "Sampling": "aprhub.sampling",
     "Tensor": "aprhub.ir.tensor",
     "convert": "aprhub.front",
     "diff": "aprhub.front",
     "measure": "aprhub.front",
     "divergence": "aprhub.front",
+    "evaluate": "aprhub.front",
+    "generate": "aprhub.front",
     "imatrix": "aprhub.front",
     "merge_adapters": "aprhub.front",
     "merge": "aprhub.front",
@@ -65,11 +71,14 @@ __all__ = [
     "Registry",
     "Report",
     "RunOptions",
+    "Sampling",
     "Tensor",
     "__version__",
     "convert",
     "diff",
     "divergence",
+    "evaluate",
+    "generate",
     "imatrix",
     "measure",
     "merge",

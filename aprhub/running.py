@@ -9,12 +9,14 @@ from aprhub.conversion import opened
 from aprhub.decoder.divergence import Divergence, divergence
 from aprhub.decoder.measuring import squares
 from aprhub.decoder.model import Decoder
+from aprhub.decoder.scoring import Score, score
 from aprhub.decoder.text import Chunks, token_chunks
 from aprhub.decoder.weights import loaded
 from aprhub.errors import ModelCheckError, TargetExistsError, UsageError, about
 from aprhub.importance import save_importance
 from aprhub.ir.importance import Importance
 from aprhub.ir.model import ModelIR
+from aprhub.ir.tokenizer import Tokenizer
 from aprhub.options import RunOptions
 from aprhub.registry import Registry
 from aprhub.spec.family import Family
@@ -22,7 +24,7 @@ from aprhub.tokenizer.parity import loaded_program
 
 
 @frozen
-class _Runnable:
+class Runnable:
     """A model of a known family, with the file that it is in."""
 
     path: Path
@@ -30,7 +32,8 @@ class _Runnable:
     family: Family
 
     @classmethod
-    def of(cls, path: Path, options: RunOptions, registry: Registry) -> "_Runnable":
+    def of(cls, path: Path, options: RunOptions, registry: Registry) -> "Runnable":
+        """Open a model; raises UsageError where names are kept."""
         with about(path):
             found = opened(path, registry, options.lift, options.source_format).found
         if found.family is None:
@@ -40,15 +43,27 @@ class _Runnable:
         return cls(path, found.model, found.family)
 
     def chunks(self, text: Path, options: RunOptions) -> Chunks:
-        context = self.model.config.max_position_embeddings or 0
-        if options.seq_len > context:
-            what = f"made for {context} tokens; use chunks of so many (--seq-len)"
-            raise UsageError(f"{self.path}: {what}")
+        """Return a text cut up; raises UsageError for chunks beyond the context."""
+        self.require_context(options.seq_len, "use smaller chunks (--seq-len)")
         with about(self.path):
-            tokenizer = self.model.tokenizer
-            return token_chunks(text, tokenizer, options.seq_len, options.chunks)
+            return token_chunks(text, self.tokenizer, options.seq_len, options.chunks)
+
+    @property
+    def tokenizer(self) -> Tokenizer:
+        """The model's; raises ModelCheckError where it has none."""
+        if self.model.tokenizer is None:
+            raise ModelCheckError("tokenizer", "the model has none to read a text with")
+        return self.model.tokenizer
+
+    def require_context(self, tokens: int, repair: str) -> None:
+        """Raise UsageError where a model is not made for so many tokens."""
+        context = self.model.config.max_position_embeddings or 0
+        if tokens > context:
+            what = f"made for {context} tokens, {tokens} wanted; {repair}"
+            raise UsageError(f"{self.path}: {what}")
 
     def decoder(self) -> Decoder:
+        """Return the model ready to run."""
         with about(self.path):
             return loaded(self.model, self.family).decoder
 
@@ -62,7 +77,7 @@ def make_importance(
     """
     if target.exists() and not options.force:
         raise TargetExistsError(target)
-    given = _Runnable.of(model, options, registry)
+    given = Runnable.of(model, options, registry)
     chunks = given.chunks(text, options)
     with about(model):
         entries = squares(given.decoder(), chunks, options.batch_size)
@@ -72,6 +87,16 @@ def make_importance(
     return found
 
 
+def find_score(
+    model: Path, text: Path, options: RunOptions, registry: Registry
+) -> Score:
+    """Score a text by how well a model foretells each token of it."""
+    given = Runnable.of(model, options, registry)
+    chunks = given.chunks(text, options)
+    with about(model):
+        return score(given.decoder(), chunks, options.batch_size)
+
+
 def find_divergence(
     one: Path, other: Path, text: Path, options: RunOptions, registry: Registry
 ) -> Divergence:
@@ -79,7 +104,7 @@ def find_divergence(
 
     Raises ModelCheckError where the models have not the same tokens.
     """
-    left, right = (_Runnable.of(each, options, registry) for each in (one, other))
+    left, right = (Runnable.of(each, options, registry) for each in (one, other))
     chunks = left.chunks(text, options)
     _refuse_other_tokens(left, right)
     if not np.array_equal(chunks, right.chunks(text, options)):
@@ -91,7 +116,7 @@ def find_divergence(
         return divergence(*models, chunks, options.batch_size)
 
 
-def _refuse_other_tokens(one: _Runnable, other: _Runnable) -> None:
+def _refuse_other_tokens(one: Runnable, other: Runnable) -> None:
     """Raise unless an id means the same to both models, and both have the same rows."""
     rows = [each.model.config.vocab_size for each in (one, other)]
     if rows[0] != rows[1]:
@@ -106,8 +131,6 @@ def _refuse_other_tokens(one: _Runnable, other: _Runnable) -> None:
             raise ModelCheckError(other.path, f"another tokenizer: {what}")
 
 
-def _tokens(given: _Runnable) -> dict[int, str]:
-    if given.model.tokenizer is None:
-        return {}
-    vocabulary = loaded_program(given.model.tokenizer).get_vocab()
+def _tokens(given: Runnable) -> dict[int, str]:
+    vocabulary = loaded_program(given.tokenizer).get_vocab()
     return {number: token for token, number in vocabulary.items()}

@@ -15,9 +15,9 @@ from aprhub import api
 ROOT = Path(__file__).parents[1]
 
 FRONT = """
-AdapterMerge AprhubError ConvertOptions ModelIR Registry Report RunOptions Tensor
-__version__ convert diff divergence imatrix measure merge merge_adapters open_model
-save_model
+AdapterMerge AprhubError ConvertOptions ModelIR Registry Report RunOptions Sampling
+Tensor __version__ convert diff divergence evaluate generate imatrix measure merge
+merge_adapters open_model save_model
 """
 
 API = """
@@ -41,8 +41,9 @@ HEAVY = {
 }
 
 COMMANDS = (
-    *("adapter", "codecs", "convert", "diff", "explain-merge", "families", "finetune"),
-    *("formats", "imatrix", "inspect", "merge", "methods", "plugins", "tensors"),
+    *("adapter", "bench", "codecs", "convert", "diff", "eval", "explain-merge"),
+    *("families", "finetune", "formats", "imatrix", "inspect", "merge", "methods"),
+    *("plugins", "qa", "run", "tensors"),
 )
 
 

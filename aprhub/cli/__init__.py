@@ -20,12 +20,15 @@ from aprhub.cli.options import printable
 from aprhub.errors import AprhubError
 from aprhub.version import VERSION
 
-# Each command and the module of aprhub.cli that defines it, read when it is asked for.
+# Each command and the module of aprhub.cli that defines it, read when it is asked for;
+# and the name that it has there, if that is another one.
 COMMANDS = {
     "adapter": "adapter",
+    "bench": "run",
     "codecs": "plugins",
     "convert": "convert",
     "diff": "diff",
+    "eval": "score:score",
     "explain-merge": "explain",
     "families": "plugins",
     "finetune": "adapter_merge",
@@ -35,7 +38,9 @@ COMMANDS = {
     "merge": "merge",
     "methods": "plugins",
     "plugins": "plugins",
+    "qa": "qa",
     "quantize": "convert",
+    "run": "run",
     "tensors": "tensors",
 }
 
@@ -61,8 +66,9 @@ class _Group(click.Group):
         """Import the module of one command."""
         if cmd_name not in COMMANDS:
             return None
-        module = import_module(f"aprhub.cli.{COMMANDS[cmd_name]}")
-        command: click.Command = getattr(module, cmd_name.replace("-", "_"))
+        home, _, name = COMMANDS[cmd_name].partition(":")
+        module = import_module(f"aprhub.cli.{home}")
+        command: click.Command = getattr(module, name or cmd_name.replace("-", "_"))
         return command
 
     def main(self, args: Sequence[str] | None = None, *rest: Any, **extra: Any) -> Any:

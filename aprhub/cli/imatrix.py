@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from aprhub.cli.options import echo_json, registry, shared
+from aprhub.cli.options import echo_json, shared
+from aprhub.cli.source import run_request
 from aprhub.cli.source import source as source_options
 from aprhub.cli.text import text_options
 
@@ -37,13 +38,10 @@ def imatrix(model: Path, text: Path, target: Path, **options: Any) -> None:
     needs torch.
     """
     from aprhub.front import imatrix as run
-    from aprhub.options import RunOptions
 
-    as_json = options.pop("as_json")
-    options.pop("debug")
-    plugins = registry(strict=options.pop("strict_plugins"))
-    found = run(model, text, target, RunOptions(**options), registry=plugins)
-    if as_json:
+    chosen, plugins = run_request(options)
+    found = run(model, text, target, chosen, registry=plugins)
+    if options["as_json"]:
         echo_json(_described(found))
     else:
         click.echo(

@@ -10,6 +10,7 @@ from aprhub.cli.options import registry
 
 if TYPE_CHECKING:
     from aprhub.identity import Fit
+    from aprhub.options import RunOptions
     from aprhub.registry import Registry
     from aprhub.spec.format import StoredModel
 
@@ -43,6 +44,16 @@ def source(metavar: str) -> Callable[[F], F]:
         return function
 
     return add
+
+
+def run_request(options: dict[str, Any]) -> tuple["RunOptions", "Registry"]:
+    """Return how a model is read to be run, and the plugins, from what is left."""
+    from aprhub.options import RunOptions
+
+    plugins = registry(strict=options["strict_plugins"])
+    besides = ("as_json", "debug", "strict_plugins")
+    told = {name: each for name, each in options.items() if name not in besides}
+    return RunOptions(**told), plugins
 
 
 def opened(file: Path, options: dict[str, Any]) -> tuple["StoredModel", "Registry"]:

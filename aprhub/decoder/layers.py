@@ -4,6 +4,7 @@ import torch
 from torch import nn
 
 from aprhub.decoder.attention import Attention
+from aprhub.decoder.cache import LayerCache
 from aprhub.decoder.feed_forward import FeedForward, GatedNetwork
 from aprhub.decoder.parts import RmsNorm, linear, norm_or_nothing
 from aprhub.decoder.plan import Plan
@@ -24,9 +25,11 @@ class DenseLayer(nn.Module):
         self.attn = Attention(plan, layer)
         self.ffn = FeedForward(plan, f"layers.{layer}.ffn")
 
-    def forward(self, x: torch.Tensor, turn: Turn) -> torch.Tensor:
+    def forward(
+        self, x: torch.Tensor, turn: Turn, cache: LayerCache | None = None
+    ) -> torch.Tensor:
         """Return `(batch, positions, hidden)` after the layer."""
-        x = x + self.attn(x, turn)
+        x = x + self.attn(x, turn, cache)
         added: torch.Tensor = self.ffn(x)
         return x + added
 
@@ -54,9 +57,11 @@ class MixtureLayer(nn.Module):
         told = plan.config.norm_topk_prob
         self.is_normed = plan.spec.normed_shares if told is None else told
 
-    def forward(self, x: torch.Tensor, turn: Turn) -> torch.Tensor:
+    def forward(
+        self, x: torch.Tensor, turn: Turn, cache: LayerCache | None = None
+    ) -> torch.Tensor:
         """Return `(batch, positions, hidden)` after the layer."""
-        x = x + self.attn(x, turn)
+        x = x + self.attn(x, turn, cache)
         normed = self.ffn.norm(x)
         added = self._mixed(normed.flatten(0, 1)).view_as(x)
         if self.shared is not None:

@@ -1,9 +1,11 @@
 """Decoder: embeddings, layers, and the logits of the next token."""
 
+import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional
 
+from aprhub.decoder.cache import Cache
 from aprhub.decoder.layers import layer_of
 from aprhub.decoder.parts import RmsNorm, linear
 from aprhub.decoder.plan import Plan
@@ -34,19 +36,41 @@ class Decoder(nn.Module):
         self.sliding_rotary = Rotary.of(plan, sliding=True)
         _refuse_unused(plan, {name for name, _ in self.named_parameters()})
 
-    def forward(self, ids: torch.Tensor) -> torch.Tensor:
+    def forward(self, ids: torch.Tensor, cache: Cache | None = None) -> torch.Tensor:
         """Return the logits `(batch, positions, vocabulary)` of token ids."""
-        return self.logits(self.hidden(ids))
+        return self.logits(self.hidden(ids, cache))
 
-    def hidden(self, ids: torch.Tensor) -> torch.Tensor:
-        """Return what the head is applied to, `(batch, positions, hidden)`."""
+    def hidden(self, ids: torch.Tensor, cache: Cache | None = None) -> torch.Tensor:
+        """Return what the head is applied to, `(batch, positions, hidden)`.
+
+        With a cache, the ids are those after the ones that it has seen.
+        """
+        seen = cache.length if cache else 0
+        length = seen + ids.shape[-1]
         x = self.embed(ids) * self.embedding_scale
-        full = self.rotary.turn(ids.shape[-1], ids.device)
-        sliding = self.sliding_rotary.turn(ids.shape[-1], ids.device)
-        for layer, slides in zip(self.layers, self.slides, strict=True):
-            x = layer(x, sliding if slides else full)
+        full = self.rotary.turn(length, ids.device, seen)
+        sliding = self.sliding_rotary.turn(length, ids.device, seen)
+        for number, layer in enumerate(self.layers):
+            turn = sliding if self.slides[number] else full
+            x = layer(x, turn, cache.layers[number] if cache else None)
+        if cache:
+            cache.length = length
         normed: torch.Tensor = self.norm(x)
         return normed
+
+    def cache(self) -> Cache:
+        """Return an empty cache for this decoder."""
+        return Cache.of(len(self.layers))
+
+    def remembers(self, before: int, after: int) -> bool:
+        """Return whether what it has seen holds when there are more positions.
+
+        Some kinds of scaled positions turn all of them otherwise in a longer text.
+        """
+        return all(
+            np.array_equal(each.speeds(before)[0], each.speeds(after)[0])
+            for each in (self.rotary, self.sliding_rotary)
+        )
 
     def logits(self, hidden: torch.Tensor) -> torch.Tensor:
         """Return the logits `(…, vocabulary)` of what `hidden` returns, or a part."""

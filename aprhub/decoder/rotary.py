@@ -66,13 +66,13 @@ class Rotary:
         scaling = plan.config.rope_scaling
         return cls(plan.number("rope_theta"), size, context, scaling)
 
-    def turn(self, length: int, device: torch.device) -> Turn:
-        """Return the cosines and sines of positions 0 to `length`, f32.
+    def turn(self, length: int, device: torch.device, start: int = 0) -> Turn:
+        """Return the cosines and sines of positions `start` to `length`, f32.
 
         Raises ModelCheckError for a scaling that is not known or lacks a parameter.
         """
         speeds, scale = self.speeds(length)
-        positions = torch.arange(length, dtype=torch.float32, device=device)
+        positions = torch.arange(start, length, dtype=torch.float32, device=device)
         angles = torch.outer(positions, torch.from_numpy(speeds).to(device))
         angles = torch.cat((angles, angles), dim=-1)
         return angles.cos() * scale, angles.sin() * scale

@@ -30,7 +30,7 @@ def read_text(path: Path) -> str:
 
 
 def token_chunks(
-    path: Path, tokenizer: Tokenizer | None, length: int, limit: int | None = None
+    path: Path, tokenizer: Tokenizer, length: int, limit: int | None = None
 ) -> Chunks:
     """Cut the text of a file into chunks of `length` tokens, the first `limit` of them.
 
@@ -39,8 +39,6 @@ def token_chunks(
     the first token of every chunk; a rest is left out. Raises InputError for a text
     that does not fill one chunk.
     """
-    if tokenizer is None:
-        raise ModelCheckError("tokenizer", "the model has none to read a text with")
     program = loaded_program(tokenizer)
     program.encode_special_tokens = True
     ids = program.encode(read_text(path), add_special_tokens=False).ids
@@ -55,6 +53,17 @@ def token_chunks(
     if bos is not None:
         chunks[:, 0] = bos
     return chunks
+
+
+def prompt_ids(text: str, tokenizer: Tokenizer) -> list[int]:
+    """Return the tokens of a prompt, with a BOS in front if the tokenizer puts one.
+
+    What looks like a special token is one.
+    """
+    program = loaded_program(tokenizer)
+    ids = program.encode(text, add_special_tokens=False).ids
+    bos = _bos(tokenizer, program)
+    return ids if bos is None else [bos, *ids]
 
 
 def _bos(tokenizer: Tokenizer, program: Program) -> int | None:

@@ -85,9 +85,7 @@ def test_a_text_that_is_none_is_refused(tokenizer: Tokenizer, tmp_path: Path) ->
         token_chunks(tmp_path / "absent", tokenizer, 4)
 
 
-def test_a_model_without_a_tokenizer_is_refused(text: Path) -> None:
-    with pytest.raises(ModelCheckError, match="the model has none"):
-        token_chunks(text, None, 4)
+def test_a_tokenizer_that_lacks_the_token_it_adds_is_refused(text: Path) -> None:
     with pytest.raises(ModelCheckError, match="names none"):
         token_chunks(text, _without_bos(), 4)
 

@@ -1,0 +1,1 @@
+"""Acceptance: gates that a model passes before anybody relies on it."""
