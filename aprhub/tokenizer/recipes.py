@@ -17,7 +17,7 @@ from attrs import frozen
 from aprhub.ir.tokenizer import FlatVocabulary
 from aprhub.tokenizer.kinds import SENTENCEPIECE
 from aprhub.tokenizer.lexicon import spelled, types_of
-from aprhub.tokenizer.merges import Pair
+from aprhub.tokenizer.merges import Pair, as_pairs
 from aprhub.tokenizer.ranking import in_order_of_ids, ranked_ways
 
 Recipe = Mapping[str, Any]
@@ -109,10 +109,11 @@ def recalled_merges(recipe: Recipe, flat: FlatVocabulary) -> Rules:
     if not recipe or recipe["from"] == _NOWHERE:
         rules: Rules = recipe["first"] if recipe else None
         return rules
-    others = dict(_derived(flat))[recipe["from"]]
+    texts = dict(_derived(flat))[recipe["from"]]()
     gone = set(recipe["first"])
-    texts = [*recipe["first"], *(text for text in others() if text not in gone)]
-    return [text.split(" ") for text in texts] if recipe["paired"] else texts
+    if gone:
+        texts = [*recipe["first"], *(text for text in texts if text not in gone)]
+    return as_pairs(texts) if recipe["paired"] else texts
 
 
 def texts_of(rules: Rules) -> list[str]:
