@@ -14,6 +14,7 @@
     │   └── UnrepresentableError    the target format cannot hold it
     ├── UsageError                  exit code 2: a request that makes no sense
     │   └── TargetExistsError       there is a file already
+    ├── CorpusExhausted             data was seen as often as it may be
     ├── EnvironmentFailureError     the disk, the permissions, the machine
     └── PluginError                 a plugin is broken, missing or contested
         ├── UnknownNameError        nobody provides that name
@@ -157,6 +158,10 @@ class TargetExistsError(UsageError):
     def __init__(self, path: Location) -> None:
         super().__init__(f"{path}: exists already; use --force to replace it")
         self.path = path
+
+
+class CorpusExhausted(AprhubError):  # noqa: N818  # an end, as StopIteration is
+    """All training data has been seen as often as it may be."""
 
 
 class EnvironmentFailureError(AprhubError):

@@ -21,6 +21,7 @@ from aprhub.options import RunOptions
 from aprhub.registry import Registry
 from aprhub.spec.family import Family
 from aprhub.tokenizer.parity import loaded_program
+from aprhub.tokenizer.plain import required
 
 
 @frozen
@@ -51,9 +52,7 @@ class Runnable:
     @property
     def tokenizer(self) -> Tokenizer:
         """The model's; raises ModelCheckError where it has none."""
-        if self.model.tokenizer is None:
-            raise ModelCheckError("tokenizer", "the model has none to read a text with")
-        return self.model.tokenizer
+        return required(self.model.tokenizer)
 
     def require_context(self, tokens: int, repair: str) -> None:
         """Raise UsageError where a model is not made for so many tokens."""

@@ -66,22 +66,23 @@ LAYERS = {
         f"{_VALUES} equality registry detect lineage lift check encodings"
         " options export report conversion"
     ),
+    "corpus": "errors ir tokenizer export",
     "sampling": "errors",
     "decoder": f"{_VALUES} rope tokenizer sampling",
     "running": f"{_VALUES} tokenizer registry options conversion decoder importance",
     "generating": "errors tokenizer registry options decoder running sampling",
     "acceptance": (
-        "errors tokenizer registry detect options conversion decoder sampling"
-        " generating"
+        "errors tokenizer registry detect options conversion decoder"
+        " sampling generating"
     ),
     "front": (
         "errors ir registry detect lift options conversion difference"
-        " fidelity report unpacking decoder running adapters merging sampling"
-        " generating"
+        " fidelity report unpacking decoder running adapters merging"
+        " sampling generating"
     ),
     "aprhub": (
-        "version deferred errors ir registry report options conversion front adapters"
-        " sampling"
+        "version deferred errors ir registry report options conversion"
+        " front adapters sampling"
     ),
     "testing": (
         f"api {_VALUES} registry lift check report options conversion front"
@@ -90,7 +91,7 @@ LAYERS = {
     "cli": (
         f"version {_VALUES} statistics report difference fidelity pictures"
         " registry detect identity lift options conversion front unpacking"
-        " decoder adapters merging sampling generating acceptance"
+        " decoder adapters merging sampling generating acceptance corpus"
     ),
     "__main__": "cli",
 }

@@ -27,6 +27,7 @@ COMMANDS = {
     "bench": "run",
     "codecs": "plugins",
     "convert": "convert",
+    "corpus": "corpus",
     "diff": "diff",
     "eval": "score:score",
     "explain-merge": "explain",

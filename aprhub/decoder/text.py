@@ -4,16 +4,14 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from tokenizers import Tokenizer as Program
 
 from aprhub.errors import (
     CorruptFileError,
     InputError,
     MissingFileError,
-    ModelCheckError,
 )
 from aprhub.ir.tokenizer import Tokenizer
-from aprhub.tokenizer.parity import loaded_program
+from aprhub.tokenizer.plain import plain_program
 
 Chunks = NDArray[np.int64]
 """Token ids, `(chunks, length)`."""
@@ -39,10 +37,8 @@ def token_chunks(
     the first token of every chunk; a rest is left out. Raises InputError for a text
     that does not fill one chunk.
     """
-    program = loaded_program(tokenizer)
-    program.encode_special_tokens = True
+    program, bos = plain_program(tokenizer)
     ids = program.encode(read_text(path), add_special_tokens=False).ids
-    bos = _bos(tokenizer, program)
     if bos is not None:
         ids = [bos, *ids]
     count = len(ids) // length
@@ -60,18 +56,7 @@ def prompt_ids(text: str, tokenizer: Tokenizer) -> list[int]:
 
     What looks like a special token is one.
     """
-    program = loaded_program(tokenizer)
+    program, bos = plain_program(tokenizer)
+    program.encode_special_tokens = False
     ids = program.encode(text, add_special_tokens=False).ids
-    bos = _bos(tokenizer, program)
     return ids if bos is None else [bos, *ids]
-
-
-def _bos(tokenizer: Tokenizer, program: Program) -> int | None:
-    """Return the token that the tokenizer puts in front of texts, if it does."""
-    bos = tokenizer.special_ids.get("bos")
-    adds = tokenizer.add_bos
-    if adds is None:
-        return bos if program.encode("").ids[:1] == [bos] else None
-    if adds and bos is None:
-        raise ModelCheckError("tokenizer", "it is to add a BOS, but names none")
-    return bos if adds else None
