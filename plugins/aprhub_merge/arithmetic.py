@@ -36,7 +36,7 @@ def _arithmetic(group: Group, sparsity: Sparsity, *, consensus: bool) -> Blend:
 
 def _scaled(piece: Piece, kept: list[Keep], scales: Numbers) -> list[Numbers]:
     triples = zip(deltas(piece), kept, scales, strict=True)
-    return [(delta * scale) * keep(piece, delta) for delta, keep, scale in triples]
+    return [delta * keep(piece, delta) * scale for delta, keep, scale in triples]
 
 
 def _summed(parts: list[Numbers], weights: Numbers) -> tuple[Numbers, Numbers]:
