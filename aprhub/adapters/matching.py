@@ -5,6 +5,7 @@ from pathlib import Path
 
 from attrs import frozen
 
+from aprhub.adapters.experts import by_expert, misfit
 from aprhub.adapters.parts import Parts, Placed, bias_of, halves, is_pair, misfits
 from aprhub.conversion import Opened
 from aprhub.errors import Fault, IdentityError, ModelCheckError
@@ -109,7 +110,7 @@ class _Matching:
         twice: list[Fault] = []
         for told in self.stored.tensors:
             spelling = self._spelling(told.weight)
-            problem = self._problem(spelling)
+            problem = self._problem(told, spelling)
             if spelling is None or problem:
                 unmatched.append(Fault(told.stored, problem))
                 continue
@@ -127,13 +128,18 @@ class _Matching:
         found = (naming.to_ours(weight, self.family) for naming in self.namings)
         return next((each for each in found if each), None)
 
-    def _problem(self, spelling: Spelling | None) -> str:
+    def _problem(self, told: AdapterTensor, spelling: Spelling | None) -> str:
         if spelling is None:
             return f"no weight of {self.family.name} is called so"
-        if spelling.is_stacked:
-            return "is for experts that are stacked as one tensor"
-        missing = [each for each in spelling.names(None) if not self._is_there(each)]
-        return f"the base has no {' and no '.join(missing)}" if missing else ""
+        if spelling.is_stacked and (problem := misfit(told, self._experts)):
+            return problem
+        names = spelling.names(self._experts)
+        missing = [each for each in names if not self._is_there(each)]
+        return f"the base has no {' and no '.join(missing[:3])}" if missing else ""
+
+    @property
+    def _experts(self) -> int:
+        return self.model.config.num_experts or 0
 
     def _is_there(self, name: str) -> bool:
         tied = name == HEAD and self.model.config.tie_embeddings is True
@@ -145,13 +151,30 @@ class _Matching:
         """Yield what a tensor is for each weight, in canonical layout.
 
         Layouts differ by the rows of weights, which are those of B, of the magnitude
-        and of the bias, while A has the columns: weights that are joined share it.
+        and of the bias, while A has the columns, as lengths of columns do: weights that
+        are joined share it.
         """
-        if told.part is AdapterPart.A:
-            yield from ((name, told.tensor) for name in spelling.names(None))
+        if spelling.is_stacked:
+            told = by_expert(told, self._experts)
+        if told.part in (AdapterPart.A, AdapterPart.LENGTHS):
+            yield from zip(
+                spelling.names(self._experts),
+                self._columns(told, spelling),
+                strict=True,
+            )
             return
         for name, part, rows in spelling.split(told.tensor, self.model.config):
             yield name, self._lifted(told, rows, part.transform)
+
+    def _columns(self, told: AdapterTensor, spelling: Spelling) -> Iterator[Tensor]:
+        """Yield what each weight has the columns of: for experts, each their own."""
+        tensor, count = told.tensor, len(spelling.parts)
+        if not spelling.is_stacked:
+            yield from (tensor,) * count
+            return
+        for expert in range(self._experts):
+            own = tensor.sliced(expert, expert + 1).reshaped(*tensor.shape[1:])
+            yield from (own,) * count
 
     def _lifted(
         self, told: AdapterTensor, rows: Tensor, transform: Transform | None
@@ -207,15 +230,16 @@ class _Matching:
         )
 
     def _change(self, parts: Parts, alpha: float) -> LowRank:
+        tensors = {part: placed.tensor for part, placed in parts.items()}
+        lengths = tensors.get(AdapterPart.LENGTHS)
         return LowRank(
-            parts[AdapterPart.A].tensor,
-            parts[AdapterPart.B].tensor,
+            tensors[AdapterPart.A],
+            tensors[AdapterPart.B],
             alpha,
             self.stored.rank_stabilised,
-            parts[AdapterPart.MAGNITUDE].tensor
-            if AdapterPart.MAGNITUDE in parts
-            else None,
-            parts[AdapterPart.BIAS].tensor if AdapterPart.BIAS in parts else None,
+            lengths or tensors.get(AdapterPart.MAGNITUDE),
+            tensors.get(AdapterPart.BIAS),
+            by_columns=lengths is not None,
         )
 
 

@@ -9,14 +9,15 @@ from attrs import field, frozen
 from aprhub.api import (
     HF_WORLD,
     CorruptFileError,
+    Document,
     KeyFate,
     MissingFileError,
     StoredModel,
     Tensor,
+    shown,
 )
 from aprhub_safetensors.companions import Companions
 from aprhub_safetensors.config import ReadConfig, read_config
-from aprhub_safetensors.documents import Document, shown
 from aprhub_safetensors.folder import ModelFolder, weight_files
 from aprhub_safetensors.header import Header, read_header
 from aprhub_safetensors.packing import read_claim
