@@ -23,6 +23,7 @@ LAYERS = {
     "version": "",
     "deferred": "",
     "errors": "",
+    "documents": "errors",
     "ir": "errors",
     "equality": "ir",
     "pairs": "ir",
@@ -31,7 +32,8 @@ LAYERS = {
     "tokenizer": "deferred errors ir",
     "spec": "errors ir",
     "hookspecs": "spec",
-    "api": f"deferred {_VALUES} hookspecs tokenizer",
+    "tokens": "errors ir tokenizer",
+    "api": f"deferred documents {_VALUES} hookspecs tokenizer",
     "report": "ir spec",
     "lineage": "ir spec version errors",
     "difference": "ir equality pairs",
@@ -59,11 +61,11 @@ LAYERS = {
         " report tokenizer options unpacking importance"
     ),
     "merging": (
-        f"{_VALUES} registry lineage lift check difference report tokenizer"
-        " options conversion"
+        f"{_VALUES} registry lineage lift check difference report tokenizer tokens"
+        " options conversion adapters"
     ),
     "adapters": (
-        f"{_VALUES} equality registry detect lineage lift check encodings"
+        f"{_VALUES} equality registry detect lineage lift check encodings tokens"
         " options export report conversion"
     ),
     "decoder": f"{_VALUES} rope tokenizer",

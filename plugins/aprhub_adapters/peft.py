@@ -79,7 +79,10 @@ def open_peft(container: StoredModel) -> StoredAdapter:
     reading = _Reading(
         _patterns(config), config.texts("target_parameters") or (), container.tensors
     )
-    told = {name: reading.told(name) for name in container.tensors}
+    before = [name for name in container.tensors if reading.is_before(name)]
+    told = {
+        name: reading.told(name) for name in container.tensors if name not in before
+    }
     return StoredAdapter(
         container,
         tuple(each for each in told.values() if each),
@@ -90,7 +93,7 @@ def open_peft(container: StoredModel) -> StoredAdapter:
         ),
         bool(config.flag("use_rslora")),
         tuple(name for name, each in told.items() if each is None),
-        tuple(_notes(config)),
+        (*_notes(config), *(f"{name} is from before the training" for name in before)),
     )
 
 
@@ -148,6 +151,14 @@ class _Reading:
         parameter = self._parameter(module)
         alpha = _own(parameter or module, self.patterns)
         return AdapterTensor(name, parameter or f"{module}.weight", part, tensor, alpha)
+
+    def is_before(self, name: str) -> bool:
+        """Return whether a tensor is that of a module before it was trained whole.
+
+        PEFT saves it besides the other where the vocabulary has grown.
+        """
+        after = name.replace(".original_module.", ".modules_to_save.")
+        return after != name and after in self.tensors
 
     @cached_property
     def _embeddings(self) -> frozenset[str]:

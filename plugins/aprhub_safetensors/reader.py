@@ -91,9 +91,9 @@ def _open_file(path: Path) -> StoredModel:
     if texts:
         return _stored(path, weights, Companions(path, texts, embedded=True), notes)
     folder = ModelFolder.of(path.parent)
-    if CONFIG not in folder.names:
+    if not {CONFIG, TOKENIZER} & folder.names:
         return _stored(path, weights, Companions(path.parent), notes)
-    notes += ("config.json and the tokenizer are those that lie beside the file",)
+    notes += ("its configuration and tokenizer are what lies beside the file",)
     companions = _companions(folder)
     return _stored(path, weights, companions, notes)
 
