@@ -9,6 +9,7 @@ from typing import Final
 from attrs import evolve, frozen
 
 from aprhub import conversion, lineage
+from aprhub.adapters.operations import applied
 from aprhub.check import checked
 from aprhub.conversion import Announce, Opened
 from aprhub.errors import UnrepresentableError, about
@@ -81,8 +82,13 @@ def merged(recipe: Recipe, options: ConvertOptions, registry: Registry) -> Opene
 
 
 def _opened(path: Path, options: ConvertOptions, registry: Registry) -> Opened:
+    """Open a model, or as `MODEL+ADAPTER` one with an adapter merged into it."""
+    model, plus, adapter = str(path).partition("+")
+    tuned = plus != "" and not path.exists()
     with about(path):
-        return conversion.opened(path, registry, options.lift, options.source_format)
+        base = Path(model) if tuned else path
+        found = conversion.opened(base, registry, options.lift, options.source_format)
+        return applied(found, Path(adapter).expanduser(), registry) if tuned else found
 
 
 def _told(recipe: Recipe) -> Mapping[str, object]:

@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 
 from aprhub.errors import MissingFileError, UsageError
-from aprhub.merging.reading import ShortForm, read_recipe
+from aprhub.merging.reading import read_recipe
 from aprhub.merging.recipe import TokenizerPolicy, TokenRule
+from aprhub.merging.short import ShortForm
 from tests.unit.merging.conftest import Write
 
 WHOLE = """
