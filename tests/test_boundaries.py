@@ -60,13 +60,13 @@ LAYERS = {
         f"{_VALUES} registry detect lineage lift check lower verify export"
         " report tokenizer options unpacking importance"
     ),
-    "merging": (
-        f"{_VALUES} registry lineage lift check difference report tokenizer tokens"
-        " options conversion adapters"
-    ),
     "adapters": (
         f"{_VALUES} equality registry detect lineage lift check encodings tokens"
         " options export report conversion"
+    ),
+    "merging": (
+        f"{_VALUES} registry lineage lift check difference report tokenizer tokens"
+        " options conversion adapters"
     ),
     "decoder": f"{_VALUES} rope tokenizer",
     "running": f"{_VALUES} tokenizer registry options conversion decoder importance",

@@ -11,7 +11,7 @@ from aprhub import detect
 from aprhub.adapters.lowering import Lowering
 from aprhub.adapters.matching import Matched, MatchOptions, matched
 from aprhub.adapters.opening import open_adapter
-from aprhub.conversion import Opened
+from aprhub.conversion import Announce, Opened
 from aprhub.errors import Fault, UnrepresentableError, UnrunnableError, UsageError
 from aprhub.export import commit
 from aprhub.export.staging import refuse_existing, staged
@@ -46,6 +46,7 @@ class AdapterWriter:
     layout: AdapterLayout
     registry: Registry
     options: WriteOptions = field(factory=WriteOptions)
+    announce: Announce | None = None
 
     def written(
         self, adapter: Adapter, target: Path
@@ -95,7 +96,7 @@ class AdapterWriter:
             commit.Writing(layout, staging) as writing,
         ):
             writing.outline()
-            writing.fill()
+            writing.fill(self.announce(layout.nbytes) if self.announce else None)
             writing.settle()
             place = staging.opened if layout.folder else staging.path(names[-1])
             _, stored = open_adapter(place, self.registry, self.layout.name)

@@ -139,3 +139,17 @@ def refuse_rounding(name: str, encoding: Encoding) -> Observer:
             )
 
     return observe
+
+
+def refuse_overflow(name: str, encoding: Encoding) -> Observer:
+    """Return an observer that accepts rounding, but no new infinities."""
+
+    def observe(loss: Loss) -> None:
+        if loss.overflowed:
+            raise UnrepresentableError(
+                name,
+                f"{loss.overflowed} values are too large for {encoding.name};"
+                " choose dtype float32 or bfloat16",
+            )
+
+    return observe

@@ -13,13 +13,14 @@ from aprhub.adapters.operations import applied
 from aprhub.check import checked
 from aprhub.conversion import Announce, Opened
 from aprhub.errors import UnrepresentableError, about
+from aprhub.ir.casting import refuse_overflow
 from aprhub.ir.encoding import ENCODINGS, F32, Encoding
 from aprhub.ir.model import EMBEDDING, HEAD, ModelIR
 from aprhub.ir.tensor import Tensor
 from aprhub.ir.tokenizer import Tokenizer
 from aprhub.lift import Lifted
 from aprhub.merging.agreement import check_agreement, shared_provenance
-from aprhub.merging.blending import Operands, blended, refuse_overflow
+from aprhub.merging.blending import Operands, blended
 from aprhub.merging.embedding import aligned
 from aprhub.merging.plan import Origin, Plan, Planned, planned
 from aprhub.merging.recipe import DTYPES, Recipe
