@@ -78,7 +78,8 @@ class Merging:
             if is_effective(self.base.stored.path, name, change)
         }
         idle = tuple(name for name in adapter.changes if name not in effective)
-        made = self._made(evolve(adapter, changes=effective))
+        model = self.base.found.model
+        made = asked(model, evolve(adapter, changes=effective))
         found, notes = _untied(self.base, made, adapter)
         tensors, steps = dict(found.found.model.tensors), dict(found.found.steps)
         for name, tensor in made.items():
@@ -96,19 +97,6 @@ class Merging:
             idle,
             notes,
         )
-
-    def _made(self, adapter: Adapter) -> dict[str, Tensor]:
-        """Return every changed tensor by name, replaced ones as they come."""
-        before = {**self.base.found.model.tensors, **adapter.replacements}
-        made = dict(adapter.replacements)
-        for name, change in adapter.changes.items():
-            # A tied head is the embedding.
-            weight = before[name if name in before else EMBEDDING]
-            made[name] = updated(weight, change)
-            if change.bias is not None:
-                bias = bias_of(name)
-                made[bias] = shifted(before[bias], change)
-        return made
 
     def _encoded(self, name: str, merged: Tensor, before: Tensor) -> Tensor:
         wanted = before.encoding
@@ -138,6 +126,20 @@ class Merging:
             error.add_note("give changed tensors --merged-encoding f16, bf16 or f32")
             raise
         return evolve(tensor, decoder=codec.decode if codec else None)
+
+
+def asked(model: ModelIR, adapter: Adapter) -> dict[str, Tensor]:
+    """Return every tensor that an adapter changes, as it asks for it, by name."""
+    before = {**model.tensors, **adapter.replacements}
+    made = dict(adapter.replacements)
+    for name, change in adapter.changes.items():
+        # A tied head is the embedding.
+        weight = before[name if name in before else EMBEDDING]
+        made[name] = updated(weight, change)
+        if change.bias is not None:
+            bias = bias_of(name)
+            made[bias] = shifted(before[bias], change)
+    return made
 
 
 def _grown(model: ModelIR, tokenizer: Tokenizer) -> tuple[ModelIR, str]:
