@@ -93,7 +93,7 @@ def _open_file(path: Path) -> StoredModel:
     folder = ModelFolder.of(path.parent)
     if not {CONFIG, TOKENIZER} & folder.names:
         return _stored(path, weights, Companions(path.parent), notes)
-    notes += ("its configuration and tokenizer are what lies beside the file",)
+    notes += ("its configuration and tokenizer are those that lie beside the file",)
     companions = _companions(folder)
     return _stored(path, weights, companions, notes)
 
