@@ -37,6 +37,7 @@ bench:
 	$(PYTHON) -m venv --clear .venv-bench
 	$(BENCH) $(PIP) --editable ".[test]"
 	-$(BENCH) $(PIP) llama-cpp-python==0.3.36  # compiled; its rows are left out without
+	-$(BENCH) $(PIP) mergekit==0.1.5  # so are its rows
 	$(BENCH) -m scripts.bench
 
 .PHONY: .venv-test

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 from aprhub import tokenizer
 from aprhub.deferred import deferred
+from aprhub.documents import Document, decoded_json, shown
 from aprhub.errors import (
     AprhubError,
     CorruptFileError,
@@ -110,6 +111,7 @@ __all__ = [
     "CorruptFileError",
     "Crc32",
     "DecoderSpec",
+    "Document",
     "Encoding",
     "EnvironmentFailureError",
     "Family",
@@ -169,6 +171,7 @@ __all__ = [
     "assembled",
     "combined",
     "concatenated",
+    "decoded_json",
     "described",
     "described_pieces",
     "flattened",
@@ -181,6 +184,7 @@ __all__ = [
     "restored",
     "same_ids",
     "sharded",
+    "shown",
     "skeleton",
     "stacked",
     "token_ids",

@@ -23,6 +23,7 @@ LAYERS = {
     "version": "",
     "deferred": "",
     "errors": "",
+    "documents": "errors",
     "ir": "errors",
     "equality": "ir",
     "pairs": "ir",
@@ -31,7 +32,8 @@ LAYERS = {
     "tokenizer": "deferred errors ir",
     "spec": "errors ir",
     "hookspecs": "spec",
-    "api": f"deferred {_VALUES} hookspecs tokenizer",
+    "tokens": "errors ir tokenizer",
+    "api": f"deferred {_VALUES} hookspecs tokenizer documents",
     "report": "ir spec",
     "lineage": "ir spec version errors",
     "difference": "ir equality pairs",
@@ -60,11 +62,11 @@ LAYERS = {
     ),
     "merging": (
         f"{_VALUES} registry lineage lift check difference report tokenizer"
-        " options conversion"
+        " options conversion tokens adapters"
     ),
     "adapters": (
         f"{_VALUES} equality registry detect lineage lift check encodings"
-        " options export report conversion"
+        " options export report conversion tokens"
     ),
     "corpus": "errors ir tokenizer export",
     "sampling": "errors",

@@ -7,6 +7,7 @@ import numpy as np
 from aprhub.conversion import Opened
 from aprhub.equality import same_bytes
 from aprhub.errors import Fault, ModelCheckError
+from aprhub.export.commit import Progress
 from aprhub.ir.joining import combined
 from aprhub.ir.model import EMBEDDING, HEAD, ModelIR
 from aprhub.ir.tensor import Tensor
@@ -39,20 +40,29 @@ def _weights(model: ModelIR) -> dict[str, Tensor]:
     return {HEAD: model.tensors[EMBEDDING], **model.tensors}
 
 
-def changed(base: Opened, tuned: Opened) -> Iterator[tuple[str, Tensor, Tensor]]:
+def compared_bytes(base: Opened) -> int:
+    """Return how many bytes of the base are compared."""
+    return sum(tensor.nbytes for tensor in _weights(base.found.model).values())
+
+
+def changed(
+    base: Opened, tuned: Opened, progress: Progress | None = None
+) -> Iterator[tuple[str, Tensor, Tensor]]:
     """Yield the name of each weight that differs in value, with both of its forms.
 
-    A head that is tied in both is no weight of its own.
+    A head that is tied in both is no weight of its own. `progress` is told of the
+    base's bytes of each weight that is done with.
     """
     one, other = base.found.model, tuned.found.model
     left, right = _weights(one), _weights(other)
     tied = HEAD not in one.tensors and HEAD not in other.tensors
     for name, before in left.items():
-        if name == HEAD and tied:
-            continue
         after = right[name]
-        if not same_bytes(before, after) and _differs(before, after):
+        own = name != HEAD or not tied
+        if own and not same_bytes(before, after) and _differs(before, after):
             yield name, before, after
+        if progress:
+            progress(before.nbytes)
 
 
 def difference(before: Tensor, after: Tensor) -> Tensor:

@@ -1,6 +1,6 @@
 """Explains a merged model: what was added to its base, and whether that was right."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
@@ -11,9 +11,11 @@ from numpy.typing import NDArray
 from aprhub import conversion
 from aprhub.adapters.changes import changed, difference, refuse_unlike
 from aprhub.adapters.matching import MatchOptions
+from aprhub.adapters.merging import asked
 from aprhub.adapters.operations import fitted
 from aprhub.adapters.truncation import effective_rank
 from aprhub.conversion import Opened
+from aprhub.ir.adapter import Adapter
 from aprhub.ir.encoding import F32
 from aprhub.ir.lowrank import LowRank
 from aprhub.lift import LiftOptions
@@ -30,6 +32,7 @@ SAME_SCALE: Final = 0.05
 """How far, relatively, the scale of a change may be from the adapter's."""
 
 RIGHT: Final = "the product of the adapter"
+ASKED: Final = "what the adapter asks for"
 SCALED: Final = "the product of the adapter, at another scale"
 TRANSPOSED: Final = "the product of the adapter, transposed"
 FLAT: Final = "the product of the adapter's matrices, read as if transposed"
@@ -60,7 +63,7 @@ class WeightChange:
     @property
     def is_right(self) -> bool:
         """Whether the change is what the adapter asks for, or nothing was asked."""
-        return self.verdict in (None, RIGHT)
+        return self.verdict in (None, RIGHT, ASKED)
 
 
 @frozen
@@ -92,19 +95,22 @@ def explained(
         conversion.opened(path, registry, LiftOptions()) for path in paths[:2]
     )
     refuse_unlike(base, merged)
-    pairs: Mapping[str, LowRank] = {}
+    adapter = Adapter()
     if paths[2] is not None:
-        found = fitted(paths[2], base, registry, match, None)
-        pairs = found.matched.adapter.changes
+        adapter = fitted(paths[2], base, registry, match, None).matched.adapter
     return Explanation(
-        len(base.found.model.tensors), tuple(_changes(base, merged, pairs))
+        len(base.found.model.tensors), tuple(_changes(base, merged, adapter))
     )
 
 
-def _changes(
-    base: Opened, merged: Opened, pairs: Mapping[str, LowRank]
-) -> Iterator[WeightChange]:
+def _changes(base: Opened, merged: Opened, adapter: Adapter) -> Iterator[WeightChange]:
     seen = set()
+    wanted = asked(base.found.model, adapter)
+    pairs = {
+        name: change
+        for name, change in adapter.changes.items()
+        if change.magnitude is None and name not in adapter.replacements
+    }
     for name, before, after in changed(base, merged):
         seen.add(name)
         delta = difference(before, after)
@@ -113,13 +119,24 @@ def _changes(
         if name in pairs:
             told = _judged(delta.numpy(), pairs[name])
             yield WeightChange(name, share, rank, *told, pairs[name].scale)
+        elif name in wanted:
+            verdict = _compared(delta.numpy(), difference(before, wanted[name]).numpy())
+            yield WeightChange(name, share, rank, verdict)
         else:
-            yield WeightChange(name, share, rank, OTHER if pairs else None)
-    for name, change in pairs.items():
+            yield WeightChange(name, share, rank, OTHER if wanted else None)
+    for name, change in adapter.changes.items():
         if name not in seen:
             yield WeightChange(
                 name, 0.0, verdict=UNCHANGED, expected_scale=change.scale
             )
+
+
+def _compared(delta: Array, wanted: Array) -> str:
+    """Say whether what was added is what was asked for, but for an encoding's noise."""
+    size, both = _norm(wanted) or 1.0, float(np.vdot(delta, wanted))
+    cosine = both / (size * (_norm(delta) or 1.0))
+    right = cosine > ALIKE and abs(both / size**2 - 1) <= SAME_SCALE
+    return ASKED if right else OTHER
 
 
 def _judged(delta: Array, change: LowRank) -> tuple[str, float, float]:

@@ -4,9 +4,9 @@ from pathlib import Path
 
 from attrs import field, frozen
 
-from aprhub.adapters.changes import changed, difference, refuse_unlike
+from aprhub.adapters.changes import changed, compared_bytes, difference, refuse_unlike
 from aprhub.adapters.truncation import truncated_svd
-from aprhub.conversion import Opened
+from aprhub.conversion import Announce, Opened
 from aprhub.errors import ModelCheckError, UsageError
 from aprhub.ir.adapter import Adapter
 from aprhub.ir.lowrank import LowRank
@@ -46,7 +46,12 @@ class Extracted:
     left_out: tuple[str, ...] = ()
 
 
-def extracted(base: Opened, tuned: Opened, request: AdapterExtraction) -> Extracted:
+def extracted(
+    base: Opened,
+    tuned: Opened,
+    request: AdapterExtraction,
+    announce: Announce | None = None,
+) -> Extracted:
     """Return the best adapter of a rank for the difference of two models.
 
     One change is in memory at a time, besides the adapter. Raises ModelCheckError for
@@ -56,7 +61,8 @@ def extracted(base: Opened, tuned: Opened, request: AdapterExtraction) -> Extrac
     changes: dict[str, LowRank] = {}
     whole: dict[str, Tensor] = {}
     missing: dict[str, float] = {}
-    for name, before, after in changed(base, tuned):
+    progress = announce(compared_bytes(base)) if announce else None
+    for name, before, after in changed(base, tuned, progress):
         if len(before.shape) != 2:
             whole[name] = after
             continue

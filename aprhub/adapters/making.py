@@ -14,6 +14,7 @@ from aprhub.adapters.merging import described
 from aprhub.adapters.operations import Fitted, fitted
 from aprhub.adapters.stacking import Stacking, stacked
 from aprhub.adapters.writing import AdapterWriter, WriteOptions
+from aprhub.conversion import Announce
 from aprhub.errors import UsageError, about
 from aprhub.ir.adapter import Adapter
 from aprhub.lift import LiftOptions
@@ -65,7 +66,11 @@ class AdapterReport:
 
 
 def converted(
-    request: AdapterConversion, target: Path, options: WriteOptions, registry: Registry
+    request: AdapterConversion,
+    target: Path,
+    options: WriteOptions,
+    registry: Registry,
+    announce: Announce | None = None,
 ) -> AdapterReport:
     """Write adapters as one in a layout; raises an AprhubError as a merge does."""
     layout = target_layout(target, registry, request.layout)
@@ -77,18 +82,25 @@ def converted(
         ]
         adapters = [each.matched.adapter for each in found]
         adapter = stacked(adapters, request.adapters, request.stacking)
-        writer = AdapterWriter(base, layout, registry, options)
+        writer = AdapterWriter(base, layout, registry, options, announce)
         return _written(writer, adapter, target, tuple(_left_out(found)))
 
 
 def extraction(
-    request: AdapterExtraction, target: Path, options: WriteOptions, registry: Registry
+    request: AdapterExtraction,
+    target: Path,
+    options: WriteOptions,
+    registry: Registry,
+    announce: Announce | None = None,
 ) -> AdapterReport:
-    """Write the difference of two models as an adapter in a layout."""
+    """Write the difference of two models as an adapter in a layout.
+
+    What is announced is what there is to compare, which takes longer than to write.
+    """
     layout = target_layout(target, registry, request.layout)
     base = conversion.opened(request.base, registry, LiftOptions())
     tuned = conversion.opened(request.tuned, registry, LiftOptions())
-    found = extracted(base, tuned, request)
+    found = extracted(base, tuned, request, announce)
     writer = AdapterWriter(base, layout, registry, options)
     return _written(writer, found.adapter, target, tuple(_missing(found)))
 

@@ -1,22 +1,24 @@
 """Matches an adapter's tensors with a base's weights; each is accounted for."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from attrs import frozen
 
 from aprhub.adapters.parts import Parts, Placed, bias_of, halves, is_pair, misfits
+from aprhub.adapters.shares import misfit, shares
+from aprhub.adapters.vocabulary import grown_rows, grown_tokenizer, missing_head
 from aprhub.conversion import Opened
+from aprhub.equality import same_bytes
 from aprhub.errors import Fault, IdentityError, ModelCheckError
 from aprhub.ir.adapter import Adapter
 from aprhub.ir.lowrank import LowRank
 from aprhub.ir.model import EMBEDDING, HEAD, ModelIR
-from aprhub.ir.tensor import Tensor
 from aprhub.registry import Registry
 from aprhub.spec.adapter import AdapterPart, AdapterTensor, AlphaClaim, StoredAdapter
 from aprhub.spec.family import Family
 from aprhub.spec.naming import Naming
-from aprhub.spec.spelling import Spelling, Transform
+from aprhub.spec.spelling import Spelling
 
 ZERO_MATCHED = "FALSIFY-APR-MERGE-RUNNABLE-005"
 UNMATCHED = "FALSIFY-APR-MERGE-RUNNABLE-004"
@@ -96,10 +98,12 @@ class _Matching:
             for name, parts in groups.items()
             if AdapterPart.WHOLE in parts
         }
-        self._refuse_misfits(groups, pairs)
+        rows = grown_rows(groups, self.model)
+        self._refuse_misfits(groups, pairs, rows)
         alphas, where = self._alphas(pairs)
         changes = {name: self._change(pairs[name], alphas[name]) for name in pairs}
-        adapter = Adapter(changes, wholes)
+        tokenizer = rows and grown_tokenizer(self.stored, self.model, rows)
+        adapter = Adapter(changes, wholes, tokenizer or None)
         return Matched(adapter, tuple(unmatched), tuple(orphans), where)
 
     def _groups(self) -> tuple[dict[str, Parts], list[Fault]]:
@@ -109,13 +113,16 @@ class _Matching:
         twice: list[Fault] = []
         for told in self.stored.tensors:
             spelling = self._spelling(told.weight)
-            problem = self._problem(spelling)
+            problem = self._problem(told, spelling)
             if spelling is None or problem:
                 unmatched.append(Fault(told.stored, problem))
                 continue
-            for canonical, tensor in self._apart(told, spelling):
+            shared = shares(self.stored.path, told, spelling, self.model.config)
+            for canonical, tensor in shared:
                 parts = groups.setdefault(canonical, {})
-                if told.part in parts:
+                if told.part in parts and not same_bytes(
+                    tensor, parts[told.part].tensor
+                ):
                     other = parts[told.part].told.stored
                     twice.append(Fault(told.stored, f"stored twice, also as {other}"))
                 parts[told.part] = Placed(told, tensor)
@@ -127,50 +134,35 @@ class _Matching:
         found = (naming.to_ours(weight, self.family) for naming in self.namings)
         return next((each for each in found if each), None)
 
-    def _problem(self, spelling: Spelling | None) -> str:
+    def _problem(self, told: AdapterTensor, spelling: Spelling | None) -> str:
         if spelling is None:
             return f"no weight of {self.family.name} is called so"
-        if spelling.is_stacked:
-            return "is for experts that are stacked as one tensor"
-        missing = [each for each in spelling.names(None) if not self._is_there(each)]
-        return f"the base has no {' and no '.join(missing)}" if missing else ""
+        if spelling.is_stacked and (problem := misfit(told, self._experts)):
+            return problem
+        names = spelling.names(self._experts)
+        missing = [each for each in names if not self._is_there(each)]
+        return f"the base has no {' and no '.join(missing[:3])}" if missing else ""
+
+    @property
+    def _experts(self) -> int:
+        return self.model.config.num_experts or 0
 
     def _is_there(self, name: str) -> bool:
         tied = name == HEAD and self.model.config.tie_embeddings is True
         return tied or name in self.model.tensors
 
-    def _apart(
-        self, told: AdapterTensor, spelling: Spelling
-    ) -> Iterator[tuple[str, Tensor]]:
-        """Yield what a tensor is for each weight, in canonical layout.
-
-        Layouts differ by the rows of weights, which are those of B, of the magnitude
-        and of the bias, while A has the columns: weights that are joined share it.
-        """
-        if told.part is AdapterPart.A:
-            yield from ((name, told.tensor) for name in spelling.names(None))
-            return
-        for name, part, rows in spelling.split(told.tensor, self.model.config):
-            yield name, self._lifted(told, rows, part.transform)
-
-    def _lifted(
-        self, told: AdapterTensor, rows: Tensor, transform: Transform | None
-    ) -> Tensor:
-        if transform is None:
-            return rows
-        if told.part is not AdapterPart.WHOLE and not transform.packed_safe:
-            what = f"{transform.name}: a low-rank change cannot be brought through this"
-            raise ModelCheckError(self.stored.path, what, [Fault(told.stored, what)])
-        return transform.lift(rows, self.model.config)
-
     def _refuse_misfits(
-        self, groups: Mapping[str, Parts], pairs: Mapping[str, Parts]
+        self,
+        groups: Mapping[str, Parts],
+        pairs: Mapping[str, Parts],
+        rows: int | None,
     ) -> None:
         faults = [
             fault
             for name, parts in groups.items()
-            for fault in misfits(self._base(name).shape, parts, name in pairs)
+            for fault in misfits(self._shape(name, rows), parts, name in pairs)
         ]
+        faults += missing_head(groups, self.model, rows) if rows else ()
         faults += [
             Fault(parts[AdapterPart.BIAS].told.stored, "the base has no bias there")
             for name, parts in pairs.items()
@@ -180,9 +172,11 @@ class _Matching:
             what = f"{len(faults)} tensors do not fit the base"
             raise ModelCheckError(self.stored.path, what, faults)
 
-    def _base(self, name: str) -> Tensor:
+    def _shape(self, name: str, rows: int | None) -> tuple[int, ...]:
+        """Return the shape that a weight has when the vocabulary has grown."""
         tensors = self.model.tensors
-        return tensors[name] if name in tensors else tensors[EMBEDDING]
+        own = tensors[name if name in tensors else EMBEDDING].shape
+        return (rows, *own[1:]) if rows and name in (EMBEDDING, HEAD) else own
 
     def _alphas(
         self, pairs: Mapping[str, Parts]
@@ -207,15 +201,16 @@ class _Matching:
         )
 
     def _change(self, parts: Parts, alpha: float) -> LowRank:
+        tensors = {part: placed.tensor for part, placed in parts.items()}
+        lengths = tensors.get(AdapterPart.LENGTHS)
         return LowRank(
-            parts[AdapterPart.A].tensor,
-            parts[AdapterPart.B].tensor,
+            tensors[AdapterPart.A],
+            tensors[AdapterPart.B],
             alpha,
             self.stored.rank_stabilised,
-            parts[AdapterPart.MAGNITUDE].tensor
-            if AdapterPart.MAGNITUDE in parts
-            else None,
-            parts[AdapterPart.BIAS].tensor if AdapterPart.BIAS in parts else None,
+            lengths or tensors.get(AdapterPart.MAGNITUDE),
+            tensors.get(AdapterPart.BIAS),
+            by_columns=lengths is not None,
         )
 
 

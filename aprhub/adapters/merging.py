@@ -9,13 +9,15 @@ from attrs import evolve, frozen
 from aprhub.adapters.parts import bias_of
 from aprhub.conversion import Opened
 from aprhub.encodings import checked_encoder
+from aprhub.equality import same_bytes
 from aprhub.errors import ModelCheckError, UnrepresentableError
 from aprhub.ir.adapter import Adapter
 from aprhub.ir.computed import PIECE_BYTES
 from aprhub.ir.encoding import ENCODINGS, F32, Encoding
 from aprhub.ir.lowrank import LowRank, shifted, updated
-from aprhub.ir.model import EMBEDDING, HEAD
+from aprhub.ir.model import EMBEDDING, HEAD, ModelIR
 from aprhub.ir.tensor import Tensor
+from aprhub.ir.tokenizer import Tokenizer
 from aprhub.registry import Registry
 from aprhub.report import MERGED
 from aprhub.spec.format import Format
@@ -76,13 +78,17 @@ class Merging:
             if is_effective(self.base.stored.path, name, change)
         }
         idle = tuple(name for name in adapter.changes if name not in effective)
-        made = self._made(evolve(adapter, changes=effective))
-        found, notes = _untied(self.base, made)
+        model = self.base.found.model
+        made = asked(model, evolve(adapter, changes=effective))
+        found, notes = _untied(self.base, made, adapter)
         tensors, steps = dict(found.found.model.tensors), dict(found.found.steps)
         for name, tensor in made.items():
             tensors[name] = self._encoded(name, tensor, found.found.model.tensors[name])
             steps[name] = (*steps.get(name, ()), MERGED)
         model = evolve(found.found.model, tensors=tensors)
+        if adapter.tokenizer:
+            model, grown = _grown(model, adapter.tokenizer)
+            notes += (grown,)
         result = evolve(found, found=evolve(found.found, model=model, steps=steps))
         return Changes(
             result,
@@ -91,19 +97,6 @@ class Merging:
             idle,
             notes,
         )
-
-    def _made(self, adapter: Adapter) -> dict[str, Tensor]:
-        """Return every changed tensor by name, replaced ones as they come."""
-        before = {**self.base.found.model.tensors, **adapter.replacements}
-        made = dict(adapter.replacements)
-        for name, change in adapter.changes.items():
-            # A tied head is the embedding.
-            weight = before[name if name in before else EMBEDDING]
-            made[name] = updated(weight, change)
-            if change.bias is not None:
-                bias = bias_of(name)
-                made[bias] = shifted(before[bias], change)
-        return made
 
     def _encoded(self, name: str, merged: Tensor, before: Tensor) -> Tensor:
         wanted = before.encoding
@@ -135,6 +128,31 @@ class Merging:
         return evolve(tensor, decoder=codec.decode if codec else None)
 
 
+def asked(model: ModelIR, adapter: Adapter) -> dict[str, Tensor]:
+    """Return every tensor that an adapter changes, as it asks for it, by name."""
+    before = {**model.tensors, **adapter.replacements}
+    made = dict(adapter.replacements)
+    for name, change in adapter.changes.items():
+        # A tied head is the embedding.
+        weight = before[name if name in before else EMBEDDING]
+        made[name] = updated(weight, change)
+        if change.bias is not None:
+            bias = bias_of(name)
+            made[bias] = shifted(before[bias], change)
+    return made
+
+
+def _grown(model: ModelIR, tokenizer: Tokenizer) -> tuple[ModelIR, str]:
+    """Return a model with a tokenizer for an embedding that has more rows."""
+    before, rows = model.config.vocab_size, model.tensors[EMBEDDING].shape[0]
+    config = evolve(model.config, vocab_size=rows)
+    note = (
+        f"the vocabulary grows from {before} to {rows} rows: the tokenizer is that"
+        " beside the adapter"
+    )
+    return evolve(model, config=config, tokenizer=tokenizer), note
+
+
 def described(change: LowRank) -> str:
     """Return a change in a few words."""
     words = [f"rank {change.rank}", f"scale {change.scale:g}"]
@@ -145,18 +163,34 @@ def described(change: LowRank) -> str:
     return ", ".join(words)
 
 
-def _untied(base: Opened, made: Mapping[str, Tensor]) -> tuple[Opened, tuple[str, ...]]:
-    """Give a tied model a head of its own where only one of both is changed."""
+def _untied(
+    base: Opened, made: dict[str, Tensor], adapter: Adapter
+) -> tuple[Opened, tuple[str, ...]]:
+    """Give a tied model a head of its own where only one of both is changed.
+
+    One whose vocabulary grows stays tied, unless its head comes with other rows.
+    """
     model = base.found.model
     if HEAD in model.tensors or not made.keys() & {EMBEDDING, HEAD}:
         return base, ()
+    if adapter.tokenizer and _is_tied(adapter):
+        made.pop(HEAD, None)
+        return base, ()
     config = evolve(model.config, tie_embeddings=False)
-    tensors = {**model.tensors, HEAD: model.tensors[EMBEDDING]}
+    whole = adapter.replacements if adapter.tokenizer else model.tensors
+    tensors = {**model.tensors, HEAD: whole[EMBEDDING]}
     sources = {**base.found.sources, HEAD: base.found.sources[EMBEDDING]}
     model = evolve(model, config=config, tensors=tensors)
     found = evolve(base.found, model=model, sources=sources)
     note = UNTIED if EMBEDDING in made else UNTIED_HEAD
     return evolve(base, found=found), (note,)
+
+
+def _is_tied(adapter: Adapter) -> bool:
+    """Return whether an adapter has nothing for the head but the rows it shares."""
+    head = adapter.replacements.get(HEAD)
+    same = head is None or same_bytes(head, adapter.replacements[EMBEDDING])
+    return same and not adapter.changes.keys() & {EMBEDDING, HEAD}
 
 
 def is_effective(path: Path, name: str, change: LowRank) -> bool:

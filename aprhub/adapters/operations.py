@@ -144,6 +144,20 @@ def merged(
     )
 
 
+def applied(base: Opened, adapter: Path, registry: Registry) -> Opened:
+    """Return a base with an adapter merged into it, for what is done with it next.
+
+    Its tensors have the encodings of the base. Raises what a merge raises.
+    """
+    found = fitted(adapter, base, registry, MatchOptions(), None)
+    writer = registry.format(base.stored.format)
+    changes = Merging(base, adapter, writer, registry).changes(found.matched.adapter)
+    _refuse_nothing(base, changes)
+    done = _extended(base, changes, [found], ConvertOptions())
+    notes = (*done.found.notes, *changes.notes)
+    return evolve(done, found=evolve(done.found, notes=notes))
+
+
 def _all_fitted(
     request: AdapterMerge, base: Opened, registry: Registry
 ) -> list[Fitted]:

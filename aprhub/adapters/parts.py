@@ -50,6 +50,7 @@ def misfits(shape: tuple[int, ...], parts: Parts, pair: bool) -> Iterator[Fault]
             (shape[0], *ranks),
         )
         expected[AdapterPart.MAGNITUDE] = expected[AdapterPart.BIAS] = shape[:1]
+        expected[AdapterPart.LENGTHS] = shape[1:]
         if ranks == (0,):
             yield Fault(parts[AdapterPart.A].told.stored, "has rank 0")
     elif pair:

@@ -19,6 +19,7 @@ from aprhub.ir.adapter import Adapter
 from aprhub.ir.encoding import F32
 from aprhub.ir.joining import combined, concatenated
 from aprhub.ir.lowrank import LowRank
+from aprhub.ir.model import EMBEDDING
 from aprhub.ir.tensor import Tensor
 
 Array = NDArray[np.float32]
@@ -107,6 +108,8 @@ def _refuse_unsummable(adapters: Sequence[Adapter], paths: Sequence[Path]) -> No
             if change.magnitude is not None or change.bias is not None:
                 what = f"{path} has a magnitude or bias there, which cannot be weighted"
                 faults.append(Fault(name, what))
+        if adapter.tokenizer:
+            faults.append(Fault(EMBEDDING, f"{path} brings tokens of its own"))
         for name in adapter.replacements:
             if name in owners:
                 faults.append(Fault(name, f"replaced by {owners[name]} and {path}"))

@@ -8,9 +8,10 @@ import numpy as np
 from attrs import evolve, field, frozen
 
 from aprhub import detect
+from aprhub.adapters.lowering import Lowering
 from aprhub.adapters.matching import Matched, MatchOptions, matched
 from aprhub.adapters.opening import open_adapter
-from aprhub.conversion import Opened
+from aprhub.conversion import Announce, Opened
 from aprhub.errors import Fault, UnrepresentableError, UnrunnableError, UsageError
 from aprhub.export import commit
 from aprhub.export.staging import refuse_existing, staged
@@ -22,10 +23,8 @@ from aprhub.ir.tensor import Tensor
 from aprhub.registry import Registry
 from aprhub.report import WrittenFile
 from aprhub.spec.adapter import AdapterFiles, AdapterLayout
-from aprhub.spec.family import Family
 from aprhub.spec.format import Format
 from aprhub.spec.layout import Layout, LayoutFile, LayoutOptions, Literal, TensorData
-from aprhub.spec.spelling import Transform
 
 TOLERANCE = 1e-6
 """How far a scaled B may be from what was meant: layouts keep alpha as an f32."""
@@ -47,6 +46,7 @@ class AdapterWriter:
     layout: AdapterLayout
     registry: Registry
     options: WriteOptions = field(factory=WriteOptions)
+    announce: Announce | None = None
 
     def written(
         self, adapter: Adapter, target: Path
@@ -76,7 +76,11 @@ class AdapterWriter:
         family = self.base.found.family
         if self.layout.lay_out is None or family is None:
             raise UsageError(f"layout {self.layout.name} is only read, not written")
-        named = _Lowering(self.base, self.layout, family, self.registry).named(adapter)
+        if adapter.tokenizer:
+            what = "an adapter with new tokens can be merged, and not converted"
+            raise UnrepresentableError(target, what)
+        naming = self.registry.naming(self.layout.naming)
+        named = Lowering(self.base, family, naming).named(adapter)
         files = self.layout.lay_out(named, family, target)
         fmt = self._format(target)
         tensors = {
@@ -92,7 +96,7 @@ class AdapterWriter:
             commit.Writing(layout, staging) as writing,
         ):
             writing.outline()
-            writing.fill()
+            writing.fill(self.announce(layout.nbytes) if self.announce else None)
             writing.settle()
             place = staging.opened if layout.folder else staging.path(names[-1])
             _, stored = open_adapter(place, self.registry, self.layout.name)
@@ -102,55 +106,6 @@ class AdapterWriter:
                 what = "the written adapter is not what was meant"
                 raise UnrunnableError(target, what, faults)
             staging.publish(names, names)
-
-
-@frozen
-class _Lowering:
-    """Gives an adapter the names and the order of rows that a layout has."""
-
-    base: Opened
-    layout: AdapterLayout
-    family: Family
-    registry: Registry
-
-    def named(self, adapter: Adapter) -> Adapter:
-        changes, whole = {}, {}
-        for name, change in adapter.changes.items():
-            stored, transform = self._spelling(name)
-            changes[stored] = self._change(change, stored, transform)
-        for name, tensor in adapter.replacements.items():
-            stored, transform = self._spelling(name)
-            config = self.base.found.model.config
-            whole[stored] = transform.lower(tensor, config) if transform else tensor
-        return Adapter(changes, whole)
-
-    def _spelling(self, name: str) -> tuple[str, Transform | None]:
-        naming = self.registry.naming(self.layout.naming)
-        spelling = naming.to_theirs(name, self.family)
-        if spelling is None:
-            what = f"naming {naming.name} has no name for {name}"
-            raise UnrepresentableError(self.base.stored.path, what)
-        if spelling.steps:
-            what = f"{name} is one of several weights in {spelling.stored} there"
-            raise UnrepresentableError(self.base.stored.path, what)
-        return spelling.stored, spelling.part(name).transform
-
-    def _change(
-        self, change: LowRank, stored: str, transform: Transform | None
-    ) -> LowRank:
-        """Return a change with the rows of B, magnitude and bias in their order."""
-        if transform is None:
-            return change
-        config = self.base.found.model.config
-        if not transform.packed_safe:
-            what = f"{stored}: {transform.name} has no form for a change"
-            raise UnrepresentableError(self.base.stored.path, what)
-        return evolve(
-            change,
-            b=transform.lower(change.b, config),
-            magnitude=change.magnitude and transform.lower(change.magnitude, config),
-            bias=change.bias and transform.lower(change.bias, config),
-        )
 
 
 def composed(files: AdapterFiles, fmt: Format, target: Path) -> Layout:

@@ -9,16 +9,15 @@ import click
 
 from aprhub.cli.adapter_merge import merge
 from aprhub.cli.adapter_options import (
-    ADAPTERS,
-    MATCH,
+    INPUTS,
     PATH,
-    STACKING,
     TARGET,
     added,
     match_of,
     stacking_of,
 )
 from aprhub.cli.options import echo_json, echo_table, registry, shared
+from aprhub.cli.writing import progress
 
 if TYPE_CHECKING:
     from aprhub.adapters.making import AdapterReport
@@ -48,12 +47,7 @@ adapter.add_command(merge)
 
 
 @adapter.command()
-@click.argument("base", type=PATH)
-@ADAPTERS
-@TARGET
-@added(MATCH)
-@added(STACKING)
-@added(_MADE)
+@added((*INPUTS, *_MADE))
 @shared
 def convert(base: Path, adapters: tuple[Path, ...], **options: Any) -> None:
     """Write each ADAPTER, made into one, in another layout.
@@ -136,7 +130,7 @@ def _make(run: Callable[..., "AdapterReport"], options: dict[str, Any]) -> None:
 
     chosen: WriteOptions = WriteOptions(options["force"], options["dry_run"])
     plugins = registry(strict=options["strict_plugins"])
-    report = run(options["target"], chosen, plugins)
+    report = run(options["target"], chosen, plugins, progress(options))
     if options["as_json"]:
         echo_json(report.as_json())
     elif not options["quiet"]:

@@ -7,10 +7,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from aprhub.cli.adapter_options import (
-    ADAPTERS,
+    INPUTS,
     MATCH,
     PATH,
-    STACKING,
     TARGET,
     added,
     match_of,
@@ -33,11 +32,7 @@ _ENCODING = click.option(
 
 
 @click.command()
-@click.argument("base", type=PATH)
-@ADAPTERS
-@TARGET
-@added(MATCH)
-@added(STACKING)
+@added(INPUTS)
 @_ENCODING
 @source_options("BASE")
 @output

@@ -58,6 +58,9 @@ STACKING = (
     click.option("--seed", type=int, default=0, help="Seed of a mode with dare."),
 )
 
+INPUTS = (click.argument("base", type=PATH), ADAPTERS, TARGET, *MATCH, *STACKING)
+"""What says which adapters are for which base, and what becomes of them."""
+
 
 def added(options: Sequence[Callable[[F], F]]) -> Callable[[F], F]:
     """Return what adds several options to a command."""

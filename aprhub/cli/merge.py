@@ -75,7 +75,8 @@ def merge(models: tuple[Path, ...], target: Path, **options: Any) -> None:
 
 
 def _recipe(models: tuple[Path, ...], options: dict[str, Any]) -> "Recipe":
-    from aprhub.merging.reading import ShortForm, read_recipe
+    from aprhub.merging.reading import read_recipe
+    from aprhub.merging.short import ShortForm
 
     seed = options.pop("seed")
     short = {

@@ -12,6 +12,7 @@ import click
 from aprhub.cli.options import echo_json, human_bytes, registry
 
 if TYPE_CHECKING:
+    from aprhub.conversion import Announce
     from aprhub.ir.casting import Loss
     from aprhub.report import Report
 
@@ -101,20 +102,22 @@ def perform(
     """
     from aprhub.options import ConvertOptions
 
+    announce = progress(options)
     quiet, verbose = options.pop("quiet"), options.pop("verbose")
     as_json = options.pop("as_json")
     options.pop("debug")
     plugins = registry(strict=options.pop("strict_plugins"))
-    bar = sys.stderr.isatty() and not (quiet or as_json)
-    report = run(
-        ConvertOptions(**options),
-        registry=plugins,
-        announce=_progress_bar if bar else None,
-    )
+    report = run(ConvertOptions(**options), registry=plugins, announce=announce)
     if as_json:
         echo_json(report.as_json())
     elif not quiet:
         echo(report, verbose=verbose)
+
+
+def progress(options: dict[str, Any]) -> "Announce | None":
+    """Return what shows progress, where there is a terminal that wants to know."""
+    silent = options["quiet"] or options["as_json"]
+    return _progress_bar if sys.stderr.isatty() and not silent else None
 
 
 def _progress_bar(total: int) -> Any:

@@ -7,6 +7,7 @@ from attrs import field, frozen
 
 from aprhub.ir.lowrank import LowRank
 from aprhub.ir.tensor import Tensor
+from aprhub.ir.tokenizer import Tokenizer
 
 
 def _frozen_changes(values: Mapping[str, LowRank]) -> Mapping[str, LowRank]:
@@ -23,7 +24,9 @@ class Adapter:
 
     Names are canonical, and so are layouts; an adapter that is about to be written has
     those of its target. A weight may have both: then it is replaced, then changed.
+    `tokenizer` is there where the embedding has more rows than the model's.
     """
 
     changes: Mapping[str, LowRank] = field(factory=dict, converter=_frozen_changes)
     replacements: Mapping[str, Tensor] = field(factory=dict, converter=_frozen_tensors)
+    tokenizer: Tokenizer | None = None

@@ -75,7 +75,7 @@ def caster(
     def kernel(packed: Bytes, _header: Bytes) -> NDArray[Any]:
         values = _widened(packed, before)
         with np.errstate(over="ignore", under="ignore", invalid="ignore"):
-            result = _saturated(values, largest).astype(after)
+            result = _saturated(values, largest).astype(after, copy=False)
         if observe is not None:
             observe(_loss(values, result, largest))
         return result
@@ -89,7 +89,9 @@ def _widened(packed: Bytes, dtype: np.dtype[Any]) -> NDArray[Any]:
     The types of one byte become f32, since not all of them can be cast to each other.
     """
     if dtype.name == "bfloat16":
-        return (packed.view("<u2").astype("<u4") << np.uint32(16)).view("<f4")
+        wide = packed.view("<u2").astype("<u4")
+        wide <<= np.uint32(16)
+        return wide.view("<f4")
     values = packed.view(dtype)
     return values.astype(np.float32) if dtype.name.startswith("float8") else values
 
@@ -134,6 +136,20 @@ def refuse_rounding(name: str, encoding: Encoding) -> Observer:
                 name,
                 f"{loss.rounded} values are not exact in {encoding.name}, though the"
                 " file says that the tensor came from there; convert with --dtype f32",
+            )
+
+    return observe
+
+
+def refuse_overflow(name: str, encoding: Encoding) -> Observer:
+    """Return an observer that accepts rounding, but no new infinities."""
+
+    def observe(loss: Loss) -> None:
+        if loss.overflowed:
+            raise UnrepresentableError(
+                name,
+                f"{loss.overflowed} values are too large for {encoding.name};"
+                " choose dtype float32 or bfloat16",
             )
 
     return observe

@@ -1,4 +1,4 @@
-"""Sources that compute: elementwise maps, transpositions, combinations, packed parts.
+"""Sources that compute: maps, transpositions, columns, combinations, packed parts.
 
 All of them work in pieces of bounded size and keep nothing.
 """
@@ -138,6 +138,44 @@ class Transposed:
 
     def segments(self) -> tuple[FileRange, ...] | None:
         """Return None: transposed bytes are in no file."""
+        return None
+
+
+@frozen
+class Strided:
+    """Every `step`-th column, from `first` on, of a matrix of plain elements."""
+
+    parent: Source
+    rows: int
+    columns: int
+    item_bytes: int
+    first: int
+    step: int
+
+    @property
+    def nbytes(self) -> int:
+        """How many bytes there are."""
+        return self.rows * self.granule
+
+    @property
+    def granule(self) -> int:
+        """One row."""
+        return len(range(self.first, self.columns, self.step)) * self.item_bytes
+
+    def read_into(self, start: int, out: Bytes) -> None:
+        """Read whole rows of the parent, some at a time, and pick the columns."""
+        width = self.columns * self.item_bytes
+        wanted = out.reshape(-1, self.granule // self.item_bytes, self.item_bytes)
+        step = max(PIECE_BYTES // width, 1)
+        for row in range(0, len(wanted), step):
+            picked = wanted[row : row + step]
+            piece = np.empty(len(picked) * width, np.uint8)
+            read(self.parent, (start // self.granule + row) * width, piece)
+            grid = piece.reshape(-1, self.columns, self.item_bytes)
+            picked[:] = grid[:, self.first :: self.step]
+
+    def segments(self) -> tuple[FileRange, ...] | None:
+        """Return None: parts of rows are in no range of a file."""
         return None
 
 

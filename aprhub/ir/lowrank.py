@@ -2,14 +2,16 @@
 
 A weight becomes W + s B A, as in LoRA (arXiv 2106.09685); s is alpha / r, or
 alpha / sqrt(r) where the change is rank-stabilised (arXiv 2312.03732). With a magnitude
-m each row of that is brought to the length that m says, as in DoRA (arXiv 2402.09353).
+m each row of that is brought to the length that m says, as in DoRA (arXiv 2402.09353);
+for an embedding, PEFT does so with each column.
 """
 
 import math
+from threading import Lock
 from typing import Any
 
 import numpy as np
-from attrs import frozen
+from attrs import Factory, define, frozen
 from numpy.typing import NDArray
 
 from aprhub.ir.encoding import F32
@@ -28,8 +30,8 @@ It is the same whoever reads and how much, so that sums come out the same to the
 class LowRank:
     """The change of one `(out, in)` weight: `a` is `(r, in)`, `b` is `(out, r)`.
 
-    `magnitude` `(out)` is that of DoRA; `bias` `(out)` is added, scaled like the
-    product, to the bias of the same projection.
+    `magnitude` is that of DoRA: `(out)`, or with `by_columns` `(in)`. `bias` `(out)` is
+    added, scaled like the product, to the bias of the same projection.
     """
 
     a: Tensor
@@ -38,6 +40,7 @@ class LowRank:
     rank_stabilised: bool = False
     magnitude: Tensor | None = None
     bias: Tensor | None = None
+    by_columns: bool = False
 
     @property
     def rank(self) -> int:
@@ -63,10 +66,13 @@ def updated(weight: Tensor, change: LowRank) -> Tensor:
         weight.cast(F32).source,
         change.a.cast(F32).source,
         change.b.cast(F32).source,
-        magnitude,
+        None if change.by_columns else magnitude,
         change.shape[1],
         change.scale,
     )
+    if change.by_columns and magnitude:
+        lengthened = Lengthened(source, magnitude, change.shape[1])
+        return Tensor(weight.shape, F32, lengthened)
     return Tensor(weight.shape, F32, source)
 
 
@@ -126,6 +132,53 @@ class Updated:
             length = np.linalg.norm(delta, axis=1)
             delta *= (_values(self.magnitude, first * 4, rows * 4) / length)[:, None]
         return delta
+
+    def segments(self) -> tuple[FileRange, ...] | None:
+        """Return None: computed bytes are in no file."""
+        return None
+
+
+@define(eq=False)
+class Lengthened:
+    """A matrix whose columns are brought to given lengths, all of it f32.
+
+    How long they are is measured once, when the first row is read.
+    """
+
+    whole: Source
+    lengths: Source
+    columns: int
+    _factors: NDArray[np.float32] | None = None
+    _lock: Lock = Factory(Lock)
+
+    @property
+    def nbytes(self) -> int:
+        """How many bytes there are."""
+        return self.whole.nbytes
+
+    @property
+    def granule(self) -> int:
+        """That of the matrix, which is of whole rows."""
+        return self.whole.granule
+
+    def read_into(self, start: int, out: Bytes) -> None:
+        """Read the rows and bring their columns to length."""
+        with self._lock:
+            if self._factors is None:
+                self._factors = self._measured()
+        self.whole.read_into(start, out)
+        rows = out.view("<f4").reshape(-1, self.columns)
+        rows *= self._factors
+
+    def _measured(self) -> NDArray[np.float32]:
+        squares = np.zeros(self.columns)
+        for start in range(0, self.nbytes, self.granule):
+            size = min(self.granule, self.nbytes - start)
+            rows = _values(self.whole, start, size).reshape(-1, self.columns)
+            squares += np.square(rows, dtype=np.float64).sum(axis=0)
+        wanted = _values(self.lengths, 0, 4 * self.columns)
+        factors: NDArray[np.float32] = (wanted / np.sqrt(squares)).astype(np.float32)
+        return factors
 
     def segments(self) -> tuple[FileRange, ...] | None:
         """Return None: computed bytes are in no file."""

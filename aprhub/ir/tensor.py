@@ -22,6 +22,7 @@ from aprhub.ir.computed import (
     Mapped,
     Operation,
     Packed,
+    Strided,
     Transposed,
 )
 from aprhub.ir.encoding import ENCODINGS, F32, Encoding
@@ -158,6 +159,17 @@ class Tensor:
         item = self.encoding.block_bytes
         turned = Transposed(inner, rows, columns, item)
         return Tensor((columns, rows), self.encoding, turned)
+
+    def strided(self, first: int, step: int) -> "Tensor":
+        """Return every `step`-th column of a matrix of plain elements."""
+        if len(self.shape) != 2 or not self.encoding.is_plain:
+            what = f"not a matrix of plain elements: {self.encoding.name} {self.shape}"
+            raise UnrepresentableError("columns", what)
+        rows, columns = self.shape
+        item = self.encoding.block_bytes
+        source = Strided(self.source, rows, columns, item, first, step)
+        picked = len(range(first, columns, step))
+        return Tensor((rows, picked), self.encoding, source)
 
     def decoded(self) -> "Tensor":
         """Return the f32 values of a quantised tensor; a plain one is returned."""

@@ -13,7 +13,7 @@ from attrs import Factory, define, field, frozen
 from numpy.typing import NDArray
 
 from aprhub.errors import ModelCheckError, UnrepresentableError
-from aprhub.ir.casting import Loss, Observer
+from aprhub.ir.casting import refuse_overflow
 from aprhub.ir.encoding import F32, Encoding
 from aprhub.ir.source import Bytes, FileRange, Source, read
 from aprhub.ir.tensor import Tensor
@@ -179,17 +179,3 @@ def blended(
     """Return what a method makes of its operands, rounded to a plain encoding."""
     tensor = Tensor(operands.shape, F32, Blended(name, method, operands))
     return tensor.cast(encoding, refuse_overflow(name, encoding))
-
-
-def refuse_overflow(name: str, encoding: Encoding) -> Observer:
-    """Return an observer that accepts rounding, but no new infinities."""
-
-    def observe(loss: Loss) -> None:
-        if loss.overflowed:
-            raise UnrepresentableError(
-                name,
-                f"{loss.overflowed} values are too large for {encoding.name};"
-                " merge with dtype float32 or bfloat16",
-            )
-
-    return observe

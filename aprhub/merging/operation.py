@@ -9,16 +9,18 @@ from typing import Final
 from attrs import evolve, frozen
 
 from aprhub import conversion, lineage
+from aprhub.adapters.operations import applied
 from aprhub.check import checked
 from aprhub.conversion import Announce, Opened
 from aprhub.errors import UnrepresentableError, about
+from aprhub.ir.casting import refuse_overflow
 from aprhub.ir.encoding import ENCODINGS, F32, Encoding
 from aprhub.ir.model import EMBEDDING, HEAD, ModelIR
 from aprhub.ir.tensor import Tensor
 from aprhub.ir.tokenizer import Tokenizer
 from aprhub.lift import Lifted
 from aprhub.merging.agreement import check_agreement, shared_provenance
-from aprhub.merging.blending import Operands, blended, refuse_overflow
+from aprhub.merging.blending import Operands, blended
 from aprhub.merging.embedding import aligned
 from aprhub.merging.plan import Origin, Plan, Planned, planned
 from aprhub.merging.recipe import DTYPES, Recipe
@@ -81,8 +83,13 @@ def merged(recipe: Recipe, options: ConvertOptions, registry: Registry) -> Opene
 
 
 def _opened(path: Path, options: ConvertOptions, registry: Registry) -> Opened:
+    """Open a model, or as `MODEL+ADAPTER` one with an adapter merged into it."""
+    model, plus, adapter = str(path).partition("+")
+    tuned = plus != "" and not path.exists()
     with about(path):
-        return conversion.opened(path, registry, options.lift, options.source_format)
+        base = Path(model) if tuned else path
+        found = conversion.opened(base, registry, options.lift, options.source_format)
+        return applied(found, Path(adapter).expanduser(), registry) if tuned else found
 
 
 def _told(recipe: Recipe) -> Mapping[str, object]:

@@ -4,13 +4,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
-from attrs import frozen
-
-from aprhub.errors import UsageError
 from aprhub.merging.document import Entry, read
 from aprhub.merging.parameters import Choice, Parameters
 from aprhub.merging.recipe import (
     DTYPES,
+    WORDS,
     Ingredient,
     Recipe,
     Slice,
@@ -20,9 +18,10 @@ from aprhub.merging.recipe import (
 
 _KEYS: Final = (
     *("merge_method", "base_model", "models", "slices", "parameters", "dtype"),
-    *("out_dtype", "tokenizer", "tokenizer_source", "chat_template"),
+    *("out_dtype", "tokenizer", "tokenizer_source", "chat_template", "modules"),
 )
-_WORDS: Final = ("union", "base")
+_MODULE: Final = "default"
+"""What mergekit calls the only module of a model that reads and writes text."""
 
 
 def read_recipe(path: Path, seed: int = 0) -> Recipe:
@@ -35,22 +34,42 @@ def read_recipe(path: Path, seed: int = 0) -> Recipe:
     keys = root.mapping(*_KEYS)
     if "merge_method" not in keys:
         root.refuse("merge_method is missing")
-    if ("models" in keys) == ("slices" in keys):
-        root.refuse("either models or slices are needed")
+    module = _module(root, keys)
     base = _model(keys["base_model"]) if "base_model" in keys else None
     dtype = keys.get("out_dtype", keys.get("dtype"))
     template = keys.get("chat_template")
     return Recipe(
         keys["merge_method"].text(),
-        _slices(keys),
+        _slices(module),
         base,
-        _parameters(keys),
+        _nested(_parameters(module), _parameters(keys)),
         _dtype(dtype) if dtype else None,
         _tokenizer(root, keys),
         template.text() if template else None,
         seed,
         {"recipe": _plain(root)},
     )
+
+
+def _module(root: Entry, keys: Mapping[str, Entry]) -> Mapping[str, Entry]:
+    """Return the keys that say what is merged: those of the recipe or of its module."""
+    if sum(name in keys for name in ("models", "slices", "modules")) != 1:
+        root.refuse("either models or slices are needed, by themselves or in modules")
+    if "modules" not in keys:
+        return {name: keys[name] for name in ("models", "slices") if name in keys}
+    modules = keys["modules"].mapping(_MODULE)
+    if _MODULE not in modules:
+        keys["modules"].refuse(f"{_MODULE} is missing")
+    module = modules[_MODULE].mapping("models", "slices", "parameters")
+    if ("models" in module) == ("slices" in module):
+        modules[_MODULE].refuse("either models or slices are needed")
+    return module
+
+
+def _nested(inner: Parameters, outer: Parameters) -> Parameters:
+    """Return parameters of which the inner ones hold where they say anything."""
+    names = dict.fromkeys((*inner, *outer))
+    return {name: (*inner.get(name, ()), *outer.get(name, ())) for name in names}
 
 
 def _slices(keys: Mapping[str, Entry]) -> tuple[Slice, ...]:
@@ -154,7 +173,7 @@ def _tokenizer(root: Entry, keys: Mapping[str, Entry]) -> TokenizerPolicy | None
 
 
 def _source(entry: Entry) -> Path | str:
-    return entry.text() if entry.text() in _WORDS else _model(entry)
+    return entry.text() if entry.text() in WORDS else _model(entry)
 
 
 def _rule(entry: Entry) -> TokenRule:
@@ -184,55 +203,6 @@ def _special_rule(source: Entry, *, force: bool) -> TokenRule:
             )
             return TokenRule(_model(keys["model"]), token, force)
     return keys["kind"].refuse("neither zero nor model_token")
-
-
-@frozen
-class ShortForm:
-    """A recipe as a command line gives it: models, and parameters by name.
-
-    A parameter has the values of the models in their order, or one for all.
-    """
-
-    method: str
-    models: tuple[Path, ...]
-    base: Path | None = None
-    parameters: Mapping[str, tuple[object, ...]] = {}
-    dtype: str | None = None
-    tokenizer: str | None = None
-    seed: int = 0
-
-    def recipe(self) -> Recipe:
-        """Return the recipe; raise UsageError where values and models do not match."""
-        others = [path for path in self.models if path != self.base]
-        single = {n: v for n, v in self.parameters.items() if len(v) == 1}
-        several = {n: v for n, v in self.parameters.items() if n not in single}
-        own: dict[Path, dict[str, tuple[Choice]]] = {path: {} for path in self.models}
-        for name, values in several.items():
-            owners = others if len(values) == len(others) else self.models
-            if len(values) != len(owners):
-                raise UsageError(
-                    f"{name}: {len(values)} values for {len(others)} models besides the"
-                    " base; give one, or one for each"
-                )
-            for path, value in zip(owners, values, strict=True):
-                own[path][name] = (Choice((value,)),)
-        ingredients = tuple(Ingredient(path, None, own[path]) for path in self.models)
-        source = self.tokenizer
-        words = source if source in _WORDS else Path(source) if source else None
-        return Recipe(
-            self.method,
-            (Slice(ingredients),),
-            self.base,
-            {name: (Choice(values),) for name, values in single.items()},
-            self.dtype,
-            TokenizerPolicy(words) if words else None,
-            seed=self.seed,
-            told=self._told(),
-        )
-
-    def _told(self) -> Mapping[str, object]:
-        values = {name: list(values) for name, values in self.parameters.items()}
-        return {"method": self.method, "parameters": values, "dtype": self.dtype}
 
 
 def _plain(entry: Entry) -> object:

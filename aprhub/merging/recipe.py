@@ -19,6 +19,9 @@ DTYPES: Final = {
 }
 """How the floats of a result can be stored, by the names that recipes give."""
 
+WORDS: Final = ("union", "base")
+"""Whose tokens a result can have, besides those of a model."""
+
 
 @frozen
 class Ingredient:

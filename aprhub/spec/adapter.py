@@ -15,13 +15,16 @@ from aprhub.spec.format import StoredModel
 class AdapterPart(StrEnum):
     """What a tensor of an adapter is.
 
-    `A` is `(r, in)` and `B` `(out, r)`; `MAGNITUDE` and `BIAS` are `(out)`; `WHOLE`
-    takes the place of the model's own tensor.
+    `A` is `(r, in)` and `B` `(out, r)`; `MAGNITUDE` and `BIAS` are `(out)`, `LENGTHS`
+    `(in)`; `WHOLE` takes the place of the model's own tensor. For experts that are
+    stacked, `A` is `(experts * r, in)`, one expert below the other, and `B` is `(out, r
+    * experts)`, with the experts side by side for each rank.
     """
 
     A = "lora A"
     B = "lora B"
     MAGNITUDE = "magnitude"
+    LENGTHS = "magnitude of columns"
     BIAS = "bias of lora B"
     WHOLE = "whole tensor"
 

@@ -59,7 +59,7 @@ def told(
         if found is None:
             strangers.append(name)
             continue
-        if len(tensor.shape) != 2:
+        if len(tensor.shape) < 2:
             what = f"{name} has shape {tensor.shape}; only matrices are read, since the"
             what += " writers of flat ones disagree on their order and scale"
             raise UnsupportedFileError(container.path, what)

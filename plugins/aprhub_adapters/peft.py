@@ -2,25 +2,30 @@
 
 Names and their meaning: `save_and_load.py`, `tuners/lora/config.py` and `layer.py` of
 PEFT 0.21. A is `(r, in)` and B `(out, r)`, but those of an embedding, whose product is
-transposed: A is `(r, vocabulary)` and B `(hidden, r)`.
+transposed: A is `(r, vocabulary)` and B `(hidden, r)`. Those of a parameter that is no
+module are named by the module that has it; of several, the wrappers lie one within the
+other, which `base_layer` in the name tells.
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
 from typing import Final
+
+from attrs import field, frozen
 
 from aprhub.api import (
     AdapterPart,
     AdapterTensor,
     AlphaClaim,
     CorruptFileError,
+    Document,
     StoredAdapter,
     StoredModel,
     Tensor,
     UnsupportedFileError,
 )
 from aprhub_adapters import documents, headers
-from aprhub_adapters.documents import Document
 from aprhub_adapters.peft_writing import CONFIG, PREFIX, WEIGHTS
 
 _LORA = re.compile(
@@ -42,6 +47,11 @@ _PARTS: Final[Mapping[tuple[str, str | None], AdapterPart]] = {
     ("lora_magnitude_vector", None): AdapterPart.MAGNITUDE,
     ("lora_magnitude_vector", "weight"): AdapterPart.MAGNITUDE,
 }
+
+_EXPERTS: Final = ("gate_up_proj", "down_proj")
+"""The parameters of stacked experts in their order in `transformers` 5, which is that
+of their wrappers, from the inside."""
+_INNER: Final = ".base_layer"
 
 _HARMLESS_STARTS: Final = (None, True, False, "gaussian", "eva", "orthogonal")
 """How matrices can start without that the base is changed, too."""
@@ -65,10 +75,13 @@ def open_peft(container: StoredModel) -> StoredAdapter:
     config = documents.read(path)
     if config is not None:
         _refuse_other_kinds(config)
-    config = config or Document(path)
-    patterns = _patterns(config)
+    config = config or Document(path, {})
+    reading = _Reading(
+        _patterns(config), config.texts("target_parameters") or (), container.tensors
+    )
+    before = [name for name in container.tensors if reading.is_before(name)]
     told = {
-        name: _told(name, each, patterns) for name, each in container.tensors.items()
+        name: reading.told(name) for name in container.tensors if name not in before
     }
     return StoredAdapter(
         container,
@@ -78,9 +91,9 @@ def open_peft(container: StoredModel) -> StoredAdapter:
             *headers.alphas(container),
             AlphaClaim(f"lora_alpha of {path.name}", config.number("lora_alpha")),
         ),
-        config.flag("use_rslora"),
+        bool(config.flag("use_rslora")),
         tuple(name for name, each in told.items() if each is None),
-        tuple(_notes(config)),
+        (*_notes(config), *(f"{name} is from before the training" for name in before)),
     )
 
 
@@ -90,7 +103,11 @@ def _patterns(config: Document) -> dict[re.Pattern[str], float]:
     Repeated groups are refused: with some, to match takes time without end.
     """
     found = {}
-    for pattern, alpha in config.numbers("alpha_pattern").items():
+    section = config.section("alpha_pattern") or Document(config.path, {})
+    for pattern in section.values:
+        alpha = section.number(pattern)
+        if alpha is None:
+            raise section.fault(pattern, "a number")
         try:
             compiled = re.compile(rf"(?:.*\.)?(?:{pattern})")
         except re.error as error:
@@ -103,24 +120,63 @@ def _patterns(config: Document) -> dict[re.Pattern[str], float]:
     return found
 
 
-def _told(
-    name: str, tensor: Tensor, patterns: Mapping[re.Pattern[str], float]
-) -> AdapterTensor | None:
-    """Return what a tensor is, or None where the name has no meaning."""
-    path = name.removeprefix(PREFIX)
-    found = _LORA.fullmatch(path)
-    if found is None:
-        whole = _WHOLE.fullmatch(path)
-        return whole and AdapterTensor(
-            name, f"{whole[1]}.{whole[2]}", AdapterPart.WHOLE, tensor
-        )
-    module, matrix, kind = found.groups()
-    part = _PARTS.get((matrix, kind))
-    if part is None:
-        return None
-    if matrix.startswith("lora_embedding") and len(tensor.shape) == 2:
-        tensor = tensor.transposed()
-    return AdapterTensor(name, f"{module}.weight", part, tensor, _own(module, patterns))
+@frozen
+class _Reading:
+    """What tells the meaning of a name: all names, and parts of the configuration.
+
+    `parameters` are the ends of the paths of adapted parameters.
+    """
+
+    patterns: Mapping[re.Pattern[str], float]
+    parameters: Sequence[str]
+    tensors: Mapping[str, Tensor] = field(repr=False)
+
+    def told(self, name: str) -> AdapterTensor | None:
+        """Return what a tensor is, or None where the name has no meaning."""
+        path, tensor = name.removeprefix(PREFIX), self.tensors[name]
+        found = _LORA.fullmatch(path)
+        if found is None:
+            whole = _WHOLE.fullmatch(path)
+            return whole and AdapterTensor(
+                name, f"{whole[1]}.{whole[2]}", AdapterPart.WHOLE, tensor
+            )
+        module, matrix, kind = found.groups()
+        part = _PARTS.get((matrix, kind))
+        if part is None:
+            return None
+        if matrix.startswith("lora_embedding") and len(tensor.shape) == 2:
+            tensor = tensor.transposed()
+        if part is AdapterPart.MAGNITUDE and module in self._embeddings:
+            part = AdapterPart.LENGTHS
+        parameter = self._parameter(module)
+        alpha = _own(parameter or module, self.patterns)
+        return AdapterTensor(name, parameter or f"{module}.weight", part, tensor, alpha)
+
+    def is_before(self, name: str) -> bool:
+        """Return whether a tensor is that of a module before it was trained whole.
+
+        PEFT saves it besides the other where the vocabulary has grown.
+        """
+        after = name.replace(".original_module.", ".modules_to_save.")
+        return after != name and after in self.tensors
+
+    @cached_property
+    def _embeddings(self) -> frozenset[str]:
+        found = (_LORA.fullmatch(each.removeprefix(PREFIX)) for each in self.tensors)
+        pairs = (each.groups() for each in found if each)
+        return frozenset(m for m, matrix, _ in pairs if "embedding" in matrix)
+
+    def _parameter(self, wrapped: str) -> str | None:
+        """Return the path of the parameter that a wrapper of a module is for."""
+        module, depth = wrapped, 0
+        while module.endswith(_INNER):
+            module, depth = module.removesuffix(_INNER), depth + 1
+        paths = (f"{module}.{name}" for name in _EXPERTS)
+        adapted = [path for path in paths if self._is_adapted(path)]
+        return adapted[-1 - depth] if depth < len(adapted) else None
+
+    def _is_adapted(self, path: str) -> bool:
+        return any(f".{path}".endswith(f".{each}") for each in self.parameters)
 
 
 def _own(module: str, patterns: Mapping[re.Pattern[str], float]) -> float | None:

@@ -13,7 +13,7 @@ from aprhub_merge.sparsity import (
     largest,
     without_outliers,
 )
-from aprhub_merge.sums import combination, deltas, grounded
+from aprhub_merge.sums import added, agreeing, combination, deltas, grounded
 
 Sparsity = Callable[[Group], list[Keep]]
 
@@ -23,38 +23,35 @@ def _arithmetic(group: Group, sparsity: Sparsity, *, consensus: bool) -> Blend:
     settings = group.settings
     weights, kept = settings.each("weight"), sparsity(group)
     scales = weights * (_restored(group, kept) if settings["rescale"] else 1.0)
-    add = _agreed if consensus else _added
+    add = _agreed if consensus else _summed
 
     def blend(piece: Piece) -> Numbers:
-        total, divisor = add(_scaled(piece, kept, scales), weights)
+        delta, divisor = add(_scaled(piece, kept, scales), weights)
         if settings["normalize"]:
-            total = total / divisor
-        return grounded(piece.ground, total * settings["lambda"])
+            delta /= divisor
+        return grounded(piece.ground, delta * settings["lambda"])
 
     return blend
 
 
 def _scaled(piece: Piece, kept: list[Keep], scales: Numbers) -> list[Numbers]:
     triples = zip(deltas(piece), kept, scales, strict=True)
-    return [
-        np.where(keep(piece, delta), delta * scale, 0.0)
-        for delta, keep, scale in triples
-    ]
+    return [delta * keep(piece, delta) * scale for delta, keep, scale in triples]
 
 
-def _added(parts: list[Numbers], weights: Numbers) -> tuple[Numbers, Numbers]:
-    total = weights.sum()
-    divisor = np.array(1.0 if abs(total) < 1e-8 else total)
-    return combination(np.ones(len(parts)), parts), divisor
+def _summed(parts: list[Numbers], weights: Numbers) -> tuple[Numbers, Numbers]:
+    whole = weights.sum()
+    divisor = np.array(1.0 if abs(whole) < 1e-8 else whole)
+    return added(parts), divisor
 
 
 def _agreed(parts: list[Numbers], weights: Numbers) -> tuple[Numbers, Numbers]:
     """Add up what has the sign of the sum, and the weights of those that have it."""
-    up = combination(np.ones(len(parts)), parts) >= 0
-    masks = [np.where(up, part > 0, part < 0) for part in parts]
-    divisor = combination(weights, [mask.astype(np.float64) for mask in masks])
-    divisor[divisor == 0] = 1
-    return combination(np.ones(len(parts)), [*map(np.multiply, parts, masks)]), divisor
+    up = added(parts) >= 0
+    masks = [agreeing(up, part) for part in parts]
+    divisor = combination(weights, masks)
+    divisor += divisor == 0
+    return added([*map(np.multiply, parts, masks)]), divisor
 
 
 def _restored(group: Group, kept: list[Keep]) -> Numbers:

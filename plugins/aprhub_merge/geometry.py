@@ -10,7 +10,15 @@ from typing import Final
 import numpy as np
 
 from aprhub.api import Blend, Group, ModelCheckError, Numbers, Piece
-from aprhub_merge.sums import combination, deltas, gram, grounded, normalised, summed
+from aprhub_merge.sums import (
+    combination,
+    deltas,
+    gram,
+    grounded,
+    normalised,
+    products,
+    summed,
+)
 
 _SAME: Final = 0.9995
 """The cosine from which two directions count as one."""
@@ -30,12 +38,7 @@ def chord(t: float) -> Numbers:
 
 def _pairwise(group: Group) -> Numbers:
     """Return the products of the base and the one model."""
-
-    def products(piece: Piece) -> Numbers:
-        pair = [each.ravel().astype(np.float64) for each in _pair(piece)]
-        return np.array([[np.einsum("i,i->", a, b) for a in pair] for b in pair])
-
-    return group.folded(products)
+    return group.folded(lambda piece: products(_pair(piece)))
 
 
 def _pair(piece: Piece) -> tuple[np.ndarray, np.ndarray]:

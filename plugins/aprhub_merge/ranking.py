@@ -7,7 +7,7 @@ upper are those wanted. Equal values are in the order of their positions.
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 from attrs import frozen
@@ -34,12 +34,10 @@ class Cut:
 
     def above(self, values: Values, piece: Piece) -> NDArray[np.bool_]:
         """Return which elements of a piece are this one or above it."""
-        if not self.position:
-            reached: NDArray[np.bool_] = values >= np.float32(self.value)
-            return reached
-        equal = values == np.float32(self.value)
-        later: NDArray[np.bool_] = piece.positions() >= np.uint64(self.position)
-        above: NDArray[np.bool_] = (values > np.float32(self.value)) | (equal & later)
+        least = np.float32(self.value)
+        above: NDArray[np.bool_] = values >= least
+        earlier = slice(max(self.position - piece.start, 0))
+        above.reshape(-1)[earlier] &= values.reshape(-1)[earlier] > least
         return above
 
 
@@ -58,9 +56,9 @@ class _Wanted:
         below = int(upto[place - 1]) if place else 0
         return _Wanted(self.key, self.rank - below, self.bits | place << shift)
 
-    @property
-    def value(self) -> float:
-        return float(np.array(self.bits, np.uint32).view(np.float32))
+
+def _value(wanted: _Wanted) -> float:
+    return float(np.array(wanted.bits, np.uint32).view(np.float32))
 
 
 def cuts(group: Group, keys: Keys, ranks: Sequence[tuple[int, int]]) -> list[Cut]:
@@ -71,12 +69,9 @@ def cuts(group: Group, keys: Keys, ranks: Sequence[tuple[int, int]]) -> list[Cut
     """
     size = math.prod(group.shape)
     inside = [(key, rank) for key, rank in ranks if 0 < rank < size]
-    found = iter(
-        [
-            Cut(each.value, _position(group, keys, each))
-            for each in _found(group, keys, inside)
-        ]
-    )
+    wanted = _found(group, keys, inside)
+    places = _positions(group, keys, wanted)
+    found = iter([Cut(*pair) for pair in zip(map(_value, wanted), places, strict=True)])
     ends = (Cut(0.0), Cut(np.inf, size))
     return [next(found) if 0 < rank < size else ends[rank >= size] for _, rank in ranks]
 
@@ -85,7 +80,7 @@ def values_at(
     group: Group, keys: Keys, ranks: Sequence[tuple[int, int]]
 ) -> list[float]:
     """Return the values of the elements at some ranks, which are all in the tensor."""
-    return [each.value for each in _found(group, keys, ranks)]
+    return [*map(_value, _found(group, keys, ranks))]
 
 
 def _found(group: Group, keys: Keys, ranks: Sequence[tuple[int, int]]) -> list[_Wanted]:
@@ -117,30 +112,59 @@ def _lower(keys: Sequence[Values], wanted: Sequence[_Wanted]) -> NDArray[np.int6
     return found
 
 
-def _position(group: Group, keys: Keys, wanted: _Wanted) -> int:
-    """Return where the element stands that has its rank among equal ones."""
-    if not wanted.rank:
-        return 0
-    within, rank = range(math.prod(group.shape)), wanted.rank
-    while len(within) > 1:
-        step = -(-len(within) // _BINS)
-        counts = group.folded(_occurrences(keys, wanted, within, step), within)
+@frozen
+class _Place:
+    """Positions among which the element is that has a rank among equal ones."""
+
+    wanted: _Wanted
+    rank: int
+    within: range
+
+    def counts(
+        self, keys: Sequence[Values], start: int, step: int
+    ) -> NDArray[np.int64]:
+        """Return how often the value occurs in each step of the positions."""
+        equal = np.flatnonzero(_bits(keys[self.wanted.key]) == self.wanted.bits)
+        places = equal + start - self.within.start
+        inside = places[(places >= 0) & (places < len(self.within))]
+        return np.bincount(inside // step, minlength=-(-len(self.within) // step))
+
+    def narrowed(self, counts: NDArray[np.int64], step: int) -> "_Place":
+        """Return the step that the rank falls into."""
         upto = np.cumsum(counts)
-        place = int(np.searchsorted(upto, rank, side="right"))
-        rank -= int(upto[place - 1]) if place else 0
-        within = within[place * step : (place + 1) * step]
-    return within.start
+        place = int(np.searchsorted(upto, self.rank, side="right"))
+        below = int(upto[place - 1]) if place else 0
+        within = self.within[place * step : (place + 1) * step]
+        return _Place(self.wanted, self.rank - below, within)
 
 
-def _occurrences(
-    keys: Keys, wanted: _Wanted, within: range, step: int
-) -> Callable[[Piece], NDArray[Any]]:
-    """Return what counts how often a value occurs in each step of the positions."""
+def _positions(group: Group, keys: Keys, wanted: Sequence[_Wanted]) -> list[int]:
+    """Return where the elements stand that have their ranks among equal ones."""
+    whole = range(math.prod(group.shape))
+    tied = [_Place(each, each.rank, whole) for each in wanted if each.rank]
+    found = (_settled(group, keys, each) for each in _narrowed(group, keys, tied))
+    return [next(found) if each.rank else 0 for each in wanted]
+
+
+def _settled(group: Group, keys: Keys, place: _Place) -> int:
+    while len(place.within) > 1:
+        (place,) = _narrowed(group, keys, [place])
+    return place.within.start
+
+
+def _narrowed(group: Group, keys: Keys, places: Sequence[_Place]) -> list[_Place]:
+    """Look once at the positions of all places, which have the same ones."""
+    if not places:
+        return []
+    within = places[0].within
+    step = -(-len(within) // _BINS)
 
     def count(piece: Piece) -> NDArray[np.int64]:
-        equal = np.flatnonzero(_bits(keys(piece)[wanted.key]) == wanted.bits)
-        places = equal + piece.start - within.start
-        inside = places[(places >= 0) & (places < len(within))]
-        return np.bincount(inside // step, minlength=-(-len(within) // step))
+        found = keys(piece)
+        return np.stack([each.counts(found, piece.start, step) for each in places])
 
-    return count
+    counted = group.folded(count, within)
+    return [
+        each.narrowed(counts, step)
+        for each, counts in zip(places, counted, strict=True)
+    ]

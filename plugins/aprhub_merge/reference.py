@@ -12,7 +12,14 @@ import numpy as np
 
 from aprhub.api import Blend, Group, Numbers, Piece, Values
 from aprhub_merge.chance import start, uniform
-from aprhub_merge.sums import combination, deltas, grounded, summed
+from aprhub_merge.sums import (
+    added,
+    agreeing,
+    combination,
+    deltas,
+    grounded,
+    summed,
+)
 
 _Rates = Callable[[Values, int], Numbers]
 """Returns with which probability each element of a model's delta is dropped."""
@@ -37,11 +44,11 @@ def ties(group: Group) -> Blend:
 
     def blend(piece: Piece) -> Numbers:
         pairs = zip(deltas(piece), least, strict=True)
-        parts = [np.where(np.abs(each) >= low, each, 0) for each, low in pairs]
+        parts = [each * (np.abs(each) >= low) for each, low in pairs]
         count = len(parts)
-        up = combination(np.ones(count), [*map(np.sign, parts)]) >= 0
-        agreeing = [np.where(np.where(up, p > 0, p < 0), p, 0) for p in parts]
-        return grounded(piece.ground, combination(np.full(count, 1 / count), agreeing))
+        up = added([*map(np.sign, parts)]) >= 0
+        agreed = [part * agreeing(up, part) for part in parts]
+        return grounded(piece.ground, combination(np.full(count, 1 / count), agreed))
 
     return blend
 

@@ -7,7 +7,7 @@ import numpy as np
 
 from aprhub.api import Blend, Group, Numbers, Piece, Values
 from aprhub_merge.ranking import Cut, cuts, values_at
-from aprhub_merge.sums import combination, deltas, grounded
+from aprhub_merge.sums import added, agreeing, combination, deltas, grounded
 
 _QUARTILES: Final = (0.25, 0.5, 0.75)
 
@@ -76,10 +76,10 @@ def sce(group: Group) -> Blend:
 
     def blend(piece: Piece) -> Numbers:
         parts = chosen(piece)
-        up = combination(np.ones(count), parts) >= 0
-        masks = [np.where(up, part > 0, part < 0).astype(np.float64) for part in parts]
+        up = added(parts) >= 0
+        masks = [agreeing(up, part) for part in parts]
         weights = [share * mask for share, mask in zip(shares, masks, strict=True)]
-        divisor = np.maximum(combination(np.ones(count), weights), 1e-6)
+        divisor = np.maximum(added(weights), 1e-6)
         return grounded(piece.ground, combination(weights, parts) / divisor)
 
     return blend

@@ -9,7 +9,8 @@ from aprhub.api import Blend, Group, Numbers, Piece, UsageError, Values
 
 
 def combination(
-    coefficients: Numbers | Sequence[Numbers], tensors: Sequence[NDArray[np.floating]]
+    coefficients: Numbers | Sequence[Numbers],
+    tensors: Sequence[NDArray[np.floating] | NDArray[np.bool_]],
 ) -> Numbers:
     """Return the sum of tensors, each times its coefficient, in f64."""
     first, *rest = zip(coefficients, tensors, strict=True)
@@ -19,9 +20,24 @@ def combination(
     return total
 
 
+def added(tensors: Sequence[NDArray[np.floating]]) -> Numbers:
+    """Return the sum of tensors in f64."""
+    first, *rest = tensors
+    found = first.astype(np.float64)
+    for each in rest:
+        found += each
+    return found
+
+
+def agreeing(up: NDArray[np.bool_], part: NDArray[np.floating]) -> NDArray[np.bool_]:
+    """Return which elements are above zero where that is `up`, and below elsewhere."""
+    return ((part > 0) & up) | ((part < 0) & ~up)
+
+
 def grounded(base: Values, delta: Numbers) -> Numbers:
     """Return base plus delta; where that is zero, the base, be it a negative zero."""
-    return np.where(delta == 0, base, base + delta)
+    # Nothing minus zero is zero without a sign, which changes no base.
+    return base - (0.0 - delta)
 
 
 def deltas(piece: Piece) -> list[Values]:
@@ -33,18 +49,19 @@ def deltas(piece: Piece) -> list[Values]:
 
 def gram(group: Group) -> Numbers:
     """Return the products of all pairs of tensors, or of deltas if there is a base."""
+    return group.folded(lambda piece: products(deltas(piece)))
 
-    def products(piece: Piece) -> Numbers:
-        # einsum runs on one core in one order; BLAS would split the sum by cores.
-        wide = [each.ravel().astype(np.float64) for each in deltas(piece)]
-        found = np.empty((len(wide), len(wide)))
-        for row, left in enumerate(wide):
-            for column, right in enumerate(wide[: row + 1]):
-                product = np.einsum("i,i->", left, right)
-                found[row, column] = found[column, row] = product
-        return found
 
-    return group.folded(products)
+def products(tensors: Sequence[Values]) -> Numbers:
+    """Return the products of all pairs of tensors."""
+    # einsum runs on one core in one order; BLAS would split the sum by cores.
+    wide = [each.ravel().astype(np.float64) for each in tensors]
+    found = np.empty((len(wide), len(wide)))
+    for row, left in enumerate(wide):
+        for column, right in enumerate(wide[: row + 1]):
+            product = np.einsum("i,i->", left, right)
+            found[row, column] = found[column, row] = product
+    return found
 
 
 def summed(coefficients: Numbers) -> Blend:

@@ -3,9 +3,8 @@
 from collections.abc import Iterator
 from typing import Any, Final
 
-from aprhub.api import ModelConfig
+from aprhub.api import Document, ModelConfig
 from aprhub_safetensors.classes import MAX_WINDOW_LAYERS, ConfigClass
-from aprhub_safetensors.documents import Document
 
 KEYS: Final = (
     "sliding_window",

@@ -6,8 +6,7 @@ from typing import Any
 
 from attrs import field, frozen
 
-from aprhub.api import HF_WORLD, StoredModel, Tokenizer
-from aprhub_safetensors.documents import Document, decoded
+from aprhub.api import HF_WORLD, Document, StoredModel, Tokenizer, decoded_json
 from aprhub_safetensors.record import record_text
 from aprhub_safetensors.revision import revised
 from aprhub_safetensors.spelling import as_text, config_text
@@ -117,7 +116,7 @@ def _tokens(tokenizer: Tokenizer, ids: set[int]) -> dict[int | None, str]:
     if tokenizer.flat is not None:
         tokens = tokenizer.flat.tokens
         return {at: tokens[at] for at in ids if at < len(tokens)}
-    program = decoded(tokenizer.json or "{}")
+    program = decoded_json(tokenizer.json or "{}")
     added = {each["id"]: each["content"] for each in program.get("added_tokens", ())}
     vocabulary = program.get("model", {}).get("vocab", {})
     listed = {at: text for text, at in vocabulary.items()} if ids - added.keys() else {}

@@ -4,10 +4,9 @@ from collections.abc import Mapping
 
 from attrs import evolve, field, frozen
 
-from aprhub.api import Identity, KeyFate, ModelConfig
+from aprhub.api import Document, Identity, KeyFate, ModelConfig
 from aprhub_safetensors import attention, rope
 from aprhub_safetensors.classes import class_of
-from aprhub_safetensors.documents import Document
 from aprhub_safetensors.keys import KEYS, MAX_LAYERS
 
 WRAPPED = "text_config"

@@ -12,8 +12,7 @@ from typing import Final
 
 from attrs import define, field
 
-from aprhub.api import CorruptFileError
-from aprhub_safetensors.documents import shown
+from aprhub.api import CorruptFileError, shown
 
 _SPACE: Final = r"[ \t\n\r]*+"
 _STRING: Final = r'("(?:[^"\\\x00-\x1f]++|\\.)*+")'

@@ -7,11 +7,12 @@ from attrs import frozen
 
 from aprhub.api import (
     CorruptFileError,
+    Document,
     EnvironmentFailureError,
     MissingFileError,
     UnsupportedFileError,
+    shown,
 )
-from aprhub_safetensors.documents import Document, shown
 from aprhub_safetensors.files import read_bytes, read_text
 from aprhub_safetensors.recognition import PICKLES, SHARD
 from aprhub_safetensors.tables import INDEX, LIMITS, SUFFIX

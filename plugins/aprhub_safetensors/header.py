@@ -17,9 +17,15 @@ from typing import Any
 
 from attrs import field, frozen
 
-from aprhub.api import CorruptFileError, Encoding, Tensor, UnsupportedFileError
+from aprhub.api import (
+    CorruptFileError,
+    Encoding,
+    Tensor,
+    UnsupportedFileError,
+    decoded_json,
+    shown,
+)
 from aprhub_safetensors.cursor import Cursor
-from aprhub_safetensors.documents import decoded, shown
 from aprhub_safetensors.files import opened
 from aprhub_safetensors.recognition import has_header, refuse_impostor
 from aprhub_safetensors.tables import DTYPES, MAX_HEADER, MAX_TENSORS, METADATA
@@ -168,7 +174,7 @@ class _Reading:
             what = f"more than two lists, expected {', '.join(FIELDS)}"
             raise self.cursor.fault(what, name)
         try:
-            fields = decoded(text)
+            fields = decoded_json(text)
         except ValueError as error:
             raise self.cursor.fault(f"not JSON: {error}", name) from error
         if sorted(fields) != sorted(FIELDS):

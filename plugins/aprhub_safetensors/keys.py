@@ -5,9 +5,8 @@ from typing import Any, Final
 
 from attrs import frozen
 
-from aprhub.api import ModelConfig
+from aprhub.api import Document, ModelConfig
 from aprhub_safetensors.classes import ConfigClass
-from aprhub_safetensors.documents import Document
 
 MAX_LAYERS: Final = 1 << 16
 

@@ -3,9 +3,8 @@
 from collections.abc import Mapping
 from typing import Final
 
-from aprhub.api import ENCODINGS, PackingClaim, Tensor
+from aprhub.api import ENCODINGS, Document, PackingClaim, Tensor
 from aprhub_safetensors.config import scope_of
-from aprhub_safetensors.documents import Document
 from aprhub_safetensors.spelling import torch_dtype
 from aprhub_safetensors.tables import TORCH_DTYPES
 

@@ -9,14 +9,15 @@ from attrs import field, frozen
 from aprhub.api import (
     HF_WORLD,
     CorruptFileError,
+    Document,
     KeyFate,
     MissingFileError,
     StoredModel,
     Tensor,
+    shown,
 )
 from aprhub_safetensors.companions import Companions
 from aprhub_safetensors.config import ReadConfig, read_config
-from aprhub_safetensors.documents import Document, shown
 from aprhub_safetensors.folder import ModelFolder, weight_files
 from aprhub_safetensors.header import Header, read_header
 from aprhub_safetensors.packing import read_claim
@@ -90,9 +91,9 @@ def _open_file(path: Path) -> StoredModel:
     if texts:
         return _stored(path, weights, Companions(path, texts, embedded=True), notes)
     folder = ModelFolder.of(path.parent)
-    if CONFIG not in folder.names:
+    if not {CONFIG, TOKENIZER} & folder.names:
         return _stored(path, weights, Companions(path.parent), notes)
-    notes += ("config.json and the tokenizer are those that lie beside the file",)
+    notes += ("its configuration and tokenizer are those that lie beside the file",)
     companions = _companions(folder)
     return _stored(path, weights, companions, notes)
 

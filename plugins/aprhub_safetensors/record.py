@@ -14,13 +14,14 @@ from attrs import asdict, field, fields, frozen
 
 from aprhub.api import (
     HF_WORLD,
+    Document,
     LineageStep,
     Provenance,
     StoredModel,
     UnrepresentableError,
     UnsupportedFileError,
+    shown,
 )
-from aprhub_safetensors.documents import Document, shown
 from aprhub_safetensors.tables import TEXTS
 
 VERSION: Final = 1

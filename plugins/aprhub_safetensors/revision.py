@@ -11,12 +11,11 @@ from typing import Any, Final
 import numpy as np
 from attrs import asdict, evolve
 
-from aprhub.api import ModelConfig, RopeScaling, StoredModel
+from aprhub.api import Document, ModelConfig, RopeScaling, StoredModel
 from aprhub_safetensors import attention, rope
 from aprhub_safetensors.classes import class_of
 from aprhub_safetensors.config import WRAPPED, read_config
 from aprhub_safetensors.defaults import completed
-from aprhub_safetensors.documents import Document
 from aprhub_safetensors.keys import KEYS, spelled_value, written_name
 from aprhub_safetensors.spelling import as_text, identity_names, torch_dtype
 

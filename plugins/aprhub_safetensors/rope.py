@@ -10,9 +10,8 @@ from typing import Any, Final
 
 from attrs import asdict, evolve
 
-from aprhub.api import ModelConfig, RopeScaling, UnsupportedFileError
+from aprhub.api import Document, ModelConfig, RopeScaling, UnsupportedFileError
 from aprhub_safetensors.classes import CLASSES, ConfigClass
-from aprhub_safetensors.documents import Document
 
 KEYS: Final = (
     "rope_theta",

@@ -15,7 +15,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from scripts.bench.adapters import merges
+from scripts.bench import adapters, merging
 from scripts.bench.models import SHAPES, WHOLE_BLOCKS, make_model
 from scripts.bench.timing import HEADER, Row, control, paired, remove, table, timed
 from tests.judges import assets
@@ -101,6 +101,7 @@ def main() -> None:
     options.add_argument("--no-peer", action="store_true")
     options.add_argument("--no-quantise", action="store_true")
     options.add_argument("--no-adapters", action="store_true")
+    options.add_argument("--no-merges", action="store_true")
     chosen = options.parse_args()
     with tempfile.TemporaryDirectory(prefix="aprhub-bench-") as name:
         work = Path(name)
@@ -122,8 +123,11 @@ def main() -> None:
                 table(["decoding", "GB/s of f32", "times numpy"], list(kernels())), "\n"
             )
         if not chosen.no_adapters:
-            rows = merges(work, min(chosen.runs, 3))
-            print(table(["1 GB, an adapter of rank 64", "s", "RSS MiB"], rows))
+            rows = adapters.merges(work, min(chosen.runs, 3))
+            print(table(["1 GB, an adapter of rank 64", "s", "RSS MiB"], rows), "\n")
+        if not chosen.no_merges:
+            rows = merging.merges(work, min(chosen.runs, 3))
+            print(table(["two models of 1 GB", "s", "RSS MiB"], rows))
 
 
 if __name__ == "__main__":

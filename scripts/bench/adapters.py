@@ -5,7 +5,6 @@ merges and saves on the CPU in bf16. Runs alternate, with the base read into the
 """
 
 import json
-import statistics
 import sys
 from pathlib import Path
 
@@ -13,7 +12,7 @@ import numpy as np
 from safetensors.numpy import save_file
 
 from scripts.bench.models import SHAPES, make_model
-from scripts.bench.timing import Timing, remove, settle, timed
+from scripts.bench.timing import alternated, remove
 from tests.judges import assets
 
 RANK = 64
@@ -63,17 +62,7 @@ def merges(work: Path, runs: int) -> list[list[str]]:
         "aprhub adapter merge": [sys.executable, *ours, "-o", target],
         "PEFT merge_and_unload": [sys.executable, "-c", PEFT, base, adapter, target],
     }
-    found: dict[str, list[Timing]] = {what: [] for what in commands}
-    for _ in range(runs):
-        for what, command in commands.items():
-            remove(target)
-            settle(base)
-            found[what].append(timed(command))
-    for path in (base, adapter, target):
+    found = alternated(commands, [base], target, runs)
+    for path in (base, adapter):
         remove(path)
-    return [_cells(what, timings) for what, timings in found.items()]
-
-
-def _cells(what: str, timings: list[Timing]) -> list[str]:
-    seconds = statistics.median(each.seconds for each in timings)
-    return [what, f"{seconds:.2f}", f"{max(each.memory for each in timings):.0f}"]
+    return found

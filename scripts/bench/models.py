@@ -18,8 +18,13 @@ WHOLE_BLOCKS = {"hidden": 1024, "layers": 24, "heads": 16, "kv": 4, "ffn": 4096}
 VOCABULARY = 151936
 
 
-def make_model(folder: Path, shape: dict[str, int], tokenizer: Path) -> Path:
-    """Write a Qwen2-shaped bf16 folder with arbitrary finite weights, one file."""
+def make_model(
+    folder: Path, shape: dict[str, int], tokenizer: Path, tuning: int = 0
+) -> Path:
+    """Write a Qwen2-shaped bf16 folder with arbitrary finite weights, one file.
+
+    With a number for its tuning, its weights differ a little from those without.
+    """
     folder.mkdir(parents=True)
     for file in tokenizer.glob("*.json"):
         shutil.copy(file, folder)
@@ -33,13 +38,16 @@ def make_model(folder: Path, shape: dict[str, int], tokenizer: Path) -> Path:
     head += b" " * (-len(head) % 64)
     with (folder / "model.safetensors").open("wb") as weights_file:
         weights_file.write(struct.pack("<Q", len(head)) + head)
-        fill(weights_file.write, position)
+        fill(weights_file.write, position, tuning)
     return folder
 
 
-def fill(write: Callable[[bytes], object], count: int) -> None:
+def fill(write: Callable[[bytes], object], count: int, tuning: int) -> None:
     """Write bf16 values of a normal distribution, repeated every 64 MiB."""
     values = np.random.default_rng(0).standard_normal(1 << 25, np.float32) * 0.02
+    if tuning:
+        noise = np.random.default_rng(tuning).standard_normal(1 << 25, np.float32)
+        values += noise * 0.001
     block = (values.view("<u4") >> 16).astype("<u2").tobytes()
     while count:
         write(block[: min(count, len(block))])

@@ -5,7 +5,7 @@ import shutil
 import statistics
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from attrs import frozen
@@ -125,6 +125,29 @@ def control(path: Path, runs: int) -> Row:
             remove(copy)
         pairs.append((both[0], both[1]))
     return Row("control: cp", size(path), pairs)
+
+
+def alternated(
+    commands: Mapping[str, Sequence[str | Path]],
+    sources: Sequence[Path],
+    target: Path,
+    runs: int,
+) -> list[list[str]]:
+    """Run commands that make one target in turn; return median seconds, peak MiB."""
+    found: dict[str, list[Timing]] = {what: [] for what in commands}
+    for _ in range(runs):
+        for what, command in commands.items():
+            remove(target)
+            for source in sources:
+                settle(source)
+            found[what].append(timed(command))
+    remove(target)
+    return [_median(what, timings) for what, timings in found.items()]
+
+
+def _median(what: str, timings: Sequence[Timing]) -> list[str]:
+    seconds = statistics.median(each.seconds for each in timings)
+    return [what, f"{seconds:.2f}", f"{max(each.memory for each in timings):.0f}"]
 
 
 def size(path: Path) -> int:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ from attrs import evolve
 
 from aprhub import Tensor
 from aprhub.adapters.explaining import (
+    ASKED,
     FLAT,
     OTHER,
     RIGHT,
@@ -18,7 +20,10 @@ from aprhub.adapters.explaining import (
     explained,
 )
 from aprhub.adapters.matching import MatchOptions
+from aprhub.adapters.operations import AdapterMerge
+from aprhub.front import merge_adapters
 from tests.adapters.makers import REGISTRY, Array, model, pairs, peft, saved
+from tests.judges import peft as judge
 
 QUERY = "layers.0.attn.q.weight"
 
@@ -52,6 +57,30 @@ def test_what_was_added_is_told_from_what_looks_like_it(
         assert change.scale == pytest.approx(2, rel=1e-4)
     if verdict != OTHER:
         assert change.expected_scale == 2
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        {"use_dora": True, "target_modules": ["q_proj", "embed_tokens"]},
+        {"target_modules": ["v_proj"], "modules_to_save": ["norm", "lm_head"]},
+    ],
+    ids=["DoRA", "whole modules"],
+)
+def test_what_is_no_plain_product_is_right_as_the_adapter_asks_for_it(
+    config: dict[str, Any], tmp_path: Path
+) -> None:
+    base, merged = saved(model(), tmp_path / "base"), tmp_path / "merged"
+    judge.trained(base, tmp_path / "adapter", r=4, lora_alpha=8, **config)
+    request = AdapterMerge(base, [tmp_path / "adapter"])
+    report = merge_adapters(request, merged, registry=REGISTRY)
+
+    result = explained((base, merged, tmp_path / "adapter"), REGISTRY, MatchOptions())
+
+    assert result.is_right
+    changed = {each.name for each in result.changes}
+    assert changed == {*report.merged, *report.replaced}
+    assert ASKED in {each.verdict for each in result.changes}
 
 
 def test_a_pair_that_was_skipped_is_found(tmp_path: Path) -> None:

@@ -113,6 +113,44 @@ def test_peft_computes_the_same_with_what_it_saved_and_what_was_written(
         np.testing.assert_array_equal(values, other.weights[name], err_msg=name)
 
 
+@pytest.mark.parametrize("dora", [False, True], ids=["plain", "DoRA"])
+def test_an_adapter_of_fused_weights_is_fused_again(dora: bool, tmp_path: Path) -> None:
+    base = saved(model("phi3"), tmp_path / "base")
+    adapter, written = tmp_path / "adapter", tmp_path / "written"
+    fused = ["qkv_proj", "gate_up_proj", "down_proj"]
+    judge.trained(base, adapter, r=4, lora_alpha=8, target_modules=fused, use_dora=dora)
+
+    if dora:
+        convert(base, adapter, written, "peft")
+    else:
+        convert(base, adapter, tmp_path / "adapter.gguf")
+        convert(base, tmp_path / "adapter.gguf", written, "peft")
+
+    file = "adapter_model.safetensors"
+    before, after = load_file(adapter / file), load_file(written / file)
+    assert before.keys() == after.keys()
+    for name, values in before.items():
+        assert values.tobytes() == after[name].tobytes(), name
+    one, other = (judge.judged(base, each, IDS) for each in (adapter, written))
+    np.testing.assert_array_equal(one.logits, other.logits)
+
+
+@pytest.mark.parametrize(
+    ("targets", "what"),
+    [(("q_proj", "v_proj"), "no change of layers.0.attn.k"), (None, "differ in A")],
+)
+def test_changes_that_are_no_single_one_of_a_fused_weight_are_refused(
+    targets: tuple[str, ...] | None, what: str, tmp_path: Path
+) -> None:
+    base = saved(model("phi3"), tmp_path / "base")
+    found = pairs(targets=targets or ("q_proj", "k_proj", "v_proj"))
+    adapter = entrenar(found, tmp_path / "adapter")
+
+    with pytest.raises(UnrepresentableError, match=what):
+        convert(base, adapter, tmp_path / "written", "peft")
+    assert not (tmp_path / "written").exists()
+
+
 def test_biases_come_to_peft_and_back(tmp_path: Path) -> None:
     base = saved(model(attention_bias=True), tmp_path / "base")
     for kind in ({"bias": "all"}, {"lora_bias": True}):

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 from attrs import evolve
-from gguf import GGUFReader
+from gguf import GGUFReader, GGUFWriter
 from safetensors.numpy import load_file, save_file
 
 from aprhub import ConvertOptions, ModelIR, Tensor, open_model, save_model
@@ -43,6 +43,7 @@ from tests.adapters.makers import (
 )
 
 SUFFIXES = ("", ".apr", ".gguf")
+_DOWN = [f"layers.1.experts.{expert}.ffn.down.weight" for expert in range(4)]
 
 
 def merge(base: Path, adapter: Path, target: Path, **options: Any) -> MergeReport:
@@ -543,6 +544,51 @@ def test_what_is_fused_in_the_adapter_changes_each_weight(
         found = after.tensors[name].numpy() - before.tensors[name].numpy()
         np.testing.assert_allclose(found, delta, rtol=1e-4, atol=1e-4)
     assert len(report.merged) == 3
+
+
+def test_a_gguf_adapter_of_stacked_experts_changes_each_expert(tmp_path: Path) -> None:
+    before = model("mixtral", "f32", "f32")
+    base = saved(before, tmp_path / "base.gguf")
+    shapes = [before.tensors[each].shape for each in _DOWN]
+    random = np.random.default_rng(4)
+    a = random.normal(size=(len(_DOWN), 2, shapes[0][1])).astype(np.float32)
+    b = random.normal(size=(len(_DOWN), shapes[0][0], 2)).astype(np.float32)
+    writer = GGUFWriter(tmp_path / "adapter.gguf", "llama")
+    writer.add_type("adapter")
+    writer.add_string("adapter.type", "lora")
+    writer.add_float32("adapter.lora.alpha", 4.0)
+    for half, values in (("a", a), ("b", b)):
+        writer.add_tensor(f"blk.1.ffn_down_exps.weight.lora_{half}", values)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+
+    report = merge(base, tmp_path / "adapter.gguf", tmp_path / "merged.gguf")
+
+    after = open_model(tmp_path / "merged.gguf")
+    for name, delta in zip(_DOWN, 2.0 * (b.astype(np.float64) @ a), strict=True):
+        found = after.tensors[name].numpy() - before.tensors[name].numpy()
+        np.testing.assert_allclose(found, delta, rtol=1e-4, atol=1e-4)
+    assert [*report.merged] == [*_DOWN]
+
+
+@pytest.mark.parametrize(("rows", "columns"), [(7, 8), (8, 7)], ids=["of A", "of B"])
+def test_a_rank_that_experts_cannot_share_is_refused(
+    rows: int, columns: int, tmp_path: Path
+) -> None:
+    before = model("mixtral", "f32", "f32")
+    base = saved(before, tmp_path / "base")
+    height, width = before.tensors[_DOWN[0]].shape
+    halves = (np.ones((rows, width), "<f4"), np.ones((height, columns), "<f4"))
+    adapter = peft(
+        {"layers.1.mlp.experts": halves},
+        tmp_path / "adapter",
+        target_parameters=["experts.down_proj"],
+    )
+
+    with pytest.raises(ModelCheckError, match="which 4 experts cannot share"):
+        merge(base, adapter, tmp_path / "merged")
 
 
 def test_an_adapter_of_stacked_experts_has_no_place(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """PEFT judges merged models: its own merged weights, and its logits before merging."""
 
 import json
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -9,8 +10,8 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
+from aprhub import open_model
 from aprhub.adapters.operations import AdapterMerge
-from aprhub.errors import ModelCheckError
 from aprhub.front import merge_adapters
 from tests.adapters.makers import REGISTRY, model, saved
 from tests.judges import hf, peft
@@ -33,6 +34,7 @@ KINDS: Final[Mapping[str, Mapping[str, Any]]] = {
         "modules_to_save": ["lm_head", "norm"],
     },
     "embedding": {"target_modules": ["q_proj", "embed_tokens"]},
+    "DoRA of an embedding": {"use_dora": True, "target_modules": ["embed_tokens"]},
     "head": {"target_modules": ["lm_head", "o_proj"]},
 }
 
@@ -107,17 +109,41 @@ def test_fan_in_fan_out_changes_nothing_for_a_base_with_ordinary_matrices(
     assert "fan_in_fan_out" in report.adapters[0].notes[0]
 
 
-def test_an_embedding_by_dora_whose_columns_have_lengths_is_refused(
-    base: Path, tmp_path: Path
+@pytest.mark.parametrize("family", ["mixtral", "qwen2_moe", "qwen3_moe"])
+@pytest.mark.parametrize("parameters", [("gate_up_proj", "down_proj"), ("down_proj",)])
+def test_adapters_of_stacked_experts_are_merged_as_by_peft(
+    family: str, parameters: tuple[str, ...], tmp_path: Path
 ) -> None:
+    base = saved(model(family), tmp_path / "base")
     adapter = _trained(
-        base, tmp_path / "adapter", use_dora=True, target_modules=["embed_tokens"]
+        base,
+        tmp_path / "adapter",
+        target_modules=["q_proj"],
+        target_parameters=[f"mlp.experts.{each}" for each in parameters],
+        alpha_pattern={"experts.down_proj": 3},
     )
 
-    with pytest.raises(ModelCheckError, match="magnitude has shape"):
-        merge_adapters(
-            AdapterMerge(base, [adapter]), tmp_path / "merged", registry=REGISTRY
-        )
+    report = merge_adapters(
+        AdapterMerge(base, [adapter]), tmp_path / "merged", registry=REGISTRY
+    )
+
+    expected = peft.judged(base, adapter, IDS)
+    judged = tmp_path / "judged"
+    shutil.copytree(tmp_path / "merged", judged)
+    save_file({**expected.weights}, judged / "model.safetensors")
+    found, other = open_model(tmp_path / "merged"), open_model(judged)
+    assert found.tensors.keys() == other.tensors.keys()
+    for name, tensor in found.tensors.items():
+        values = other.tensors[name].numpy()
+        tolerance = 1e-6 * np.abs(values).max()
+        np.testing.assert_allclose(tensor.numpy(), values, rtol=1e-6, atol=tolerance)
+    changed = [name for name in report.merged if ".experts." in name]
+    experts = found.config.num_experts or 0
+    assert len(changed) == experts * (3 if len(parameters) > 1 else 1) * 2
+    spread = np.abs(expected.logits).max()
+    np.testing.assert_allclose(
+        hf.logits(tmp_path / "merged", IDS), expected.logits, atol=1e-5 * spread
+    )
 
 
 @pytest.mark.parametrize("target", ["embed_tokens", "lm_head"])

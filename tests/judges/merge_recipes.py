@@ -7,6 +7,7 @@ from typing import Final
 from attrs import evolve
 
 from aprhub import ModelIR, save_model
+from tests.adapters.makers import pairs, peft
 from tests.judges.tuned import saved, tuned
 
 RECIPES: Final = {
@@ -50,6 +51,19 @@ slices:
         parameters: {scale: [{filter: o_proj, value: 0.0}, {value: 1.0}]}
 dtype: float32
 """,
+    "a model with an adapter, in a module": """
+merge_method: ties
+base_model: base
+modules:
+  default:
+    models:
+      - model: one+adapter
+        parameters: {weight: 0.6, density: 0.5}
+      - {model: two}
+    parameters: {weight: [{filter: mlp, value: 0.3}, {filter: norm, value: 0.8}]}
+parameters: {weight: 0.5, density: 0.8, normalize: true}
+dtype: float32
+""",
     "the union of tokens": """
 merge_method: linear
 models:
@@ -88,6 +102,7 @@ def written(folder: Path) -> None:
     """Write the models of the recipes into a folder."""
     saved(folder, num_layers=4)
     save_model(odd(), folder / "odd")
+    peft(pairs(layers=4), folder / "adapter", target_modules=["q_proj", "v_proj"])
 
 
 def odd() -> ModelIR:

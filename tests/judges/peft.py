@@ -21,14 +21,19 @@ class Judged:
     weights: Mapping[str, NDArray[np.float32]]
 
 
-def trained(base: Path, folder: Path, *, seed: int = 0, **config: Any) -> None:
-    """Save an adapter of a model, as PEFT does; all that it trains is random."""
+def trained(
+    base: Path, folder: Path, *, seed: int = 0, rows: int | None = None, **config: Any
+) -> None:
+    """Save an adapter of a model, as PEFT does; all that it trains is random.
+
+    With `rows` the embedding gets that many before.
+    """
     torch: Any = import_module("torch")
     peft: Any = import_module("peft")
     torch.manual_seed(seed)
     with _quiet():
         model = peft.get_peft_model(
-            _model(base), peft.LoraConfig(task_type="CAUSAL_LM", **config)
+            _model(base, rows), peft.LoraConfig(task_type="CAUSAL_LM", **config)
         )
         with torch.no_grad():
             for name, values in model.named_parameters():
@@ -38,12 +43,14 @@ def trained(base: Path, folder: Path, *, seed: int = 0, **config: Any) -> None:
         model.save_pretrained(folder)
 
 
-def judged(base: Path, folder: Path, token_ids: Sequence[int]) -> Judged:
+def judged(
+    base: Path, folder: Path, token_ids: Sequence[int], rows: int | None = None
+) -> Judged:
     """Return what PEFT computes with a saved adapter, and what it merges it to."""
     torch: Any = import_module("torch")
     peft: Any = import_module("peft")
     with _quiet(), torch.inference_mode():
-        model = peft.PeftModel.from_pretrained(_model(base), folder)
+        model = peft.PeftModel.from_pretrained(_model(base, rows), folder)
         logits = model(torch.tensor([list(token_ids)])).logits[0].numpy()
         merged = model.merge_and_unload().state_dict()
     return Judged(logits, {name: each.numpy() for name, each in merged.items()})
@@ -67,10 +74,13 @@ def weighted(
         model.save_pretrained(target, selected_adapters=["mixed"])
 
 
-def _model(folder: Path) -> Any:
-    return transformers().AutoModelForCausalLM.from_pretrained(
+def _model(folder: Path, rows: int | None = None) -> Any:
+    model = transformers().AutoModelForCausalLM.from_pretrained(
         folder, dtype="float32", attn_implementation="eager", local_files_only=True
     )
+    if rows:
+        model.resize_token_embeddings(rows, mean_resizing=False)
+    return model
 
 
 def _quiet() -> Any:

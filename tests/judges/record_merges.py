@@ -63,7 +63,8 @@ def _followed(text: str) -> aprhub.ModelIR:
 
     target = Path(tempfile.mkdtemp())
     wanted = MergeConfiguration.model_validate(yaml.safe_load(text))
-    options = MergeOptions(write_model_card=False, quiet=True)
+    cache = tempfile.mkdtemp()
+    options = MergeOptions(write_model_card=False, quiet=True, lora_merge_cache=cache)
     with contextlib.redirect_stdout(sys.stderr):
         run_merge(wanted, str(target), options)
     return aprhub.open_model(target)

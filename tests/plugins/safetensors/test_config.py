@@ -9,6 +9,7 @@ import transformers
 from attrs import evolve
 
 from aprhub.api import (
+    Document,
     Family,
     Identity,
     ModelConfig,
@@ -19,7 +20,6 @@ from aprhub.api import (
 from aprhub_families import provide_families
 from aprhub_safetensors.companions import written_texts
 from aprhub_safetensors.config import read_config
-from aprhub_safetensors.documents import Document
 
 FAMILIES: dict[str, Family] = {each.name: each for each in provide_families()}
 

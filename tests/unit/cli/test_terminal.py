@@ -10,6 +10,7 @@ from pathlib import Path
 from attrs import evolve
 
 from aprhub import save_model
+from tests.judges.tuned import tuned as tuned_model
 from tests.unit.cli.conftest import Models
 from tests.unit.cli.program import succeed
 
@@ -37,6 +38,25 @@ def test_progress_is_shown_on_a_terminal_and_only_there(
     assert "━" in seen
     assert out.startswith(f"{gguf} (gguf, llama) -> ")
     assert "━" not in out
+
+
+def test_making_an_adapter_shows_its_progress(tmp_path: Path) -> None:
+    tuned, made = tmp_path / "tuned", tmp_path / "made"
+    save_model(tuned_model("llama", 1), tuned)
+    save_model(tuned_model("llama", 0), tmp_path / "base")
+
+    words = [tmp_path / "base", tuned, "-o", made, "--rank", 2, "--to", "peft"]
+    extracted = at_terminal("adapter", "extract", *words)
+    words = [tmp_path / "base", made, "-o", tmp_path / "again", "--to", "peft"]
+    converted = at_terminal("adapter", "convert", *words)
+    merged = at_terminal(
+        "adapter", "merge", tmp_path / "base", made, "-o", tmp_path / "m"
+    )
+
+    for code, out, seen in (extracted, converted, merged):
+        assert code == 0
+        assert "━" in seen
+        assert "━" not in out
 
 
 def test_no_progress_is_shown_beside_json_or_when_quiet(

@@ -13,6 +13,7 @@ from hypothesis.extra import numpy as arrays
 from numpy.typing import NDArray
 
 from aprhub.api import ENCODINGS, FileRange, Tensor, UnrepresentableError, combined
+from aprhub.ir import computed
 from aprhub.ir.computed import PIECE_BYTES
 from tests.unit.ir import blocks
 
@@ -121,6 +122,20 @@ def test_tensors_of_different_shapes_are_not_combined() -> None:
 
     with pytest.raises(UnrepresentableError, match="shapes differ"):
         combined(np.add, parts)
+
+
+def test_columns_are_picked_however_much_is_read_at_a_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    values = np.arange(7 * 9, dtype=np.int16).reshape(7, 9)
+    picked = Tensor.of(values).strided(2, 4)
+
+    for limit in (1, 40, 1 << 20):
+        monkeypatch.setattr(computed, "PIECE_BYTES", limit)
+        np.testing.assert_array_equal(picked.numpy(), values[:, 2::4])
+        np.testing.assert_array_equal(picked.sliced(3, 6).numpy(), values[3:6, 2::4])
+    with pytest.raises(UnrepresentableError, match="not a matrix"):
+        Tensor.of(values[0]).strided(0, 2)
 
 
 def test_only_matrices_are_transposed() -> None:

@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 
 from aprhub.errors import MissingFileError, UsageError
-from aprhub.merging.reading import ShortForm, read_recipe
+from aprhub.merging.reading import read_recipe
 from aprhub.merging.recipe import TokenizerPolicy, TokenRule
+from aprhub.merging.short import ShortForm
 from tests.unit.merging.conftest import Write
 
 WHOLE = """
@@ -80,6 +81,9 @@ REFUSED = {
     "models: [{model: a}]": "merge_method is missing",
     "merge_method: linear": "either models or slices are needed",
     HEAD + "slices: []": "either models or slices are needed",
+    HEAD + "modules: {default: {models: [{model: a}]}}": "either models or slices",
+    "merge_method: linear\nmodules: {vision: {}}": "vision: unknown key; known here",
+    "merge_method: linear\nmodules: {default: {}}": "either models or slices are",
     HEAD + "dtpye: float32": "line 4: dtpye: unknown key; known here: merge_method,",
     HEAD + "    paramters: {}": "line 4: models[0].paramters: unknown key",
     HEAD + "merge_method: ties": "line 4: merge_method: this key stands twice",

@@ -9,7 +9,7 @@ from typing import Any, Self
 
 from attrs import field, frozen
 
-from aprhub.api import CorruptFileError
+from aprhub.errors import CorruptFileError
 
 MAX_WHOLE = (1 << 53) - 1
 """The largest whole number that every JSON reader understands."""
@@ -27,7 +27,7 @@ def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 _DECODER = json.JSONDecoder(object_pairs_hook=_without_duplicates)
 
 
-def decoded(text: str) -> Any:
+def decoded_json(text: str) -> Any:
     """Return the value of a JSON text; raises ValueError when it has none.
 
     Duplicate keys and nesting beyond the interpreter's limit are refused. `NaN` and
@@ -67,7 +67,7 @@ class Document:
         """Return the object that a text holds."""
         where = prefix.rstrip(" :.")
         try:
-            values = decoded(text)
+            values = decoded_json(text)
         except json.JSONDecodeError as error:
             offset = len(text[: error.pos].encode("utf-8", "replace"))
             what = f"not JSON: {error.msg}"
