@@ -8,12 +8,17 @@ DEMO = .venv-demo/bin/python
 BENCH = .venv-bench/bin/python
 JOBS ?= 2
 
-.PHONY: demo test test-all mutants lint bench clean
+.PHONY: demo demo-train test test-all mutants lint bench clean
 
 demo:
 	$(PYTHON) -m venv --clear .venv-demo
 	$(DEMO) $(PIP) ".[fast]"
 	$(DEMO) scripts/demo.py
+
+demo-train:
+	$(PYTHON) -m venv --clear .venv-demo
+	$(DEMO) $(PIP) --editable ".[train,plot]" xllamacpp
+	$(DEMO) -m scripts.demo_train
 
 test: .venv-test
 	$(TEST) -m tests.judges.assets

@@ -17,14 +17,11 @@ from aprhub.version import VERSION
 
 if TYPE_CHECKING:
     from aprhub.adapters.operations import AdapterMerge
+    from aprhub.course import Course
     from aprhub.errors import AprhubError
     from aprhub.front import (
         convert,
         diff,
-        divergence,
-        evaluate,
-        generate,
-        imatrix,
         measure,
         merge,
         merge_adapters,
@@ -34,15 +31,25 @@ if TYPE_CHECKING:
     from aprhub.ir.model import ModelIR
     from aprhub.ir.tensor import Tensor
     from aprhub.options import ConvertOptions, RunOptions
+    from aprhub.pretraining.options import PretrainOptions
     from aprhub.registry import Registry
     from aprhub.report import Report
+    from aprhub.runs import (
+        divergence,
+        evaluate,
+        generate,
+        imatrix,
+        pretrain,
+    )
     from aprhub.sampling import Sampling
 
 _HOMES: Final = {
     "AdapterMerge": "aprhub.adapters.operations",
     "AprhubError": "aprhub.errors",
     "ConvertOptions": "aprhub.options",
+    "Course": "aprhub.course",
     "ModelIR": "aprhub.ir.model",
+    "PretrainOptions": "aprhub.pretraining.options",
     "Registry": "aprhub.registry",
     "Report": "aprhub.report",
     "RunOptions": "aprhub.options",
@@ -51,13 +58,14 @@ _HOMES: Final = {
     "convert": "aprhub.front",
     "diff": "aprhub.front",
     "measure": "aprhub.front",
-    "divergence": "aprhub.front",
-    "evaluate": "aprhub.front",
-    "generate": "aprhub.front",
-    "imatrix": "aprhub.front",
+    "divergence": "aprhub.runs",
+    "evaluate": "aprhub.runs",
+    "generate": "aprhub.runs",
+    "imatrix": "aprhub.runs",
     "merge_adapters": "aprhub.front",
     "merge": "aprhub.front",
     "open_model": "aprhub.front",
+    "pretrain": "aprhub.runs",
     "save_model": "aprhub.front",
 }
 
@@ -67,7 +75,9 @@ __all__ = [
     "AdapterMerge",
     "AprhubError",
     "ConvertOptions",
+    "Course",
     "ModelIR",
+    "PretrainOptions",
     "Registry",
     "Report",
     "RunOptions",
@@ -84,6 +94,7 @@ __all__ = [
     "merge",
     "merge_adapters",
     "open_model",
+    "pretrain",
     "save_model",
 ]
 

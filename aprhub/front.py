@@ -14,21 +14,16 @@ from aprhub.detect import identify
 from aprhub.errors import about
 from aprhub.ir.model import ModelIR
 from aprhub.lift import Lifted, LiftOptions, lifted
-from aprhub.options import ConvertOptions, RunOptions
+from aprhub.options import ConvertOptions
 from aprhub.registry import Registry
 from aprhub.report import Report
-from aprhub.sampling import Sampling
 from aprhub.unpacking import unpacked
 
 if TYPE_CHECKING:
     from aprhub.adapters.operations import AdapterMerge
     from aprhub.adapters.reports import MergeReport
-    from aprhub.decoder.divergence import Divergence
-    from aprhub.decoder.scoring import Score
     from aprhub.difference import Difference
     from aprhub.fidelity import Fidelity
-    from aprhub.generating import Generation
-    from aprhub.ir.importance import Importance
     from aprhub.merging.recipe import Recipe
 
 PathLike = str | os.PathLike[str]
@@ -167,88 +162,6 @@ def _both_lifted(
     loaded = registry or Registry.load()
     left, right = (_lifted(Path(path), loaded, options) for path in (one, other))
     return left, right
-
-
-def imatrix(
-    model: PathLike,
-    text: PathLike,
-    target: PathLike,
-    options: RunOptions | None = None,
-    *,
-    registry: Registry | None = None,
-) -> "Importance":
-    """Run a model on a text and write the importance matrix that llama.cpp would.
-
-    Returns what was written. Needs torch: an EnvironmentFailureError without it.
-    """
-    from aprhub.running import make_importance
-
-    return make_importance(
-        Path(model),
-        Path(text),
-        Path(target),
-        options or RunOptions(),
-        registry or Registry.load(),
-    )
-
-
-def divergence(
-    one: PathLike,
-    other: PathLike,
-    text: PathLike,
-    options: RunOptions | None = None,
-    *,
-    registry: Registry | None = None,
-) -> "Divergence":
-    """Measure on a text how far what `other` predicts is from what `one` predicts.
-
-    Both need the same tokenizer. Needs torch: an EnvironmentFailureError without it.
-    """
-    from aprhub.running import find_divergence
-
-    return find_divergence(
-        Path(one),
-        Path(other),
-        Path(text),
-        options or RunOptions(),
-        registry or Registry.load(),
-    )
-
-
-def evaluate(
-    model: PathLike,
-    text: PathLike,
-    options: RunOptions | None = None,
-    *,
-    registry: Registry | None = None,
-) -> "Score":
-    """Score a text by how well a model foretells each token from those before.
-
-    Needs torch: an EnvironmentFailureError without it.
-    """
-    from aprhub.running import find_score
-
-    chosen, plugins = options or RunOptions(), registry or Registry.load()
-    return find_score(Path(model), Path(text), chosen, plugins)
-
-
-def generate(
-    model: PathLike,
-    prompt: str,
-    sampling: Sampling | None = None,
-    options: RunOptions | None = None,
-    *,
-    registry: Registry | None = None,
-) -> "Generation":
-    """Return what a model goes on with after a prompt: pieces of text, when iterated.
-
-    Needs torch: an EnvironmentFailureError without it.
-    """
-    from aprhub.generating import Generation, Writer
-
-    chosen, plugins = options or RunOptions(), registry or Registry.load()
-    writer = Writer.of(Path(model), chosen, plugins)
-    return Generation(writer, prompt, sampling or Sampling())
 
 
 def merge_adapters(

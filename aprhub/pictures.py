@@ -1,10 +1,10 @@
 """Pictures of measures, drawn by matplotlib, which comes with `aprhub[plot]`."""
 
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
@@ -19,7 +19,7 @@ KINDS: Final = (".html", ".png")
 _PAGE: Final = """<!doctype html>
 <html lang="en">
 <meta charset="utf-8">
-<title>Fidelity by role and layer</title>
+<title>{title}</title>
 {picture}
 </html>
 """
@@ -42,9 +42,39 @@ def require_drawable(path: Path, *, force: bool = False) -> None:
 
 def draw_fidelity(found: Fidelity, path: Path) -> None:
     """Write a picture: the decibels of each tensor, by role and layer."""
-    figure = _figure(found)
-    data = _png(figure) if path.suffix.lower() == ".png" else _page(figure)
-    path.write_bytes(data)
+    _draw(_figure(found), path, "Fidelity by role and layer")
+
+
+def draw_losses(events: Sequence[Mapping[str, Any]], path: Path) -> None:
+    """Write a picture: the losses of a training in nats per token, by step.
+
+    Events are those of its journal.
+    """
+    _draw(_curves(events), path, "Losses by step")
+
+
+def _draw(figure: "Figure", path: Path, title: str) -> None:
+    is_png = path.suffix.lower() == ".png"
+    path.write_bytes(_png(figure) if is_png else _page(figure, title))
+
+
+def _curves(events: Sequence[Mapping[str, Any]]) -> "Figure":
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(8, 5), layout="constrained")
+    axes = figure.add_subplot()
+    for key, label, style in (
+        ("loss", "training", {"linewidth": 0.8}),
+        ("val_loss", "validation", {"marker": "o", "linewidth": 2}),
+    ):
+        points = [(each["step"], each[key]) for each in events if key in each]
+        steps, losses = zip(*points, strict=True) if points else ((), ())
+        axes.plot(steps, losses, label=label, **style)
+    axes.set_xlabel("step")
+    axes.set_ylabel("loss, nats per token")
+    axes.grid(alpha=0.3)
+    axes.legend()
+    return figure
 
 
 def _png(figure: "Figure") -> bytes:
@@ -53,7 +83,7 @@ def _png(figure: "Figure") -> bytes:
     return room.getvalue()
 
 
-def _page(figure: "Figure") -> bytes:
+def _page(figure: "Figure", title: str) -> bytes:
     import matplotlib
 
     room = io.BytesIO()
@@ -61,7 +91,7 @@ def _page(figure: "Figure") -> bytes:
     with matplotlib.rc_context({"svg.hashsalt": "aprhub"}):
         figure.savefig(room, format="svg", metadata={"Date": None})
     svg = room.getvalue().decode()
-    return _PAGE.format(picture=svg[svg.index("<svg") :]).encode()
+    return _PAGE.format(title=title, picture=svg[svg.index("<svg") :]).encode()
 
 
 def _figure(found: Fidelity) -> "Figure":

@@ -16,9 +16,9 @@ from aprhub.cli import COMMANDS
 ROOT = Path(__file__).parents[1]
 
 FRONT = """
-AdapterMerge AprhubError ConvertOptions ModelIR Registry Report RunOptions Sampling
-Tensor __version__ convert diff divergence evaluate generate imatrix measure merge
-merge_adapters open_model save_model
+AdapterMerge AprhubError ConvertOptions Course ModelIR PretrainOptions Registry Report
+RunOptions Sampling Tensor __version__ convert diff divergence evaluate generate imatrix
+measure merge merge_adapters open_model pretrain save_model
 """
 
 API = """

@@ -39,6 +39,7 @@ COMMANDS = {
     "merge": "merge",
     "methods": "plugins",
     "plugins": "plugins",
+    "pretrain": "pretrain",
     "qa": "qa",
     "quantize": "convert",
     "run": "run",

@@ -121,8 +121,8 @@ def _compare(
 
 
 def _diverge(one: Path, other: Path, options: dict[str, Any]) -> None:
-    from aprhub.front import divergence
     from aprhub.options import RunOptions
+    from aprhub.runs import divergence
 
     names = ("naming", "family", *NAMES)
     found = divergence(

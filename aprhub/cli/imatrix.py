@@ -37,7 +37,7 @@ def imatrix(model: Path, text: Path, target: Path, **options: Any) -> None:
     matrix in a layer, the sum of the squares that the matrix was multiplied with. It
     needs torch.
     """
-    from aprhub.front import imatrix as run
+    from aprhub.runs import imatrix as run
 
     chosen, plugins = run_request(options)
     found = run(model, text, target, chosen, registry=plugins)

@@ -79,7 +79,7 @@ def run(model: Path, prompt: str, **options: Any) -> None:
     For checking models, not for serving them: one text at a time, in f32, as it is
     computed from the file. It needs torch.
     """
-    from aprhub.front import generate
+    from aprhub.runs import generate
     from aprhub.sampling import Sampling
 
     names = ("max_tokens", "temperature", "top_k", "top_p", "seed")

@@ -23,7 +23,7 @@ def score(model: Path, text: Path, **options: Any) -> None:
     Prints the loss, in nats per token, and the perplexity. Every chunk stands alone,
     and all of its tokens but the first are foretold. It needs torch.
     """
-    from aprhub.front import evaluate
+    from aprhub.runs import evaluate
 
     chosen, plugins = run_request(options)
     found = evaluate(model, text, chosen, registry=plugins)

@@ -4,6 +4,7 @@ import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional
+from torch.utils.checkpoint import checkpoint
 
 from aprhub.decoder.cache import Cache
 from aprhub.decoder.layers import layer_of
@@ -16,6 +17,9 @@ from aprhub.ir.model import EMBEDDING, HEAD
 
 class Decoder(nn.Module):
     """A causal language model; its parameters have the canonical names of tensors.
+
+    With `recomputes`, what a layer computed is not kept for its gradient but computed
+    again, which costs time and saves memory.
 
     Raises ModelCheckError where the plan lacks a weight that the decoder needs, and
     where it has one that the decoder has no use for.
@@ -34,6 +38,7 @@ class Decoder(nn.Module):
         self.slides = [plan.is_sliding(number) for number in range(count)]
         self.rotary = Rotary.of(plan, sliding=False)
         self.sliding_rotary = Rotary.of(plan, sliding=True)
+        self.recomputes = False
         _refuse_unused(plan, {name for name, _ in self.named_parameters()})
 
     def forward(self, ids: torch.Tensor, cache: Cache | None = None) -> torch.Tensor:
@@ -52,7 +57,10 @@ class Decoder(nn.Module):
         sliding = self.sliding_rotary.turn(length, ids.device, seen)
         for number, layer in enumerate(self.layers):
             turn = sliding if self.slides[number] else full
-            x = layer(x, turn, cache.layers[number] if cache else None)
+            if self.recomputes and torch.is_grad_enabled():
+                x = checkpoint(layer, x, turn, use_reentrant=False)
+            else:
+                x = layer(x, turn, cache.layers[number] if cache else None)
         if cache:
             cache.length = length
         normed: torch.Tensor = self.norm(x)

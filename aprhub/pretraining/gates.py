@@ -1,0 +1,157 @@
+"""Gates: what a start has to pass, in this order, before anything is trained.
+
+None needs torch, so that a wrong file is refused at once.
+"""
+
+import re
+from collections.abc import Sized
+from shlex import quote
+from typing import Final
+
+from aprhub.errors import IdentityError, ModelCheckError, UsageError
+from aprhub.identity import fitted
+from aprhub.ir.model import Provenance
+from aprhub.ir.tokenizer import Tokenizer
+from aprhub.lift import namings_of
+from aprhub.pretraining.options import PretrainOptions
+from aprhub.registry import Registry
+from aprhub.spec.format import StoredModel
+from aprhub.tokenizer.parity import loaded_program
+
+ENCODER: Final = "FALSIFY-APR-PRETRAIN-ARCH-007"
+MATCH: Final = "INV-INIT-ARCH-MATCH-001"
+VOCABULARY: Final = "GATE-ARCH-370M-011"
+RELAXED: Final = "INV-ARCH-370M-006-RELAXED"
+LOSS: Final = "INV-INIT-LOSS-MATCH-001"
+CORPUS: Final = "GATE-CORPUS-PREFLIGHT"
+"""The rules, by the ids under which they are explained."""
+
+_ENCODERS: Final = """
+    albert bert bigbird camembert codebert deberta debertav2 distilbert electra ernie
+    esm eurobert funnel jinabertv2 jinabertv3 longformer megatronbert mobilebert
+    modernbert mpnet neobert nomicbert nomicbertmoe roberta squeezebert xlm xlmroberta
+    xlmrobertaxl
+"""
+ENCODERS: Final = frozenset(_ENCODERS.split())
+"""Architectures that see what is to come, in small letters and digits."""
+
+_CLASS = re.compile(r"(?:For[A-Z]\w*|LMHeadModel|Model)$")
+
+LIMIT: Final = 1.5
+"""How many times the recorded loss a start may have. Weights that another
+architecture computed with had 1.86 times theirs."""
+
+_KEEPING: Final = ("convert", "stamp")
+"""Operations after which a recorded loss still holds, but for what quantising lost."""
+
+
+def refuse_encoder(stored: StoredModel) -> None:
+    """Raise IdentityError for a model that no next token can be asked of."""
+    identity = stored.config.identity
+    for claim in (identity.hf_class, identity.hf_model_type, identity.architecture):
+        kind = _CLASS.sub("", claim or "")
+        if "".join(filter(str.isalnum, kind)).lower() in ENCODERS:
+            raise IdentityError(
+                stored.path,
+                f"{ENCODER}: {claim} is an Encoder, which sees what is to come;"
+                " pretraining predicts the next token and takes decoder-only models,"
+                " such as LlamaForCausalLM",
+            )
+
+
+def refuse_mismatch(
+    stored: StoredModel, registry: Registry, options: PretrainOptions
+) -> None:
+    """Raise IdentityError where a model claims one family and holds another.
+
+    Nothing is said where it claims none, where nobody knows the claim, and where its
+    tensors are those of no known family: other gates see to those.
+    """
+    claimed = _claimed(stored, registry, options.family)
+    namings = namings_of(stored, registry, options.naming)
+    families = [each.value for each in registry.families]
+    held = [f.name for f in families if fitted(stored, f, namings).is_perfect]
+    if not claimed or not held or set(claimed) & set(held):
+        return
+    path, family = stored.path, held[0]
+    mended = quote(str(path.with_name(f"{path.stem}-{family}{path.suffix}")))
+    claims = ", ".join(map(repr, stored.config.identity.claims)) or repr(claimed[0])
+    raise IdentityError(
+        path,
+        f"{MATCH}: it claims to be {claims}, but its tensors are those of"
+        f" {' or '.join(held)}: trained as what it claims, it would be another model."
+        " If it was made from a Hugging Face model, convert that again; else say what"
+        f" it is, and start from that:\n"
+        f"  aprhub convert {quote(str(path))} {mended} --family {family}\n"
+        f"  aprhub pretrain --init {mended} …",
+    )
+
+
+def _claimed(stored: StoredModel, registry: Registry, said: str | None) -> list[str]:
+    """Return the families that a model can be by its claims, or by the user's."""
+    if said is not None:
+        return [registry.family(said).name]
+    families = [each.value for each in registry.families]
+    identity = stored.config.identity
+    return [f.name for f in families if identity.claims and f.is_claimed_by(identity)]
+
+
+def refuse_vocabulary(tokenizer: Tokenizer, rows: int, *, exact: bool) -> None:
+    """Raise ModelCheckError where a model has not the rows that a tokenizer needs.
+
+    A model may have spare rows, unless it is to be `exact`.
+    """
+    ids = loaded_program(tokenizer).get_vocab().values()
+    count = max(ids, default=-1) + 1
+    if count > rows:
+        rule = VOCABULARY if exact else RELAXED
+        what = (
+            f"{count} tokens, but the model has {rows} rows: ids {rows} and up are OOB"
+        )
+    elif exact and count < rows:
+        rule, what = VOCABULARY, f"{count} tokens, but the model is made for {rows}"
+    else:
+        return
+    advice = f"; say --vocab-size {count}" if exact else "; is it another model's?"
+    raise ModelCheckError("tokenizer", f"{rule}: {what}{advice}")
+
+
+def recorded_loss(provenance: Provenance) -> float | None:
+    """Return the validation loss that a checkpoint says it had, if it still holds."""
+    for step in reversed(provenance.lineage):
+        if step.operation == "pretrain":
+            loss = step.options.get("val_loss")
+            return float(loss) if isinstance(loss, int | float) else None
+        if step.operation not in _KEEPING:
+            return None
+    return None
+
+
+def refuse_loss(recorded: float | None, found: float, *, accepted: bool) -> None:
+    """Raise ModelCheckError for a start that is much worse than its checkpoint says."""
+    if recorded is None or accepted or found <= LIMIT * recorded:
+        return
+    raise ModelCheckError(
+        "step 0",
+        f"{LOSS}: the validation loss is {found:.4f}, the checkpoint records"
+        f" {recorded:.4f}: something was lost on the way, or this text is another."
+        " If you know why, go on with --accept-init-loss",
+    )
+
+
+def refuse_short_corpus(sequences: Sized, options: PretrainOptions) -> None:
+    """Raise UsageError where the steps need more text than may be seen.
+
+    Text that does not fill one batch is left to who makes batches.
+    """
+    course = options.course
+    once = len(sequences) // course.batch_size
+    there = once * options.epochs
+    if course.num_steps <= there or not once:
+        return
+    planned = course.num_steps * course.batch_size * options.seq_len
+    raise UsageError(
+        f"{CORPUS}: {course.num_steps} steps are {planned} tokens, but the text has"
+        f" {len(sequences) * options.seq_len} and may be seen {options.epochs} times:"
+        f" say --epochs {-(-course.num_steps // once)}, or --num-steps {there}"
+    )

@@ -1,0 +1,99 @@
+"""What a user may ask of a pretraining."""
+
+from pathlib import Path
+from typing import Any, Final
+
+from attrs import field, frozen
+
+from aprhub.course import Course
+from aprhub.errors import UsageError
+from aprhub.lift import LiftOptions
+
+FINETUNE: Final = "finetune"
+FROM_SCRATCH: Final = "from-scratch"
+
+RATES: Final = {FINETUNE: 5e-5, FROM_SCRATCH: 3e-4}
+WARMUPS: Final = {FINETUNE: 100, FROM_SCRATCH: 1000}
+"""The learning rate, and the most steps of warm-up, of either mode."""
+
+
+def defaults_of(mode: str, num_steps: int) -> dict[str, Any]:
+    """Return what a mode and the length of a run say of a course."""
+    warmup = min(WARMUPS[mode], num_steps // 10)
+    return {"lr": RATES[mode], "warmup_steps": warmup}
+
+
+@frozen
+class PretrainOptions:
+    """What is trained on what, and where the results go.
+
+    `init` is the checkpoint to start from; without, `preset` or `config` says what is
+    trained from random weights, or else it is the baseline with `vocab_size` tokens.
+    `tokenizer` is a model or a folder with a `tokenizer.json`, instead of that of
+    `init`. Sequences have `seq_len` tokens; the text may be seen `epochs` times, and
+    `validation_fraction` of its documents are kept apart; `text_key`, `separator` and
+    `cache` are as in `CorpusOptions`. Of the checkpoints in
+    `run_dir`, in `target_format`, the last `keep` stay, and the best. `license` and
+    `data_license` go into their provenance. With `accept_init_loss`, a loss much above
+    the one that `init` records does not end the run. With `resume`, the run in
+    `run_dir` goes on.
+    """
+
+    dataset: tuple[Path, ...]
+    run_dir: Path
+    course: Course = field(factory=Course)
+    init: Path | None = None
+    preset: str | None = None
+    config: Path | None = None
+    vocab_size: int | None = None
+    tokenizer: Path | None = None
+    source_format: str | None = None
+    naming: str | None = None
+    family: str | None = None
+    seq_len: int = 1024
+    epochs: int = 1
+    validation_fraction: float = 0.05
+    text_key: str = "text"
+    separator: str | None = None
+    cache: Path | None = None
+    target_format: str = "apr"
+    keep: int = 3
+    license: str | None = None
+    data_license: str | None = None
+    accept_init_loss: bool = False
+    resume: bool = False
+    tensorboard: bool = False
+    plot: Path | None = None
+
+    def __attrs_post_init__(self) -> None:
+        """Refuse what makes no sense."""
+        if not self.dataset:
+            raise UsageError("there is no text to train on: name it with --dataset")
+        starts = [self.init, self.preset, self.config]
+        if sum(each is not None for each in starts) > 1:
+            raise UsageError("--init, --preset and --config exclude each other")
+        if self.vocab_size is not None and any(each is not None for each in starts):
+            raise UsageError("--vocab-size is that of the baseline, nothing else's")
+        if self.init is None and self.tokenizer is None:
+            raise UsageError("without --init, say whose tokens: --tokenizer PATH")
+        if not 0 < self.validation_fraction < 1:
+            what = f"above 0 and below 1, is {self.validation_fraction}"
+            raise UsageError(f"validation_fraction must be {what}")
+        for name in ("seq_len", "epochs", "keep"):
+            if getattr(self, name) < 1:
+                raise UsageError(f"{name} must be positive, is {getattr(self, name)}")
+
+    @property
+    def lift(self) -> LiftOptions:
+        """How the checkpoint is read: tensors that no part of it needs are left."""
+        return LiftOptions(self.naming, self.family, lossy=True)
+
+    @property
+    def told(self) -> dict[str, Any]:
+        """What decides the weights that come out, beside the files."""
+        return {
+            **self.course.told,
+            "preset": self.preset,
+            "seq_len": self.seq_len,
+            "validation_fraction": self.validation_fraction,
+        }

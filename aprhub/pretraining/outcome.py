@@ -1,0 +1,37 @@
+"""Outcome: what a pretraining came to."""
+
+from pathlib import Path
+from typing import Any
+
+from attrs import asdict, frozen
+
+SCHEMA = 1
+"""Version of the JSON form; a change that could break a reader raises it."""
+
+
+@frozen
+class Outcome:
+    """What a run came to; losses in nats per token.
+
+    `reason` says why it ended. `first_loss` is the validation loss before the first
+    step, None where the run went on from an earlier one; `recorded_loss` is what the
+    checkpoint said of itself. `checkpoint` holds the model of the last step, `best`
+    the one with the lowest validation loss, None where nothing was measured yet.
+    """
+
+    run_dir: Path
+    checkpoint: Path
+    best: Path | None
+    step: int
+    reason: str
+    parameters: int
+    tokens: int
+    train_loss: float | None
+    val_loss: float | None
+    first_loss: float | None
+    recorded_loss: float | None
+    notes: tuple[str, ...]
+
+    def as_json(self) -> dict[str, Any]:
+        """Return everything as JSON-like data."""
+        return {"schema": SCHEMA, **asdict(self)}

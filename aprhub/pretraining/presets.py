@@ -1,0 +1,109 @@
+"""Configurations of models to train from nothing: by name, or from a file."""
+
+import tomllib
+from collections.abc import Mapping
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, Final
+
+from attrs import evolve
+
+from aprhub.errors import (
+    CorruptFileError,
+    InputError,
+    MissingFileError,
+    ModelCheckError,
+    UnknownNameError,
+)
+from aprhub.ir.config import FIELDS, Identity, ModelConfig, RopeScaling
+from aprhub.registry import Registry
+from aprhub.spec.family import Family
+from aprhub.spec.format import StoredModel
+from aprhub.unsaid import said_and_unsaid
+
+BASELINE: Final = "llama-370m"
+BAND: Final = (366_000_000, 374_000_000)
+"""How many parameters the baseline has."""
+
+BAND_RULE: Final = "INV-ARCH-370M-001"
+
+_SET_HERE: Final = ("identity", "extra")
+
+
+def preset(name: str, registry: Registry) -> ModelConfig:
+    """Return the configuration of a preset.
+
+    Raises UnknownNameError, with those that there are.
+    """
+    known = _presets()
+    if name not in known:
+        raise UnknownNameError("preset", name, known)
+    return _config(Path(f"preset {name}"), known[name], registry)
+
+
+def read_config(path: Path, registry: Registry) -> ModelConfig:
+    """Return the configuration in a TOML file of the fields of `ModelConfig`.
+
+    Raises InputError for a file that is missing or no TOML, and for a field that is
+    unknown or of another type.
+    """
+    if not path.is_file():
+        raise MissingFileError(path, "there is no such configuration file")
+    try:
+        values = tomllib.loads(path.read_text("utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise CorruptFileError(path, f"not TOML: {error}") from error
+    return _config(path, values, registry)
+
+
+def _presets() -> Mapping[str, Mapping[str, Any]]:
+    text = files("aprhub.pretraining").joinpath("presets.toml").read_text("utf-8")
+    return tomllib.loads(text)
+
+
+def _config(path: Path, values: Mapping[str, Any], registry: Registry) -> ModelConfig:
+    known = sorted(FIELDS.difference(_SET_HERE))
+    for name in values:
+        if name not in known:
+            what = f"no field is called {name!r} (known: {', '.join(known)})"
+            raise InputError(path, what)
+    if "family" not in values:
+        raise InputError(path, 'it names no family, such as family = "llama"')
+    family = registry.family(str(values["family"]))
+    try:
+        return _completed(path, ModelConfig(**_typed(values)), family)
+    except (TypeError, ValueError) as error:
+        raise InputError(path, f"a value of another kind: {error.args[0]}") from error
+
+
+def _typed(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the values, tables and lists as the types that the fields have."""
+    typed = dict(values)
+    if "rope_scaling" in values:
+        typed["rope_scaling"] = RopeScaling(**values["rope_scaling"])
+    if "layer_kinds" in values:
+        typed["layer_kinds"] = tuple(values["layer_kinds"])
+    return typed
+
+
+def _completed(path: Path, config: ModelConfig, family: Family) -> ModelConfig:
+    """Return a configuration with what the family takes for granted, and its names.
+
+    Heads share the hidden size, the head is not tied, and a weight that is there only
+    if a flag says so is not there, unless the configuration says otherwise.
+    """
+    if config.head_dim is None and config.hidden_size and config.num_heads:
+        config = evolve(config, head_dim=config.hidden_size // config.num_heads)
+    config = config.filled({"tie_embeddings": False})
+    config = said_and_unsaid(StoredModel("toml", path, {}, config), family, {})
+    identity = Identity(family.slug, family.hf_classes[0], family.hf_model_types[0])
+    return evolve(config, identity=identity)
+
+
+def refuse_outside_band(parameters: int) -> None:
+    """Raise ModelCheckError for a baseline that is none."""
+    low, high = BAND
+    if not low <= parameters <= high:
+        what = f"{parameters} parameters, expected {low} to {high}"
+        advice = "other sizes are --preset or --config, not the baseline"
+        raise ModelCheckError(BAND_RULE, f"{BASELINE} has {what}; {advice}")

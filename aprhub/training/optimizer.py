@@ -1,0 +1,23 @@
+"""AdamW, which lets matrices decay and nothing else."""
+
+from typing import Final
+
+import torch
+from torch import nn
+
+from aprhub.course import Course
+
+BETAS: Final = (0.9, 0.95)
+EPS: Final = 1e-8
+
+
+def optimizer_of(decoder: nn.Module, course: Course) -> torch.optim.AdamW:
+    """Return the optimiser of all parameters, with nothing in its memory yet."""
+    parameters = list(decoder.parameters())
+    matrices = [each for each in parameters if each.ndim > 1]
+    vectors = [each for each in parameters if each.ndim < 2]
+    groups = [
+        {"params": matrices, "weight_decay": course.weight_decay},
+        {"params": vectors, "weight_decay": 0.0},
+    ]
+    return torch.optim.AdamW(groups, lr=course.lr, betas=BETAS, eps=EPS, fused=True)

@@ -1,0 +1,74 @@
+"""What is shown while a model is trained, and what a signal does."""
+
+import signal
+import sys
+
+import pytest
+
+from aprhub.cli.training import interruption, shown
+from aprhub.course import Course
+
+STEP = {"loss": 5.0, "tokens_per_second": 1234.0, "utilisation": 0.45}
+LINES = [
+    "step 0/2  validation loss 7.6000",
+    "step 2/2  validation loss 4.6000  loss 5.0000  1234 tokens/s  MFU 45.0%",
+]
+
+
+def show(*, silent: bool) -> None:
+    with shown(Course(num_steps=2), silent=silent) as watch:
+        watch({"step": 0, "val_loss": 7.6})
+        watch({"step": 1, **STEP})
+        watch({"step": 2, **STEP})
+        watch({"step": 2, "val_loss": 4.6})
+
+
+def test_measurements_are_lines(capsys: pytest.CaptureFixture[str]) -> None:
+    show(silent=False)
+
+    found = capsys.readouterr()
+    assert found.out.splitlines() == LINES
+    assert found.err == ""
+
+
+def test_nothing_is_shown_unasked(capsys: pytest.CaptureFixture[str]) -> None:
+    show(silent=True)
+
+    assert capsys.readouterr() == ("", "")
+
+
+def test_a_terminal_has_a_bar_beside_the_same_lines(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", "100")
+    show(silent=False)
+
+    found = capsys.readouterr()
+    assert found.out.splitlines() == LINES
+    assert "2/2" in found.err
+    assert "loss 5.0000  1234 tokens/s  MFU 45.0%" in found.err
+
+
+def test_a_signal_is_a_reason_to_end_once_the_training_asks() -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    with interruption() as caught:
+        assert caught.reason() is None
+        signal.raise_signal(signal.SIGTERM)
+        assert caught.reason() == "interrupted by SIGTERM"
+        # The next one would end the process.
+        assert signal.getsignal(signal.SIGTERM) is before
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_a_signal_before_the_first_step_ends_the_process_as_ever() -> None:
+    def ended(number: int, _frame: object) -> None:
+        raise SystemExit(128 + number)
+
+    before = signal.signal(signal.SIGTERM, ended)
+    try:
+        with pytest.raises(SystemExit, match="143"), interruption():
+            signal.raise_signal(signal.SIGTERM)
+    finally:
+        signal.signal(signal.SIGTERM, before)
