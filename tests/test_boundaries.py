@@ -58,6 +58,12 @@ LAYERS = {
         f"{_VALUES} registry detect lineage lift check lower verify export"
         " report tokenizer options unpacking importance"
     ),
+    "licenses": "errors",
+    "stamping": (
+        f"{_VALUES} registry detect lift check unpacking export report tokenizer"
+        " licenses"
+    ),
+    "scoring": "errors ir spec registry detect identity lift unpacking",
     "merging": (
         f"{_VALUES} registry lineage lift check difference report tokenizer"
         " options conversion"
@@ -70,19 +76,20 @@ LAYERS = {
     "running": f"{_VALUES} tokenizer registry options conversion decoder importance",
     "front": (
         "errors ir registry detect lift options conversion difference"
-        " fidelity report unpacking decoder running adapters merging"
+        " fidelity report unpacking decoder running adapters merging stamping scoring"
     ),
     "aprhub": (
         "version deferred errors ir registry report options conversion front adapters"
+        " stamping"
     ),
     "testing": (
         f"api {_VALUES} registry lift check report options conversion front"
-        " adapters merging"
+        " adapters merging stamping"
     ),
     "cli": (
         f"version {_VALUES} statistics report difference fidelity pictures"
         " registry detect identity lift options conversion front unpacking"
-        " decoder adapters merging"
+        " decoder adapters merging stamping scoring"
     ),
     "__main__": "cli",
 }
