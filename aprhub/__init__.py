@@ -27,13 +27,16 @@ if TYPE_CHECKING:
         merge,
         merge_adapters,
         open_model,
+        quality,
         save_model,
+        stamp,
     )
     from aprhub.ir.model import ModelIR
     from aprhub.ir.tensor import Tensor
     from aprhub.options import ConvertOptions, RunOptions
     from aprhub.registry import Registry
     from aprhub.report import Report
+    from aprhub.stamping.options import StampOptions
 
 _HOMES: Final = {
     "AdapterMerge": "aprhub.adapters.operations",
@@ -43,6 +46,7 @@ _HOMES: Final = {
     "Registry": "aprhub.registry",
     "Report": "aprhub.report",
     "RunOptions": "aprhub.options",
+    "StampOptions": "aprhub.stamping.options",
     "Tensor": "aprhub.ir.tensor",
     "convert": "aprhub.front",
     "diff": "aprhub.front",
@@ -52,7 +56,9 @@ _HOMES: Final = {
     "merge_adapters": "aprhub.front",
     "merge": "aprhub.front",
     "open_model": "aprhub.front",
+    "quality": "aprhub.front",
     "save_model": "aprhub.front",
+    "stamp": "aprhub.front",
 }
 
 __version__: Final = VERSION
@@ -65,6 +71,7 @@ __all__ = [
     "Registry",
     "Report",
     "RunOptions",
+    "StampOptions",
     "Tensor",
     "__version__",
     "convert",
@@ -75,7 +82,9 @@ __all__ = [
     "merge",
     "merge_adapters",
     "open_model",
+    "quality",
     "save_model",
+    "stamp",
 ]
 
 __getattr__ = deferred(__name__, _HOMES)

@@ -15,24 +15,25 @@ from aprhub import api
 ROOT = Path(__file__).parents[1]
 
 FRONT = """
-AdapterMerge AprhubError ConvertOptions ModelIR Registry Report RunOptions Tensor
-__version__ convert diff divergence imatrix measure merge merge_adapters open_model
-save_model
+AdapterMerge AprhubError ConvertOptions ModelIR Registry Report RunOptions StampOptions
+Tensor __version__ convert diff divergence imatrix measure merge merge_adapters
+open_model quality save_model stamp
 """
 
 API = """
 Adapter AdapterFiles AdapterLayout AdapterPart AdapterTensor Adjustment AlphaClaim
-AprhubError Blend Bytes Codec ComputedRows Confidence CorruptFileError Crc32 DecoderSpec
-Encoding ENCODINGS EnvironmentFailureError Family Fault FileEvidence FileRange
-FlatVocabulary Format Group HF_WORLD Identity Importance ImportanceFormat InputError
-KeyFate Layout LayoutFile LayoutOptions LineageStep Literal LowRank Magic Measured
-Memory MergeMethod MissingFileError ModelCheckError ModelConfig ModelError ModelIR
-Naming Number Numbers Packing PackingClaim Padding Parameter Part Piece Provenance
-RopeScaling Rule Settings Source Spelling StoredAdapter StoredChecksum StoredModel
-Tensor TensorData Tokenizer Transform UnrepresentableError UnsupportedFileError
-UsageError Values WeightSpec assembled combined concatenated described described_pieces
-flattened hookimpl joined_files opaque packed padding read_sentencepiece restored
-same_ids sharded skeleton stacked token_ids
+Answers AprhubError Blend Bytes Codec ComputedRows Confidence CorruptFileError Crc32
+DecoderSpec Encoding ENCODINGS EnvironmentFailureError Family Fault FileEvidence
+FileRange FlatVocabulary Format Group HF_WORLD Identity Importance ImportanceFormat
+InputError KeyFate Layout LayoutFile LayoutOptions LineageStep Literal LowRank Magic
+Measured Memory MergeMethod MissingFileError ModelCheckError ModelConfig ModelError
+ModelIR Naming Number Numbers Packing PackingClaim Padding Parameter Part Piece
+Provenance Restated RopeScaling Rule Setting Settings Source Spelling Stamp
+StoredAdapter StoredChecksum StoredModel Tensor TensorData Tokenizer Transform
+UnrepresentableError UnsupportedFileError UsageError Values WeightSpec assembled
+combined concatenated described described_pieces flattened hookimpl joined_files opaque
+packed padding read_folder read_sentencepiece restored same_ids sharded skeleton stacked
+token_ids
 """
 
 HEAVY = {
@@ -42,7 +43,8 @@ HEAVY = {
 
 COMMANDS = (
     *("adapter", "codecs", "convert", "diff", "explain-merge", "families", "finetune"),
-    *("formats", "imatrix", "inspect", "merge", "methods", "plugins", "tensors"),
+    *("formats", "imatrix", "inspect", "merge", "methods", "plugins", "stamp"),
+    *("tensors",),
 )
 
 

@@ -36,6 +36,7 @@ COMMANDS = {
     "methods": "plugins",
     "plugins": "plugins",
     "quantize": "convert",
+    "stamp": "stamp",
     "tensors": "tensors",
 }
 
