@@ -47,7 +47,6 @@ def require_no_worse(before: Verdict, after: Verdict, registry: Registry) -> lis
     Raises UnrunnableError where a stamp contradicts the tensors, or makes a model
     that ran one that does not.
     """
-    _require_licenses(before.stored, after.stored)
     path = after.stored.path
     if after.problem is not None:
         if before.problem is None or _is_contrary(before, after, registry):
@@ -62,7 +61,16 @@ def require_no_worse(before: Verdict, after: Verdict, registry: Registry) -> lis
     return [f"would not run: {each}" for each in after.faults]
 
 
-def _require_licenses(before: StoredModel, after: StoredModel) -> None:
+def same_but_origin(before: StoredModel, after: StoredModel) -> bool:
+    """Return whether a model says the same of everything but where it comes from."""
+    one, other = (
+        (each.config, each.tokenizer, each.carried, each.native, each.naming)
+        for each in (before, after)
+    )
+    return one == other
+
+
+def require_licenses(before: StoredModel, after: StoredModel) -> None:
     """Refuse a licence that came in under the format's own key and is none."""
     for name in LICENSES:
         said = getattr(after.provenance, name)

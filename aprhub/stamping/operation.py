@@ -29,7 +29,13 @@ from aprhub.report import WrittenFile
 from aprhub.spec.format import Format, StoredModel
 from aprhub.spec.layout import Layout
 from aprhub.spec.stamp import Restated, Stamp
-from aprhub.stamping.judging import Verdict, judged, require_no_worse
+from aprhub.stamping.judging import (
+    Verdict,
+    judged,
+    require_licenses,
+    require_no_worse,
+    same_but_origin,
+)
 from aprhub.stamping.options import StampOptions
 from aprhub.stamping.report import StampReport, changed
 from aprhub.stamping.tokenizers import tokenizer_of
@@ -62,7 +68,7 @@ class _Stamping:
     metadata: Callable[[Path], Mapping[str, Any]]
     restate: Callable[[Path, Stamp, Path], Restated]
     keys: Mapping[str, Any]
-    verdict: Verdict
+    stored: StoredModel
     replaces: bool
 
     @classmethod
@@ -74,7 +80,6 @@ class _Stamping:
             raise UsageError(f"{source}: the plugin of {fmt.name} cannot stamp")
         if target is not None:
             detect.target_format(target, plugins, fmt.name)
-        verdict = judged(fmt.opened(source), fmt, plugins)
         return cls(
             source,
             target or source,
@@ -84,13 +89,9 @@ class _Stamping:
             fmt.metadata,
             fmt.restate,
             fmt.metadata(source),
-            verdict,
+            fmt.opened(source),
             replaces=target is None,
         )
-
-    @property
-    def stored(self) -> StoredModel:
-        return self.verdict.stored
 
     @property
     def in_place(self) -> bool:
@@ -124,7 +125,7 @@ class _Stamping:
     def _tokenizer(self) -> Tokenizer | None:
         if self.options.tokenizer is None:
             return None
-        rows = self.verdict.rows or self.stored.config.vocab_size
+        rows = self._verdict(self.stored).rows or self.stored.config.vocab_size
         form = self.format.tokenizer_form
         return tokenizer_of(self.options.tokenizer, form, rows, self.registry)
 
@@ -169,8 +170,16 @@ class _Stamping:
         meant = evolve(self.stored, path=self.target, config=ModelConfig())
         found = gate.reopened(first, self.format, meant)
         self._require_said(first, restated.keys)
-        after = judged(found, self.format, self.registry)
-        return require_no_worse(self.verdict, after, self.registry)
+        require_licenses(self.stored, found)
+        if same_but_origin(self.stored, found):
+            return []
+        # Those of the output are not written yet, and will be the source's.
+        after = evolve(found, tensors=self.stored.tensors)
+        verdicts = (self._verdict(self.stored), self._verdict(after))
+        return require_no_worse(*verdicts, self.registry)
+
+    def _verdict(self, stored: StoredModel) -> Verdict:
+        return judged(stored, self.format, self.registry)
 
     def _require_said(self, first: Path, meant: Mapping[str, Any]) -> None:
         again = self.metadata(first)
