@@ -9,6 +9,7 @@ import click
 from aprhub.cli.options import echo_json, echo_table, human_bytes, registry, shared
 
 if TYPE_CHECKING:
+    from aprhub.stamping.options import StampOptions
     from aprhub.stamping.report import StampReport
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -100,19 +101,25 @@ def stamp(file: Path, target: Path | None, *, in_place: bool, **options: Any) ->
         _echo(report)
 
 
-def _options(options: Mapping[str, Any]) -> Any:
+def _options(options: Mapping[str, Any]) -> "StampOptions":
     from aprhub.spec.stamp import Setting
     from aprhub.stamping.options import StampOptions
 
-    template = options["chat_template"]
     same = ("tokenizer", "unset", "source_format", "force", "dry_run", "verify")
     return StampOptions(
         _said(options, _PROVENANCE),
         _said(options, _IDENTITY),
-        chat_template=None if template is None else template.read_text("utf-8"),
+        chat_template=_text(options["chat_template"]),
         settings=dict(Setting.parse(words) for words in options["settings"]),
         **{name: options[name] for name in same},
     )
+
+
+def _text(path: Path | None) -> str | None:
+    try:
+        return None if path is None else path.read_text("utf-8")
+    except UnicodeDecodeError as error:
+        raise click.UsageError(f"{path}: not UTF-8") from error
 
 
 def _said(options: Mapping[str, Any], names: Mapping[str, Any]) -> dict[str, str]:

@@ -182,6 +182,20 @@ def test_a_licence_that_nobody_could_look_up_is_refused(file: Path) -> None:
     assert contents(file) == before
 
 
+@pytest.mark.parametrize(
+    ("suffix", "key"),
+    [(".apr", "license"), (".gguf", "aprhub.provenance.data_license")],
+)
+def test_a_licence_is_checked_under_the_formats_own_key_too(
+    models: Models, suffix: str, key: str
+) -> None:
+    path = models.file("llama", suffix)
+
+    complaint = refused(2, "stamp", path, "--in-place", "--set", f"{key}=whatever")
+
+    assert "licence 'whatever' is no SPDX identifier" in complaint
+
+
 def test_the_identity_of_another_family_is_refused(file: Path) -> None:
     before = contents(file)
 
