@@ -54,7 +54,6 @@ DERIVED: Final[Mapping[str, str]] = {
     f"{CONFIG}/torch_dtype": "it follows from the tensors",
     f"{CONFIG}/dtype": "it follows from the tensors",
     f"{CONFIG}/quantization_config": "it says how the tensors are packed",
-    **{f"{RECORD}/{name}": "there is an option for it" for name in _FIELDS},
 }
 """Keys that nobody sets one by one, and why."""
 
@@ -81,8 +80,14 @@ def _values(path: Path, name: str, text: str) -> Mapping[str, Any]:
 
 
 def placed(stamp: Stamp, texts: Mapping[str, str]) -> Stamp:
-    """Return a stamp in which every key has the file that it stands in."""
+    """Return a stamp in which every key has the file that it stands in.
+
+    Raises UsageError for a key that is not set one by one.
+    """
     settings = {_place(key, texts): each for key, each in stamp.settings.items()}
+    record = next((key for key in settings if key.startswith(f"{RECORD}/")), None)
+    if record:
+        raise UsageError(f"{record} is not set by hand: there are options for it")
     unset = tuple(_place(key, texts) for key in stamp.unset)
     return evolve(stamp, settings=settings, unset=unset)
 
