@@ -58,19 +58,22 @@ def inspect(
     stored, plugins = opened(file, options)
     described = _described(stored, *fit_of(stored, plugins, options))
     if options["as_json"]:
-        echo_json({**described, "metadata": _metadata(stored, plugins)})
+        echo_json({**described, "metadata": _metadata(file, plugins, options)})
     else:
         _echo(described)
 
 
-def _metadata(stored: "StoredModel", plugins: "Registry") -> dict[str, Any] | None:
+def _metadata(
+    file: Path, plugins: "Registry", options: dict[str, Any]
+) -> dict[str, Any] | None:
     """Return the keys of the file itself; of long values, a digest."""
+    from aprhub.detect import identify
     from aprhub.stamping.report import brief
 
-    read = plugins.format(stored.format).metadata
+    read = identify(file, plugins, options["source_format"]).metadata
     if read is None:
         return None
-    return {key: brief(value) for key, value in read(stored.path).items()}
+    return {key: brief(value) for key, value in read(file).items()}
 
 
 def _score(file: Path, least: int, options: dict[str, Any]) -> None:
