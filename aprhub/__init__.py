@@ -26,7 +26,9 @@ if TYPE_CHECKING:
         merge,
         merge_adapters,
         open_model,
+        quality,
         save_model,
+        stamp,
     )
     from aprhub.ir.model import ModelIR
     from aprhub.ir.tensor import Tensor
@@ -42,6 +44,7 @@ if TYPE_CHECKING:
         pretrain,
     )
     from aprhub.sampling import Sampling
+    from aprhub.stamping.options import StampOptions
 
 _HOMES: Final = {
     "AdapterMerge": "aprhub.adapters.operations",
@@ -54,6 +57,7 @@ _HOMES: Final = {
     "Report": "aprhub.report",
     "RunOptions": "aprhub.options",
     "Sampling": "aprhub.sampling",
+    "StampOptions": "aprhub.stamping.options",
     "Tensor": "aprhub.ir.tensor",
     "convert": "aprhub.front",
     "diff": "aprhub.front",
@@ -66,7 +70,9 @@ _HOMES: Final = {
     "merge": "aprhub.front",
     "open_model": "aprhub.front",
     "pretrain": "aprhub.runs",
+    "quality": "aprhub.front",
     "save_model": "aprhub.front",
+    "stamp": "aprhub.front",
 }
 
 __version__: Final = VERSION
@@ -82,6 +88,7 @@ __all__ = [
     "Report",
     "RunOptions",
     "Sampling",
+    "StampOptions",
     "Tensor",
     "__version__",
     "convert",
@@ -95,7 +102,9 @@ __all__ = [
     "merge_adapters",
     "open_model",
     "pretrain",
+    "quality",
     "save_model",
+    "stamp",
 ]
 
 __getattr__ = deferred(__name__, _HOMES)

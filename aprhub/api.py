@@ -76,7 +76,9 @@ from aprhub.spec.merging import (
 )
 from aprhub.spec.naming import Adjustment, Naming, Rule
 from aprhub.spec.packing import Packing
+from aprhub.spec.quality import Answers
 from aprhub.spec.spelling import Part, Spelling, Transform
+from aprhub.spec.stamp import Restated, Setting, Stamp
 
 if TYPE_CHECKING:
     from aprhub.tokenizer import (
@@ -85,6 +87,7 @@ if TYPE_CHECKING:
         described_pieces,
         flattened,
         joined_files,
+        read_folder,
         read_sentencepiece,
         restored,
         same_ids,
@@ -102,6 +105,7 @@ __all__ = [
     "AdapterTensor",
     "Adjustment",
     "AlphaClaim",
+    "Answers",
     "AprhubError",
     "Blend",
     "Bytes",
@@ -151,11 +155,14 @@ __all__ = [
     "Part",
     "Piece",
     "Provenance",
+    "Restated",
     "RopeScaling",
     "Rule",
+    "Setting",
     "Settings",
     "Source",
     "Spelling",
+    "Stamp",
     "StoredAdapter",
     "StoredChecksum",
     "StoredModel",
@@ -180,6 +187,7 @@ __all__ = [
     "opaque",
     "packed",
     "padding",
+    "read_folder",
     "read_sentencepiece",
     "restored",
     "same_ids",

@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     from aprhub.difference import Difference
     from aprhub.fidelity import Fidelity
     from aprhub.merging.recipe import Recipe
+    from aprhub.scoring import Quality
+    from aprhub.stamping.options import StampOptions
+    from aprhub.stamping.report import StampReport
 
 PathLike = str | os.PathLike[str]
 
@@ -113,6 +116,35 @@ def merge(
         registry or Registry.load(),
         announce,
     )
+
+
+def stamp(
+    path: PathLike,
+    options: "StampOptions",
+    target: PathLike | None = None,
+    *,
+    registry: Registry | None = None,
+) -> "StampReport":
+    """Say anew what a model says of itself; without a target, in its own place.
+
+    No byte of a tensor changes. Raises an AprhubError; then nothing was written.
+    """
+    from aprhub.stamping.operation import stamp as run
+
+    place = None if target is None else Path(target)
+    return run(Path(path), place, options, registry or Registry.load())
+
+
+def quality(
+    path: PathLike,
+    *,
+    source_format: str | None = None,
+    registry: Registry | None = None,
+) -> "Quality":
+    """Return how fit a model is to be published, from 0 to 100, and what it lacks."""
+    from aprhub.scoring import assessed
+
+    return assessed(Path(path), registry or Registry.load(), source_format)
 
 
 def diff(

@@ -69,6 +69,12 @@ LAYERS = {
         f"{_VALUES} registry detect lineage lift check lower verify export"
         " report tokenizer options unpacking importance"
     ),
+    "licenses": "errors",
+    "stamping": (
+        f"{_VALUES} registry detect lift check unpacking export report"
+        " tokenizer licenses"
+    ),
+    "scoring": f"{_VALUES} registry detect identity lift unpacking",
     "adapters": (
         f"{_VALUES} equality registry detect lineage lift check encodings"
         " options export report conversion tokens"
@@ -95,22 +101,22 @@ LAYERS = {
     ),
     "front": (
         "errors ir registry detect lift options conversion difference"
-        " fidelity report unpacking adapters merging"
+        " fidelity report unpacking adapters merging stamping scoring"
     ),
     "runs": "ir registry options decoder running sampling generating pretraining front",
     "aprhub": (
         "version deferred errors ir registry report options conversion"
-        " front runs adapters sampling course pretraining"
+        " front runs adapters sampling course pretraining stamping"
     ),
     "testing": (
         f"api {_VALUES} registry lift check report options conversion front"
-        " adapters merging"
+        " adapters merging stamping"
     ),
     "cli": (
-        f"version {_VALUES} statistics report difference fidelity pictures runs"
-        " registry detect identity lift options conversion front unpacking"
-        " decoder adapters merging sampling generating acceptance corpus"
-        " course pretraining"
+        f"version {_VALUES} statistics report difference fidelity pictures"
+        " runs registry detect identity lift options conversion front"
+        " unpacking decoder adapters merging sampling generating acceptance"
+        " corpus course pretraining stamping scoring"
     ),
     "__main__": "cli",
 }

@@ -17,23 +17,25 @@ ROOT = Path(__file__).parents[1]
 
 FRONT = """
 AdapterMerge AprhubError ConvertOptions Course ModelIR PretrainOptions Registry Report
-RunOptions Sampling Tensor __version__ convert diff divergence evaluate generate imatrix
-measure merge merge_adapters open_model pretrain save_model
+RunOptions Sampling StampOptions Tensor __version__ convert diff divergence evaluate
+generate imatrix measure merge merge_adapters open_model pretrain quality save_model
+stamp
 """
 
 API = """
 Adapter AdapterFiles AdapterLayout AdapterPart AdapterTensor Adjustment AlphaClaim
-AprhubError Blend Bytes Codec ComputedRows Confidence CorruptFileError Crc32 DecoderSpec
-Document Encoding ENCODINGS EnvironmentFailureError Family Fault FileEvidence FileRange
-FlatVocabulary Format Group HF_WORLD Identity Importance ImportanceFormat InputError
-KeyFate Layout LayoutFile LayoutOptions LineageStep Literal LowRank Magic Measured
-Memory MergeMethod MissingFileError ModelCheckError ModelConfig ModelError ModelIR
-Naming Number Numbers Packing PackingClaim Padding Parameter Part Piece Provenance
-RopeScaling Rule Settings Source Spelling StoredAdapter StoredChecksum StoredModel
-Tensor TensorData Tokenizer Transform UnrepresentableError UnsupportedFileError
-UsageError Values WeightSpec assembled combined concatenated decoded_json described
-described_pieces flattened hookimpl joined_files opaque packed padding
-read_sentencepiece restored same_ids sharded shown skeleton stacked token_ids
+Answers AprhubError Blend Bytes Codec ComputedRows Confidence CorruptFileError Crc32
+DecoderSpec Document Encoding ENCODINGS EnvironmentFailureError Family Fault
+FileEvidence FileRange FlatVocabulary Format Group HF_WORLD Identity Importance
+ImportanceFormat InputError KeyFate Layout LayoutFile LayoutOptions LineageStep Literal
+LowRank Magic Measured Memory MergeMethod MissingFileError ModelCheckError ModelConfig
+ModelError ModelIR Naming Number Numbers Packing PackingClaim Padding Parameter Part
+Piece Provenance Restated RopeScaling Rule Setting Settings Source Spelling Stamp
+StoredAdapter StoredChecksum StoredModel Tensor TensorData Tokenizer Transform
+UnrepresentableError UnsupportedFileError UsageError Values WeightSpec assembled
+combined concatenated decoded_json described described_pieces flattened hookimpl
+joined_files opaque packed padding read_folder read_sentencepiece restored same_ids
+sharded shown skeleton stacked token_ids
 """
 
 HEAVY = {

@@ -43,6 +43,7 @@ COMMANDS = {
     "qa": "qa",
     "quantize": "convert",
     "run": "run",
+    "stamp": "stamp",
     "tensors": "tensors",
 }
 

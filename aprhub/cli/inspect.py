@@ -1,5 +1,6 @@
 """`aprhub inspect`."""
 
+import sys
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,12 +14,15 @@ from aprhub.cli.options import (
     echo_table,
     human_bytes,
     printable,
+    registry,
     shared,
 )
 from aprhub.cli.source import fit_of, opened, source
 
 if TYPE_CHECKING:
     from aprhub.identity import Fit
+    from aprhub.registry import Registry
+    from aprhub.scoring import Quality
     from aprhub.spec.format import StoredModel
 
 LINE = 100
@@ -30,15 +34,73 @@ _NOTHING: tuple[object, ...] = (None, (), [], {})
 @click.command()
 @click.argument("file", type=click.Path(path_type=Path))
 @source("FILE")
+@click.option(
+    "--quality",
+    is_flag=True,
+    help="Score how fit FILE is to be published, from 0 to 100, and say what it lacks.",
+)
+@click.option(
+    "--min-score",
+    type=click.IntRange(0, 100),
+    metavar="N",
+    help="With --quality: the exit code is 1 below this score.",
+)
 @shared
-def inspect(file: Path, **options: Any) -> None:
+def inspect(
+    file: Path, *, quality: bool, min_score: int | None, **options: Any
+) -> None:
     """Show what FILE is and what it says of itself. No weights are read."""
+    if min_score is not None and not quality:
+        raise click.UsageError("--min-score belongs to --quality")
+    if quality:
+        _score(file, min_score or 0, options)
+        return
     stored, plugins = opened(file, options)
     described = _described(stored, *fit_of(stored, plugins, options))
     if options["as_json"]:
-        echo_json(described)
+        echo_json({**described, "metadata": _metadata(file, plugins, options)})
     else:
         _echo(described)
+
+
+def _metadata(
+    file: Path, plugins: "Registry", options: dict[str, Any]
+) -> dict[str, Any] | None:
+    """Return the keys of the file itself; of long values, a digest."""
+    from aprhub.detect import identify
+    from aprhub.stamping.report import brief
+
+    read = identify(file, plugins, options["source_format"]).metadata
+    if read is None:
+        return None
+    return {key: brief(value) for key, value in read(file).items()}
+
+
+def _score(file: Path, least: int, options: dict[str, Any]) -> None:
+    from aprhub.front import quality
+
+    plugins = registry(strict=options["strict_plugins"])
+    found = quality(file, source_format=options["source_format"], registry=plugins)
+    if options["as_json"]:
+        quality_block = {**found.as_json(), "min_score": least}
+        about_file = {"schema": 1, "path": str(found.path), "format": found.format}
+        echo_json({**about_file, "quality": quality_block})
+    else:
+        _echo_quality(found)
+    if found.score < least:
+        sys.exit(1)
+
+
+def _echo_quality(found: "Quality") -> None:
+    from aprhub.scoring import QUESTIONS, THRESHOLD
+
+    ready = "ready" if found.score >= THRESHOLD else f"not ready, {THRESHOLD} needed"
+    click.echo(f"{found.path}: {found.score} of 100 ({found.format}), {ready}")
+    most = {part: sum(points.values()) for part, points in QUESTIONS.items()}
+    echo_table((name, got, most[name]) for name, got in found.breakdown.items())
+    for lack in found.lacks:
+        click.echo(printable(f"-{lack.points} {lack.question}: {lack.why}"))
+        click.echo(printable(f"    {lack.repair}"))
 
 
 def _described(

@@ -41,6 +41,16 @@ class Staging:
         """Return where a file of the output is written."""
         return (self.opened if self.is_folder else self.folder) / name
 
+    def bring(self, owned: Sequence[str]) -> None:
+        """Link what the target's folder holds into the new one, unless it is owned.
+
+        Raises EnvironmentFailureError when that fails.
+        """
+        try:
+            _bring_others(self.target, self.opened, owned)
+        except OSError as error:
+            raise EnvironmentFailureError(f"{self.target}: {error}") from error
+
     def publish(self, names: Sequence[str], owned: Sequence[str]) -> None:
         """Put everything in place; the last name last.
 

@@ -18,6 +18,8 @@ from aprhub.ir.tensor import Tensor
 from aprhub.ir.tokenizer import Tokenizer
 from aprhub.spec.family import Family
 from aprhub.spec.layout import Layout, LayoutOptions
+from aprhub.spec.quality import Answers
+from aprhub.spec.stamp import Restated, Stamp
 
 HF_WORLD = "hf"
 """The key under which the texts of a Hugging Face folder's files are carried."""
@@ -184,6 +186,13 @@ class Format:
     `tokenizer_form` is the form that `lay_out` needs: `flat`, `json`, or None for no
     tokenizer. `writes_folder` says that the output is a folder, unless its
     name has one of the extensions.
+
+    `metadata` returns all that a model says of itself, by the format's own keys and as
+    JSON-like data. `restate` takes the path of a model, a stamp and a target, and says
+    how the model's files are with the stamp; it raises UsageError for a key that
+    follows from others, UnrepresentableError for what the format cannot say. `answers`
+    says what a file answers to the questions of quality, where that is not what `open`
+    makes of it.
     """
 
     name: str
@@ -210,6 +219,13 @@ class Format:
     runnable: Callable[[StoredModel], Sequence[Fault]] = field(
         default=_no_faults, repr=False
     )
+    metadata: Callable[[Path], Mapping[str, Any]] | None = field(
+        default=None, repr=False
+    )
+    restate: Callable[[Path, Stamp, Path], Restated] | None = field(
+        default=None, repr=False
+    )
+    answers: Callable[[Path], Answers] | None = field(default=None, repr=False)
 
     def opened(self, path: Path) -> StoredModel:
         """Open a file and say which namings to try for its tensors.

@@ -23,6 +23,7 @@ from aprhub.testing.damage import cut, damaged, extents, is_refused
 from aprhub.testing.files import contents, copied
 from aprhub.testing.models import PICOS
 from aprhub.testing.saving import Saver, interrupting, suffix_of
+from aprhub.testing.stamps import StampChecks
 
 NOISE = bytes((index * 167 + 13) % 256 for index in range(4096))
 OTHERS: Mapping[str, bytes] = {
@@ -41,7 +42,7 @@ def _installed() -> Registry:
 
 
 @pytest.mark.conformance
-class FormatConformance:
+class FormatConformance(StampChecks):
     """Subclass it, give `format` and `sample`, and inherit the checks.
 
     What a format cannot do by its own declaration (`open` or `lay_out` is None) is

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from aprhub.tokenizer.assembling import assembled
     from aprhub.tokenizer.describing import described, described_pieces
     from aprhub.tokenizer.flattening import flattened
+    from aprhub.tokenizer.folders import read_folder
     from aprhub.tokenizer.parity import PROBES, same_ids, token_ids
     from aprhub.tokenizer.sentencepiece import read_sentencepiece
     from aprhub.tokenizer.skeletons import restored, skeleton
@@ -23,6 +24,7 @@ _HOMES: Final = {
     "described_pieces": "aprhub.tokenizer.describing",
     "flattened": "aprhub.tokenizer.flattening",
     "joined_files": "aprhub.tokenizer.vocabulary_files",
+    "read_folder": "aprhub.tokenizer.folders",
     "read_sentencepiece": "aprhub.tokenizer.sentencepiece",
     "restored": "aprhub.tokenizer.skeletons",
     "same_ids": "aprhub.tokenizer.parity",
@@ -37,6 +39,7 @@ __all__ = [
     "described_pieces",
     "flattened",
     "joined_files",
+    "read_folder",
     "read_sentencepiece",
     "restored",
     "same_ids",

@@ -1,10 +1,11 @@
 """APR v2: one file with a JSON description, a sorted tensor index and a footer."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from aprhub.api import (
+    Answers,
     Codec,
     Encoding,
     Fault,
@@ -12,6 +13,8 @@ from aprhub.api import (
     Layout,
     LayoutOptions,
     Magic,
+    Restated,
+    Stamp,
     StoredModel,
     Tensor,
     hookimpl,
@@ -42,6 +45,24 @@ def _runnable(stored: StoredModel) -> Sequence[Fault]:
     return runnable(stored)
 
 
+def _metadata(path: Path) -> Mapping[str, Any]:
+    from aprhub_apr.restating import metadata
+
+    return metadata(path)
+
+
+def _restate(path: Path, stamp: Stamp, target: Path) -> Restated:
+    from aprhub_apr.restating import restate
+
+    return restate(path, stamp, target)
+
+
+def _answers(path: Path) -> Answers:
+    from aprhub_apr.quality import answers
+
+    return answers(path)
+
+
 APR: Final = Format(
     name="apr",
     title="APR v2",
@@ -56,6 +77,9 @@ APR: Final = Format(
     lay_out=_lay_out,
     encoding_for=_encoding_for,
     runnable=_runnable,
+    metadata=_metadata,
+    restate=_restate,
+    answers=_answers,
 )
 
 

@@ -48,11 +48,12 @@ _TYPED: Final[Mapping[str, tuple[str, Kind]]] = {
     "norm_topk_prob": ("norm_topk_prob", FLAG),
 }
 
-_IDENTITY: Final[Mapping[str, str]] = {
+IDENTITY: Final[Mapping[str, str]] = {
     "architecture": "architecture",
     "hf_architecture": "hf_class",
     "hf_model_type": "hf_model_type",
 }
+"""The key of each field of an identity."""
 
 _FACTORS: Final = listed("numbers", int, float)
 _SCALING_KINDS: Final[Mapping[str, Kind]] = {
@@ -122,21 +123,22 @@ def _unpack_nested(claims: Claims) -> None:
     where = f"metadata key {NESTED!r}"
     nested = document.parsed(claims.path, text, claims.offset, where)
     claims.notes.extend(nested.notes)
-    known = {name for key in (*_TYPED, *_IDENTITY) for name in _spellings(key)}
+    known = {name for key in (*_TYPED, *IDENTITY) for name in spellings(key)}
     for key in nested.keys.keys() & known:
         claims.keys.setdefault(f"{NESTED}.{key}", nested.keys[key])
 
 
-def _spellings(key: str) -> tuple[str, ...]:
+def spellings(key: str) -> tuple[str, ...]:
+    """Return what a key is called in a nested configuration."""
     return (key, *ALIASES.get(key, ()), *_NESTED_SPELLINGS.get(key, ()))
 
 
 def _claimed(claims: Claims, key: str, kind: Kind, into: str) -> Any:
     aliases = ALIASES.get(key, ())
-    spellings = claims.present((key, *aliases))
-    if len(spellings) > 1:
-        claims.notes.append(f"{' and '.join(spellings)} are spellings of one key")
-    nested = (f"{NESTED}.{name}" for name in _spellings(key))
+    found = claims.present((key, *aliases))
+    if len(found) > 1:
+        claims.notes.append(f"{' and '.join(found)} are spellings of one key")
+    nested = (f"{NESTED}.{name}" for name in spellings(key))
     return claims.take(key, kind, into, (*aliases, *nested))
 
 
@@ -144,7 +146,7 @@ def _identity(claims: Claims) -> Identity:
     return Identity(
         **{
             name: _claimed(claims, key, TEXT, f"config.identity.{name}")
-            for key, name in _IDENTITY.items()
+            for key, name in IDENTITY.items()
         }
     )
 
@@ -184,7 +186,7 @@ def config_keys(stored: StoredModel) -> dict[str, Any]:
 def _identity_keys(stored: StoredModel) -> dict[str, Any]:
     identity, family = stored.config.identity, stored.family
     if family is None:
-        return {key: getattr(identity, name) for key, name in _IDENTITY.items()}
+        return {key: getattr(identity, name) for key, name in IDENTITY.items()}
     return {
         "architecture": family.slug,
         "hf_architecture": identity.hf_class or next(iter(family.hf_classes), None),

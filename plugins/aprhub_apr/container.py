@@ -5,8 +5,9 @@ the APR v2 specification; a valid checksum of the header proves nothing about it
 """
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO, Final
+from typing import Any, BinaryIO, Final
 
 from attrs import evolve, frozen
 
@@ -67,11 +68,32 @@ def scanned(path: Path) -> Container:
     Raises UnsupportedFileError for kinds of files that are not read, CorruptFileError
     for bytes that contradict the format, MissingFileError where there is no file.
     """
+    with _opened(path) as file:
+        return _scanned(path, file)
+
+
+def surveyed(path: Path) -> tuple[Header, dict[str, Any], bool]:
+    """Return the header and the metadata, and whether the header's checksum is right.
+
+    Nothing else is looked at, so that a file which cannot be opened can be judged.
+    """
+    with _opened(path) as file:
+        size = file.seek(0, 2)
+        data = _read(file, 0, HEADER_BYTES)
+        head = header.parsed(path, header.resealed(data), size)
+        header.check_sections(path, head, size)
+        text = _read(file, head.metadata_offset, head.metadata_size)
+    keys = document.parsed(path, text, head.metadata_offset).keys
+    return head, keys, data == header.resealed(data)
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[BinaryIO]:
     if not path.is_file():
         raise MissingFileError(path, "there is no such file")
     try:
         with path.open("rb") as file:
-            return _scanned(path, file)
+            yield file
     except OSError as error:
         raise EnvironmentFailureError(f"{path}: {error.strerror}") from error
 

@@ -131,6 +131,14 @@ def _check_sum(path: Path, data: bytes, stored: int) -> None:
         )
 
 
+def resealed(data: bytes) -> bytes:
+    """Return the 64 bytes with the checksum that they should have."""
+    if len(data) < HEADER_BYTES:
+        return data
+    seal = _crc(data).to_bytes(4, "little")
+    return data[:_CHECKSUM] + seal + data[_CHECKSUM + len(seal) :]
+
+
 def _crc(data: bytes) -> int:
     """Return the CRC-32 of the header without its checksum field."""
     return zlib.crc32(data[_CHECKSUM + 4 :], zlib.crc32(data[:_CHECKSUM]))

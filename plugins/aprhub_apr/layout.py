@@ -4,7 +4,7 @@ Header (64 bytes), metadata, tensor index, payloads in the order of the index, f
 metadata, index and each payload are padded with zeros to multiples of 64 bytes.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from aprhub.api import (
@@ -51,17 +51,27 @@ def container(
     keys: Mapping[str, object], tensors: Mapping[str, Tensor], name: str
 ) -> Layout:
     """Return the file `name` with these metadata keys and tensors."""
+    placed = dict(sorted(tensors.items(), key=lambda item: _encoded(item[0])))
+    return indexed(keys, tuple(_entries(placed)), placed, _flags(keys, placed), name)
+
+
+def indexed(
+    keys: Mapping[str, object],
+    entries: Sequence[Entry],
+    tensors: Mapping[str, Tensor],
+    flags: Flag,
+    name: str,
+) -> Layout:
+    """Return the file `name` whose index has these entries, in their order."""
     text = document.rendered(keys)
     if len(text) > METADATA_WRITTEN:
         raise UnrepresentableError(
             "metadata", f"{len(text)} bytes; more than {METADATA_WRITTEN} are not read"
         )
-    placed = dict(sorted(tensors.items(), key=lambda item: _encoded(item[0])))
-    entries = tuple(_entries(placed))
     index = b"".join(entry.packed() for entry in entries)
     index_offset = HEADER_BYTES + _aligned(len(text))
     header = Header(
-        _flags(keys, placed),
+        flags,
         len(entries),
         HEADER_BYTES,
         len(text),
@@ -69,8 +79,8 @@ def container(
         index_offset + _aligned(len(index)),
     )
     head = header.packed() + _padded(text) + _padded(index)
-    segments = [Literal(head), *_payloads(placed), Crc32()]
-    return Layout((LayoutFile.of(name, segments),))
+    data = _payloads({each.name: tensors[each.name] for each in entries})
+    return Layout((LayoutFile.of(name, [Literal(head), *data, Crc32()]),))
 
 
 def _encoded(name: str) -> bytes:

@@ -22,6 +22,8 @@ SKELETON: Final = "aprhub.tokenizer_skeleton"
 TEMPLATES: Final = "aprhub.chat_templates"
 MERGES: Final = "aprhub.merges"
 CHARSMAP: Final = "aprhub.charsmap"
+OWN_KEYS: Final = ("chat_template", SKELETON, TEMPLATES, MERGES, CHARSMAP)
+"""The keys of a tokenizer that do not have the prefix."""
 
 _MODEL_TYPES: Final[Mapping[str, str]] = {
     "gpt2": "BPE",

@@ -1,7 +1,8 @@
 """The GGUF format of ggml and llama.cpp: read in versions 2 and 3, written in 3."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from aprhub.api import (
     Encoding,
@@ -13,6 +14,8 @@ from aprhub.api import (
     Layout,
     LayoutOptions,
     Magic,
+    Restated,
+    Stamp,
     StoredModel,
     Tensor,
     hookimpl,
@@ -41,6 +44,18 @@ def _runnable(stored: StoredModel) -> Sequence[Fault]:
     from aprhub_gguf.runnable import runnable_faults
 
     return runnable_faults(stored)
+
+
+def _metadata(path: Path) -> Mapping[str, Any]:
+    from aprhub_gguf.restating import metadata
+
+    return metadata(path)
+
+
+def _restate(path: Path, stamp: Stamp, target: Path) -> Restated:
+    from aprhub_gguf.restating import restate
+
+    return restate(path, stamp, target)
 
 
 def _open_importance(path: Path) -> Importance:
@@ -85,6 +100,8 @@ GGUF = Format(
     lay_out=_lay_out,
     encoding_for=_encoding_for,
     runnable=_runnable,
+    metadata=_metadata,
+    restate=_restate,
 )
 
 

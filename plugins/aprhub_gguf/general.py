@@ -15,8 +15,8 @@ from aprhub_gguf.values import Entry
 ARCHITECTURE_KEY: Final = "general.architecture"
 TYPE_KEY: Final = "general.type"
 IMPORTANCE_TYPE: Final = "imatrix"
-_FILE_TYPE_KEY: Final = "general.file_type"
-_QUANTIZATION_KEY: Final = "general.quantization_version"
+FILE_TYPE_KEY: Final = "general.file_type"
+QUANTIZATION_KEY: Final = "general.quantization_version"
 
 _MODEL: Final = "model"
 _ARCHITECTURE = re.compile(r"[A-Za-z0-9._-]{1,64}")
@@ -57,17 +57,17 @@ def settle_layout(ledger: Ledger, tensors: Mapping[str, Tensor]) -> None:
 
 
 def _settle_quantization(ledger: Ledger, tensors: Mapping[str, Tensor]) -> None:
-    version = ledger.integer(_QUANTIZATION_KEY, "layout")
+    version = ledger.integer(QUANTIZATION_KEY, "layout")
     if version is None:
         return
     if not _is_quantized(tensors):
-        ledger.carry(_QUANTIZATION_KEY)
+        ledger.carry(QUANTIZATION_KEY)
         return
-    ledger.settle(_QUANTIZATION_KEY, "transformed", "layout", _ANEW)
+    ledger.settle(QUANTIZATION_KEY, "transformed", "layout", _ANEW)
     if version != QUANTIZATION_VERSION:
         raise UnsupportedFileError(
             ledger.path,
-            f"{_QUANTIZATION_KEY} is {version}; blocks of version"
+            f"{QUANTIZATION_KEY} is {version}; blocks of version"
             f" {QUANTIZATION_VERSION} are read",
         )
 
@@ -78,18 +78,18 @@ def _settle_file_type(ledger: Ledger, tensors: Mapping[str, Tensor]) -> None:
     It is computed anew, unless it says what the encodings do not; then it is carried,
     together with the mixture that it names.
     """
-    number = ledger.integer(_FILE_TYPE_KEY, "layout")
+    number = ledger.integer(FILE_TYPE_KEY, "layout")
     if number is None:
         return
     if number == _file_type(tensors):
-        ledger.settle(_FILE_TYPE_KEY, "transformed", "layout", _ANEW)
+        ledger.settle(FILE_TYPE_KEY, "transformed", "layout", _ANEW)
     else:
-        ledger.carry(_FILE_TYPE_KEY, mixture=dict(_mixture(tensors)))
+        ledger.carry(FILE_TYPE_KEY, mixture=dict(_mixture(tensors)))
 
 
 def is_recomputed(key: str, carried: Mapping[str, Any]) -> bool:
     """Return whether a carried value follows from others, so that it is not copied."""
-    follows = (*SPLIT_KEYS, ALIGNMENT_KEY, _FILE_TYPE_KEY)
+    follows = (*SPLIT_KEYS, ALIGNMENT_KEY, FILE_TYPE_KEY)
     return key in follows or bool(carried.get("implied"))
 
 
@@ -109,15 +109,15 @@ def layout_entries(
     yield ARCHITECTURE_KEY, Entry("string", architecture)
     if TYPE_KEY not in carried:
         yield TYPE_KEY, Entry("string", _MODEL)
-    before = carried.get(_FILE_TYPE_KEY, {})
+    before = carried.get(FILE_TYPE_KEY, {})
     same = before.get("mixture") == dict(_mixture(tensors))
     file_type = before.get("value") if same else _file_type(tensors)
     if mixture is not None:
         file_type = {**FILE_TYPES, **MIXTURE_TYPES}.get(mixture, file_type)
     if file_type is not None:
-        yield _FILE_TYPE_KEY, Entry("u32", file_type)
+        yield FILE_TYPE_KEY, Entry("u32", file_type)
     if _is_quantized(tensors):
-        yield _QUANTIZATION_KEY, Entry("u32", QUANTIZATION_VERSION)
+        yield QUANTIZATION_KEY, Entry("u32", QUANTIZATION_VERSION)
 
 
 def _mixture(tensors: Mapping[str, Tensor]) -> Counter[str]:

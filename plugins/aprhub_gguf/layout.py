@@ -43,7 +43,8 @@ from aprhub_gguf.worlds import (
 )
 
 _LARGE: Final = 1 << 16
-_Items = Sequence[tuple[str, Tensor]]
+Items = Sequence[tuple[str, Tensor]]
+"""Tensors in their order, with their names."""
 
 
 def lay_out_gguf(stored: StoredModel, target: Path, options: LayoutOptions) -> Layout:
@@ -54,7 +55,15 @@ def lay_out_gguf(stored: StoredModel, target: Path, options: LayoutOptions) -> L
     """
     _require_representable(stored.tensors, target)
     entries = _sorted(_entries(stored, target))
-    shards = sharded(list(stored.tensors.items()), options.shard_size)
+    return split(
+        target, entries, sharded([*stored.tensors.items()], options.shard_size)
+    )
+
+
+def split(
+    target: Path, entries: Mapping[str, Entry], shards: Sequence[Items]
+) -> Layout:
+    """Return the layout of one file, or of as many parts as there are shards."""
     if len(shards) == 1:
         return Layout((_file(target.name, entries, shards[0]),))
     if len(shards) > MAX_PARTS:
@@ -75,7 +84,7 @@ def laid_out(
 
 
 def _parts(
-    name: str, entries: Mapping[str, Entry], shards: Sequence[_Items]
+    name: str, entries: Mapping[str, Entry], shards: Sequence[Items]
 ) -> Iterator[LayoutFile]:
     """Yield the parts, the first one last: it is the one that is opened."""
     given = PartName.of(name)
@@ -91,7 +100,7 @@ def _parts(
         yield _file(part, {**({} if number else entries), **split}, shards[number])
 
 
-def _file(name: str, entries: Mapping[str, Entry], items: _Items) -> LayoutFile:
+def _file(name: str, entries: Mapping[str, Entry], items: Items) -> LayoutFile:
     head = _head(entries, items)
     segments: list[Literal | Padding | TensorData] = list(map(Literal, head))
     if items:
@@ -102,7 +111,7 @@ def _file(name: str, entries: Mapping[str, Entry], items: _Items) -> LayoutFile:
     return LayoutFile.of(name, segments)
 
 
-def _head(entries: Mapping[str, Entry], items: _Items) -> list[bytes]:
+def _head(entries: Mapping[str, Entry], items: Items) -> list[bytes]:
     counts = struct.pack("<IQQ", VERSION, len(items), len(entries))
     return [MAGIC + counts, *_joined(encoded_entries(entries)), b"".join(_rows(items))]
 
@@ -114,7 +123,7 @@ def _joined(parts: Sequence[bytes]) -> Iterator[bytes]:
         yield from run if is_large else (b"".join(run),)
 
 
-def _rows(items: _Items) -> Iterator[bytes]:
+def _rows(items: Items) -> Iterator[bytes]:
     offset = 0
     for name, tensor in items:
         text, rank = name.encode(), len(tensor.shape)

@@ -23,9 +23,12 @@ _SCORES: Final = f"{_GGML}scores"
 _TYPES: Final = f"{_GGML}token_type"
 _MERGES: Final = f"{_GGML}merges"
 _CHARSMAP: Final = f"{_GGML}precompiled_charsmap"
+PREFIXES: Final = ("tokenizer.", "aprhub.tokenizer.")
+"""How the keys of a tokenizer begin."""
+
 _JSON: Final = "tokenizer.huggingface.json"
 _SKELETON: Final = "aprhub.tokenizer.skeleton"
-_TEMPLATE: Final = "tokenizer.chat_template"
+TEMPLATE: Final = "tokenizer.chat_template"
 _TEMPLATES: Final = "tokenizer.chat_templates"
 
 _KNOWN_TYPES: Final = range(7)
@@ -100,7 +103,7 @@ def read_tokenizer(ledger: Ledger) -> Tokenizer | None:
         flat=flat,
         json=json,
         special_ids=_read_special_ids(ledger, token_count(ledger)),
-        chat_template=ledger.text(_TEMPLATE, "tokenizer.chat_template"),
+        chat_template=ledger.text(TEMPLATE, "tokenizer.chat_template"),
         chat_templates=_read_templates(ledger),
         skeleton=ledger.text(_SKELETON, "tokenizer.skeleton"),
         **_read_flags(ledger, _FLAGS),
@@ -173,7 +176,7 @@ def _read_special_ids(ledger: Ledger, count: int | None) -> dict[str, int]:
 
 
 def _read_templates(ledger: Ledger) -> dict[str, str]:
-    prefix = f"{_TEMPLATE}."
+    prefix = f"{TEMPLATE}."
     templates = {}
     for key in [key for key in ledger.entries if key.startswith(prefix)]:
         name = key.removeprefix(prefix)
@@ -234,12 +237,12 @@ def _flag_entries(
 
 def _template_entries(tokenizer: Tokenizer) -> Iterator[tuple[str, Entry]]:
     if tokenizer.chat_template is not None:
-        yield _TEMPLATE, Entry("string", tokenizer.chat_template)
+        yield TEMPLATE, Entry("string", tokenizer.chat_template)
     if tokenizer.chat_templates:
         names = list(tokenizer.chat_templates)
         yield _TEMPLATES, Entry("array", names, "string")
     for name, text in tokenizer.chat_templates.items():
-        yield f"{_TEMPLATE}.{name}", Entry("string", text)
+        yield f"{TEMPLATE}.{name}", Entry("string", text)
 
 
 def _require_unique(tokens: Sequence[str]) -> None:

@@ -44,9 +44,19 @@ _OWN: Final = MappingProxyType(
         for field in ("data_source", "data_license", "original_format", "created_at")
     }
 )
+PROVENANCE_KEYS: Final = MappingProxyType(
+    {field: key for key, field in (*_GENERAL.items(), *_OWN.items())}
+)
+"""The key of each field of a provenance that is text."""
+
 _LINEAGE: Final = "aprhub.lineage"
 _HF_CLASS: Final = "aprhub.hf.architecture"
 _HF_MODEL_TYPE: Final = "aprhub.hf.model_type"
+IDENTITY_KEYS: Final = MappingProxyType(
+    {"hf_class": _HF_CLASS, "hf_model_type": _HF_MODEL_TYPE}
+)
+"""The keys of an identity in the words of Hugging Face."""
+
 _HINTS: Final = (
     "general.name",
     "general.basename",

@@ -1,13 +1,16 @@
 """Hugging Face safetensors: a model folder, or one self-describing file."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from aprhub.api import (
     Fault,
     Format,
     Layout,
     LayoutOptions,
+    Restated,
+    Stamp,
     StoredModel,
     hookimpl,
 )
@@ -33,6 +36,18 @@ def _runnable(stored: StoredModel) -> Sequence[Fault]:
     return tuple(faults(stored))
 
 
+def _metadata(path: Path) -> Mapping[str, Any]:
+    from aprhub_safetensors.restating import metadata
+
+    return metadata(path)
+
+
+def _restate(path: Path, stamp: Stamp, target: Path) -> Restated:
+    from aprhub_safetensors.restating import restate
+
+    return restate(path, stamp, target)
+
+
 SAFETENSORS = Format(
     name="safetensors",
     aliases=("hf",),
@@ -49,6 +64,8 @@ SAFETENSORS = Format(
     lay_out=_lay_out,
     encoding_for=encoding_for,
     runnable=_runnable,
+    metadata=_metadata,
+    restate=_restate,
 )
 
 

@@ -73,11 +73,12 @@ def _is_text(name: str, text: object) -> bool:
 def _made_texts(stored: StoredModel) -> Iterator[tuple[str, str]]:
     yield CONFIG, config_text(stored)
     if stored.tokenizer is not None:
-        yield GENERATION, as_text(_generation(stored.tokenizer))
-        yield TOKENIZER_CONFIG, as_text(_tokenizer_config(stored, stored.tokenizer))
+        yield GENERATION, as_text(generation_keys(stored.tokenizer))
+        yield TOKENIZER_CONFIG, as_text(tokenizer_config(stored, stored.tokenizer))
 
 
-def _generation(tokenizer: Tokenizer) -> dict[str, Any]:
+def generation_keys(tokenizer: Tokenizer) -> dict[str, Any]:
+    """Return the special ids as the keys under which generation looks for them."""
     ids = tokenizer.special_ids
     ends = [ids[name] for name in ("eos", "eot", "eom") if name in ids]
     ends = list(dict.fromkeys(ends))
@@ -89,7 +90,8 @@ def _generation(tokenizer: Tokenizer) -> dict[str, Any]:
     return {name: value for name, value in values.items() if value is not None}
 
 
-def _tokenizer_config(stored: StoredModel, tokenizer: Tokenizer) -> dict[str, Any]:
+def tokenizer_config(stored: StoredModel, tokenizer: Tokenizer) -> dict[str, Any]:
+    """Return what a `tokenizer_config.json` says of a tokenizer."""
     values = {
         "add_bos_token": tokenizer.add_bos,
         "add_eos_token": tokenizer.add_eos,

@@ -60,14 +60,14 @@ def lay_out(stored: StoredModel, target: Path, options: LayoutOptions) -> Layout
     names = _shard_names(len(shards))
     metadata = _metadata(stored)
     files = [
-        _weight_file(target, name, shard, metadata)
+        weight_file(target, name, shard, metadata)
         for name, shard in zip(names, shards, strict=True)
     ]
     texts = written_texts(stored)
     if len(shards) > 1:
         texts[INDEX] = _index(shards, names)
     texts[CONFIG] = texts.pop(CONFIG)
-    return Layout((*files, *_text_files(texts, target)), folder=True)
+    return Layout((*files, *text_files(texts, target)), folder=True)
 
 
 def _single_file(stored: StoredModel, target: Path, options: LayoutOptions) -> Layout:
@@ -76,7 +76,7 @@ def _single_file(stored: StoredModel, target: Path, options: LayoutOptions) -> L
         what = f"one file cannot be split; give a folder, without {SUFFIX}"
         raise UnrepresentableError(target, what)
     metadata = {**_metadata(stored), **embedded(written_texts(stored))}
-    return Layout((_weight_file(target, target.name, tensors, metadata),))
+    return Layout((weight_file(target, target.name, tensors, metadata),))
 
 
 def _refuse_unknown(tensors: Shard, target: Path) -> None:
@@ -101,9 +101,10 @@ def _metadata(stored: StoredModel) -> dict[str, str]:
     return {**kept, "format": "pt"}
 
 
-def _weight_file(
+def weight_file(
     target: Path, name: str, tensors: Shard, metadata: Mapping[str, str]
 ) -> LayoutFile:
+    """Return one file of weights."""
     header = _header(tensors, metadata, target)
     data = (TensorData(each, tensor) for each, tensor in tensors)
     return LayoutFile.of(name, (Literal(header), *data))
@@ -159,7 +160,8 @@ def _index(shards: Sequence[Shard], names: Sequence[str]) -> str:
     )
 
 
-def _text_files(texts: Mapping[str, str], target: Path) -> Iterator[LayoutFile]:
+def text_files(texts: Mapping[str, str], target: Path) -> Iterator[LayoutFile]:
+    """Yield the files of texts by their names."""
     for name, text in texts.items():
         try:
             data = text.encode("utf-8")

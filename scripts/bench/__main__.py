@@ -12,7 +12,7 @@ import statistics
 import struct
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from scripts.bench import adapters, merging
@@ -32,11 +32,23 @@ def conversions(work: Path, source: Path, label: str, runs: int) -> Iterator[Row
         (f"{label}: APR → HF", apr, back),
     ):
         yield paired(what, [*aprhub, start, stop], start, stop, runs)
+    yield from stamps(work, (gguf, apr), label, runs)
     half = work / "half.gguf"
     cast = [*aprhub, source, half, "--dtype", "f16"]
     yield paired(f"{label}: HF bf16 → GGUF f16", cast, source, half, min(runs, 3))
     for path in (gguf, apr, back, half):
         remove(path)
+
+
+def stamps(work: Path, sources: Iterable[Path], label: str, runs: int) -> Iterator[Row]:
+    """Yield a stamped copy of each file: its metadata anew, its tensors copied."""
+    aprhub: list[str | Path] = [sys.executable, "-m", "aprhub", "stamp"]
+    for source in sources:
+        target = work / f"stamped{source.suffix}"
+        command = [*aprhub, source, "-o", target, "--license", "MIT", "--json"]
+        what = f"{label}: stamp {source.suffix.removeprefix('.').upper()}"
+        yield paired(what, command, source, target, runs)
+        remove(target)
 
 
 def peer(work: Path, source: Path, runs: int) -> Row:

@@ -2,6 +2,7 @@
 
 import filecmp
 import os
+import shutil
 import signal
 import subprocess
 import time
@@ -95,6 +96,30 @@ def test_a_kill_in_the_middle_leaves_the_old_file_and_a_rerun_succeeds(
     assert (code, old) == (-signal.SIGKILL, OLD)
     assert again.code == 0, again.output
     assert filecmp.cmp(target, reference, shallow=False)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_a_stamp_in_place_that_is_stopped_leaves_the_old_file(
+    workplace: Path, source: Path, number: signal.Signals
+) -> None:
+    target = workplace / "own.gguf"
+    shutil.copy(source, target)
+    words = ("stamp", target, "--in-place", "--name")
+
+    for attempt in range(ATTEMPTS):
+        process = start(*words, f"stopped {attempt}")
+        if _begun(target, process) and process.poll() is None:
+            break
+        process.wait(SECONDS)
+        shutil.copy(source, target)
+    code = _ended(process, number)
+    old = filecmp.cmp(target, source, shallow=False)
+    again = run(*words, "whole")
+
+    assert code != 0
+    assert old
+    assert again.code == 0, again.output
+    assert _names(workplace) == ["own.gguf"]
 
 
 def test_two_runs_at_once_make_one_whole_file(

@@ -8,8 +8,8 @@ from tests.unit.cli.conftest import Models
 from tests.unit.cli.program import refused, succeed
 
 FIELDS = """
-bytes carried config encodings family findings format notes parameters path provenance
-schema tensors tokenizer
+bytes carried config encodings family findings format metadata notes parameters path
+provenance schema tensors tokenizer
 """
 
 
