@@ -22,7 +22,8 @@ save_model
 
 API = """
 Adapter AdapterFiles AdapterLayout AdapterPart AdapterTensor Adjustment AlphaClaim
-AprhubError Blend Bytes Codec ComputedRows Confidence CorruptFileError Crc32 DecoderSpec
+AprhubError Blend Bytes Codec Complaints ComputedRows Confidence CorruptFileError Crc32
+DecoderSpec Dispute Examined Finding meant_number mistyped respelled rewritten
 Encoding ENCODINGS EnvironmentFailureError Family Fault FileEvidence FileRange
 FlatVocabulary Format Group HF_WORLD Identity Importance ImportanceFormat InputError
 KeyFate Layout LayoutFile LayoutOptions LineageStep Literal LowRank Magic Measured
@@ -41,8 +42,18 @@ HEAVY = {
 }
 
 COMMANDS = (
-    *("adapter", "codecs", "convert", "diff", "explain-merge", "families", "finetune"),
+    *(
+        "adapter",
+        "codecs",
+        "convert",
+        "diff",
+        "doctor",
+        "explain-merge",
+        "families",
+        "finetune",
+    ),
     *("formats", "imatrix", "inspect", "merge", "methods", "plugins", "tensors"),
+    "validate",
 )
 
 

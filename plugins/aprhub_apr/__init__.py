@@ -7,6 +7,7 @@ from typing import Final
 from aprhub.api import (
     Codec,
     Encoding,
+    Examined,
     Fault,
     Format,
     Layout,
@@ -42,6 +43,12 @@ def _runnable(stored: StoredModel) -> Sequence[Fault]:
     return runnable(stored)
 
 
+def _examine(path: Path) -> Examined:
+    from aprhub_apr.health import examine_apr
+
+    return examine_apr(path)
+
+
 APR: Final = Format(
     name="apr",
     title="APR v2",
@@ -56,6 +63,7 @@ APR: Final = Format(
     lay_out=_lay_out,
     encoding_for=_encoding_for,
     runnable=_runnable,
+    examine=_examine,
 )
 
 

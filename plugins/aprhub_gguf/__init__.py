@@ -5,6 +5,7 @@ from pathlib import Path
 
 from aprhub.api import (
     Encoding,
+    Examined,
     Fault,
     FileEvidence,
     Format,
@@ -41,6 +42,12 @@ def _runnable(stored: StoredModel) -> Sequence[Fault]:
     from aprhub_gguf.runnable import runnable_faults
 
     return runnable_faults(stored)
+
+
+def _examine(path: Path) -> Examined:
+    from aprhub_gguf.health import examine_gguf
+
+    return examine_gguf(path)
 
 
 def _open_importance(path: Path) -> Importance:
@@ -85,6 +92,7 @@ GGUF = Format(
     lay_out=_lay_out,
     encoding_for=_encoding_for,
     runnable=_runnable,
+    examine=_examine,
 )
 
 

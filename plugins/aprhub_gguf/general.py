@@ -5,7 +5,13 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-from aprhub.api import Tensor, UnrepresentableError, UnsupportedFileError
+from aprhub.api import (
+    Finding,
+    Tensor,
+    UnrepresentableError,
+    UnsupportedFileError,
+    rewritten,
+)
 from aprhub_gguf.container import ALIGNMENT_KEY
 from aprhub_gguf.ledger import Ledger
 from aprhub_gguf.parts import SPLIT_KEYS
@@ -15,10 +21,13 @@ from aprhub_gguf.values import Entry
 ARCHITECTURE_KEY: Final = "general.architecture"
 TYPE_KEY: Final = "general.type"
 IMPORTANCE_TYPE: Final = "imatrix"
-_FILE_TYPE_KEY: Final = "general.file_type"
+FILE_TYPE_KEY: Final = "general.file_type"
 _QUANTIZATION_KEY: Final = "general.quantization_version"
 
 _MODEL: Final = "model"
+_GUESSED: Final = 1 << 10
+"""The flag of a file type that was not asked for but found from the tensors."""
+_LAYERS: Final = ".block_count"
 _ARCHITECTURE = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _ANEW: Final = "computed anew when written"
 
@@ -36,10 +45,46 @@ def read_architecture(ledger: Ledger) -> str:
         )
     name = ledger.text(ARCHITECTURE_KEY, "config.identity.architecture")
     if name is None:
-        raise ledger.missing(ARCHITECTURE_KEY, "every model")
+        return _evident_architecture(ledger)
     if not _ARCHITECTURE.fullmatch(name):
         raise ledger.wrong(ARCHITECTURE_KEY, "letters, digits, '.', '_' and '-'")
     return name
+
+
+def _evident_architecture(ledger: Ledger) -> str:
+    """Return the one architecture that the keys of a file are about."""
+    error = ledger.missing(ARCHITECTURE_KEY, "every model")
+    found = _prefixes(ledger)
+    if len(found) != 1:
+        raise error
+    finding = Finding(
+        "DOC-ARCHITECTURE-MISSING-001",
+        ARCHITECTURE_KEY,
+        "missing",
+        found[0],
+        "C-APRHUB-EXPORT-GGUF-INTEROP",
+        f"the file has {found[0]}{_LAYERS}",
+        mend=rewritten,
+    )
+    ledger.complaints.forgive(error, finding)
+    return found[0]
+
+
+def hyper_prefix(ledger: Ledger, architecture: str) -> str:
+    """Return what the keys of the hyper-parameters start with.
+
+    That is the architecture; where reading is lenient, and no key starts so, it is the
+    one thing that they do start with.
+    """
+    found = _prefixes(ledger)
+    if ledger.complaints.lenient and architecture not in found and len(found) == 1:
+        return found[0]
+    return architecture
+
+
+def _prefixes(ledger: Ledger) -> list[str]:
+    keys = [key for key in ledger.entries if key.endswith(_LAYERS)]
+    return [key.removesuffix(_LAYERS) for key in keys]
 
 
 def settle_layout(ledger: Ledger, tensors: Mapping[str, Tensor]) -> None:
@@ -78,18 +123,24 @@ def _settle_file_type(ledger: Ledger, tensors: Mapping[str, Tensor]) -> None:
     It is computed anew, unless it says what the encodings do not; then it is carried,
     together with the mixture that it names.
     """
-    number = ledger.integer(_FILE_TYPE_KEY, "layout")
+    number = ledger.integer(FILE_TYPE_KEY, "layout")
     if number is None:
         return
     if number == _file_type(tensors):
-        ledger.settle(_FILE_TYPE_KEY, "transformed", "layout", _ANEW)
+        ledger.settle(FILE_TYPE_KEY, "transformed", "layout", _ANEW)
     else:
-        ledger.carry(_FILE_TYPE_KEY, mixture=dict(_mixture(tensors)))
+        ledger.carry(FILE_TYPE_KEY, mixture=dict(_mixture(tensors)))
+
+
+def is_quantized_type(number: int) -> bool:
+    """Return whether a file type is the name of quantised encodings."""
+    plain = {FILE_TYPES[name] for name in FILE_TYPES if name in ("f32", "f16", "bf16")}
+    return number & _GUESSED - 1 not in plain
 
 
 def is_recomputed(key: str, carried: Mapping[str, Any]) -> bool:
     """Return whether a carried value follows from others, so that it is not copied."""
-    follows = (*SPLIT_KEYS, ALIGNMENT_KEY, _FILE_TYPE_KEY)
+    follows = (*SPLIT_KEYS, ALIGNMENT_KEY, FILE_TYPE_KEY)
     return key in follows or bool(carried.get("implied"))
 
 
@@ -109,13 +160,13 @@ def layout_entries(
     yield ARCHITECTURE_KEY, Entry("string", architecture)
     if TYPE_KEY not in carried:
         yield TYPE_KEY, Entry("string", _MODEL)
-    before = carried.get(_FILE_TYPE_KEY, {})
+    before = carried.get(FILE_TYPE_KEY, {})
     same = before.get("mixture") == dict(_mixture(tensors))
     file_type = before.get("value") if same else _file_type(tensors)
     if mixture is not None:
         file_type = {**FILE_TYPES, **MIXTURE_TYPES}.get(mixture, file_type)
     if file_type is not None:
-        yield _FILE_TYPE_KEY, Entry("u32", file_type)
+        yield FILE_TYPE_KEY, Entry("u32", file_type)
     if _is_quantized(tensors):
         yield _QUANTIZATION_KEY, Entry("u32", QUANTIZATION_VERSION)
 

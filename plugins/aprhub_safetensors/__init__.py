@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from aprhub.api import (
+    Examined,
     Fault,
     Format,
     Layout,
@@ -33,6 +34,12 @@ def _runnable(stored: StoredModel) -> Sequence[Fault]:
     return tuple(faults(stored))
 
 
+def _examine(path: Path) -> Examined:
+    from aprhub_safetensors.health import examine_model
+
+    return examine_model(path)
+
+
 SAFETENSORS = Format(
     name="safetensors",
     aliases=("hf",),
@@ -49,6 +56,7 @@ SAFETENSORS = Format(
     lay_out=_lay_out,
     encoding_for=encoding_for,
     runnable=_runnable,
+    examine=_examine,
 )
 
 
