@@ -58,6 +58,10 @@ LAYERS = {
         f"{_VALUES} registry detect lineage lift check lower verify export"
         " report tokenizer options unpacking importance"
     ),
+    "health": (
+        f"{_VALUES} equality tokenizer registry detect identity unsaid lineage lift"
+        " check lower encodings unpacking options export report conversion"
+    ),
     "merging": (
         f"{_VALUES} registry lineage lift check difference report tokenizer"
         " options conversion"
@@ -82,7 +86,7 @@ LAYERS = {
     "cli": (
         f"version {_VALUES} statistics report difference fidelity pictures"
         " registry detect identity lift options conversion front unpacking"
-        " decoder adapters merging"
+        " decoder adapters merging health"
     ),
     "__main__": "cli",
 }

@@ -26,6 +26,7 @@ COMMANDS = {
     "codecs": "plugins",
     "convert": "convert",
     "diff": "diff",
+    "doctor": "doctor",
     "explain-merge": "explain",
     "families": "plugins",
     "finetune": "adapter_merge",
@@ -37,6 +38,7 @@ COMMANDS = {
     "plugins": "plugins",
     "quantize": "convert",
     "tensors": "tensors",
+    "validate": "validate",
 }
 
 

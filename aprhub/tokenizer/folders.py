@@ -1,0 +1,72 @@
+"""The tokenizer in a folder of Hugging Face, whether or not a model is with it."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from aprhub.errors import CorruptFileError, EnvironmentFailureError, MissingFileError
+from aprhub.ir.tokenizer import Tokenizer
+from aprhub.tokenizer.describing import described, described_pieces
+from aprhub.tokenizer.sentencepiece import read_sentencepiece
+from aprhub.tokenizer.vocabulary_files import joined_files
+
+PROGRAM: Final = "tokenizer.json"
+_PIECES: Final = "tokenizer.model"
+_VOCABULARY: Final = "vocab.json"
+_MERGES: Final = "merges.txt"
+_TEMPLATE: Final = "chat_template.jinja"
+_SETTINGS: Final = (
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "config.json",
+    "generation_config.json",
+)
+
+
+def read_folder(folder: Path) -> Tokenizer:
+    """Return the tokenizer whose files lie in a folder.
+
+    `tokenizer.json` goes before `tokenizer.model`, and that before `vocab.json` with
+    `merges.txt`. Raises MissingFileError where there is none of them,
+    CorruptFileError where a file contradicts itself.
+    """
+    settings, *others = (_values(folder / name) for name in _SETTINGS)
+    if (folder / _TEMPLATE).is_file():
+        settings = {**settings, "chat_template": _text(folder / _TEMPLATE)}
+    if (folder / PROGRAM).is_file():
+        return described(_text(folder / PROGRAM), settings, *others)
+    if (folder / _PIECES).is_file():
+        pieces = read_sentencepiece(_data(folder / _PIECES))
+        return described_pieces(pieces, settings, *others)
+    if (folder / _VOCABULARY).is_file() and (folder / _MERGES).is_file():
+        parts = _text(folder / _VOCABULARY), _text(folder / _MERGES)
+        return described(joined_files(*parts, settings), settings, *others)
+    what = f"no tokenizer: neither {PROGRAM} nor {_PIECES} nor {_VOCABULARY} with"
+    raise MissingFileError(folder, f"{what} {_MERGES}")
+
+
+def _data(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise EnvironmentFailureError(f"{path}: {error.strerror}") from error
+
+
+def _text(path: Path) -> str:
+    try:
+        return _data(path).decode()
+    except UnicodeDecodeError as error:
+        raise CorruptFileError(path, "not UTF-8", offset=error.start) from error
+
+
+def _values(path: Path) -> Mapping[str, Any]:
+    if not path.is_file():
+        return {}
+    try:
+        values = json.loads(_text(path))
+    except ValueError as error:
+        raise CorruptFileError(path, f"not JSON: {error}") from error
+    if not isinstance(values, dict):
+        raise CorruptFileError(path, "found no JSON object")
+    return values
