@@ -7,9 +7,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
 from aprhub.errors import CorruptFileError
+from aprhub.spec.health import (
+    Complaints,
+    Dispute,
+    meant_number,
+    mistyped,
+    respelled,
+)
 
 MAX_WHOLE = (1 << 53) - 1
 """The largest whole number that every JSON reader understands."""
@@ -27,7 +34,28 @@ def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 _DECODER = json.JSONDecoder(object_pairs_hook=_without_duplicates)
 
 
-def decoded_json(text: str) -> Any:
+def _forgiving(complaints: Complaints) -> json.JSONDecoder:
+    """Return what decodes a key that is there twice, and complains of it.
+
+    Of two values there is none then.
+    """
+
+    def paired(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        found: dict[str, Any] = {}
+        for key, value in pairs:
+            if key not in found:
+                found[key] = value
+            elif found[key] == value:
+                complaints.findings.append(respelled((key, key), key, shown(value)))
+            else:
+                complaints.disputes.append(Dispute(key, (found[key], value)))
+                found[key] = None
+        return found
+
+    return json.JSONDecoder(object_pairs_hook=paired)
+
+
+def decoded_json(text: str, decoder: json.JSONDecoder = _DECODER) -> Any:
     """Return the value of a JSON text; raises ValueError when it has none.
 
     Duplicate keys and nesting beyond the interpreter's limit are refused. `NaN` and
@@ -36,7 +64,7 @@ def decoded_json(text: str) -> Any:
     if text.startswith("\ufeff"):
         raise ValueError("it starts with a byte order mark")
     try:
-        return _DECODER.decode(text)
+        return decoder.decode(text)
     except RecursionError:
         raise ValueError("nested too deeply") from None
 
@@ -61,13 +89,21 @@ class Document:
     path: Path
     values: Mapping[str, Any] = field(repr=False)
     prefix: str = ""
+    complaints: Complaints = field(factory=Complaints, eq=False, repr=False)
 
     @classmethod
-    def parse(cls, path: Path, text: str, prefix: str = "") -> Self:
+    def parse(
+        cls,
+        path: Path,
+        text: str,
+        prefix: str = "",
+        complaints: Complaints | None = None,
+    ) -> Self:
         """Return the object that a text holds."""
         where = prefix.rstrip(" :.")
+        said = complaints or Complaints()
         try:
-            values = decoded_json(text)
+            values = decoded_json(text, _forgiving(said) if said.lenient else _DECODER)
         except json.JSONDecodeError as error:
             offset = len(text[: error.pos].encode("utf-8", "replace"))
             what = f"not JSON: {error.msg}"
@@ -77,7 +113,7 @@ class Document:
         if not isinstance(values, dict):
             what = f"found {shown(values)}, expected a JSON object"
             raise CorruptFileError(path, what, where=where)
-        return cls(path, values, prefix)
+        return cls(path, values, prefix, said)
 
     def __contains__(self, key: str) -> bool:
         """Return whether the key is there, null or not."""
@@ -93,9 +129,14 @@ class Document:
         value = self.values.get(key)
         if value is None:
             return None
-        if type(value) is not int or not 0 <= value <= limit:
-            raise self.fault(key, f"a whole number from 0 to {limit}")
-        return value
+        if type(value) is int and 0 <= value <= limit:
+            return value
+        error = self.fault(key, f"a whole number from 0 to {limit}")
+        meant = meant_number(value)
+        if type(meant) is not int or not 0 <= meant <= limit:
+            raise error
+        self.complaints.forgive(error, mistyped(key, shown(value), meant))
+        return meant
 
     def number(self, key: str) -> float | None:
         """Return a finite number that is not negative."""
@@ -145,7 +186,7 @@ class Document:
             return None
         if not isinstance(value, dict):
             raise self.fault(key, "an object")
-        return Document(self.path, value, f"{self.prefix}{key}.")
+        return evolve(self, values=value, prefix=f"{self.prefix}{key}.")
 
     def sections(self, key: str) -> "Iterator[Document]":
         """Yield the objects of a list; none where the key is absent."""

@@ -32,7 +32,6 @@ LAYERS = {
     "version": "",
     "deferred": "",
     "errors": "",
-    "documents": "errors",
     "ir": "errors",
     "equality": "ir",
     "pairs": "ir",
@@ -40,6 +39,7 @@ LAYERS = {
     "rope": "errors ir",
     "tokenizer": "deferred errors ir",
     "spec": "errors ir",
+    "documents": "errors spec",
     "hookspecs": "spec",
     "tokens": "errors ir tokenizer",
     "api": f"deferred {_VALUES} hookspecs tokenizer documents",
@@ -68,6 +68,11 @@ LAYERS = {
     "conversion": (
         f"{_VALUES} registry detect lineage lift check lower verify export"
         " report tokenizer options unpacking importance"
+    ),
+    "health": (
+        f"{_VALUES} equality tokenizer registry detect identity unsaid"
+        " lineage lift check lower encodings unpacking options export report"
+        " conversion"
     ),
     "licenses": "errors",
     "stamping": (
@@ -116,7 +121,7 @@ LAYERS = {
         f"version {_VALUES} statistics report difference fidelity pictures"
         " runs registry detect identity lift options conversion front"
         " unpacking decoder adapters merging sampling generating acceptance"
-        " corpus course pretraining stamping scoring"
+        " corpus course pretraining stamping scoring health"
     ),
     "__main__": "cli",
 }

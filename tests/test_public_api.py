@@ -24,18 +24,19 @@ stamp
 
 API = """
 Adapter AdapterFiles AdapterLayout AdapterPart AdapterTensor Adjustment AlphaClaim
-Answers AprhubError Blend Bytes Codec ComputedRows Confidence CorruptFileError Crc32
-DecoderSpec Document Encoding ENCODINGS EnvironmentFailureError Family Fault
-FileEvidence FileRange FlatVocabulary Format Group HF_WORLD Identity Importance
-ImportanceFormat InputError KeyFate Layout LayoutFile LayoutOptions LineageStep Literal
-LowRank Magic Measured Memory MergeMethod MissingFileError ModelCheckError ModelConfig
-ModelError ModelIR Naming Number Numbers Packing PackingClaim Padding Parameter Part
-Piece Provenance Restated RopeScaling Rule Setting Settings Source Spelling Stamp
-StoredAdapter StoredChecksum StoredModel Tensor TensorData Tokenizer Transform
-UnrepresentableError UnsupportedFileError UsageError Values WeightSpec assembled
-combined concatenated decoded_json described described_pieces flattened hookimpl
-joined_files opaque packed padding read_folder read_sentencepiece restored same_ids
-sharded shown skeleton stacked token_ids
+Answers AprhubError Blend Bytes Codec Complaints ComputedRows Confidence
+CorruptFileError Crc32 DecoderSpec Dispute Document Encoding ENCODINGS
+EnvironmentFailureError Examined Family Fault FileEvidence FileRange Finding
+FlatVocabulary Format Group HF_WORLD Identity Importance ImportanceFormat InputError
+KeyFate Layout LayoutFile LayoutOptions LineageStep Literal LowRank Magic Measured
+Memory MergeMethod MissingFileError ModelCheckError ModelConfig ModelError ModelIR
+Naming Number Numbers Packing PackingClaim Padding Parameter Part Piece Provenance
+Restated RopeScaling Rule Setting Settings Source Spelling Stamp StoredAdapter
+StoredChecksum StoredModel Tensor TensorData Tokenizer Transform UnrepresentableError
+UnsupportedFileError UsageError Values WeightSpec assembled combined concatenated
+decoded_json described described_pieces flattened hookimpl joined_files meant_number
+mistyped opaque packed padding read_folder read_sentencepiece respelled restored
+rewritten same_ids sharded shown skeleton stacked token_ids
 """
 
 HEAVY = {

@@ -29,6 +29,7 @@ COMMANDS = {
     "convert": "convert",
     "corpus": "corpus",
     "diff": "diff",
+    "doctor": "doctor",
     "eval": "score:score",
     "explain-merge": "explain",
     "families": "plugins",
@@ -45,6 +46,7 @@ COMMANDS = {
     "run": "run",
     "stamp": "stamp",
     "tensors": "tensors",
+    "validate": "validate",
 }
 
 

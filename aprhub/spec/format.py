@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from enum import IntEnum
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from attrs import evolve, field, frozen
 
@@ -20,6 +20,9 @@ from aprhub.spec.family import Family
 from aprhub.spec.layout import Layout, LayoutOptions
 from aprhub.spec.quality import Answers
 from aprhub.spec.stamp import Restated, Stamp
+
+if TYPE_CHECKING:
+    from aprhub.spec.health import Examined
 
 HF_WORLD = "hf"
 """The key under which the texts of a Hugging Face folder's files are carried."""
@@ -182,6 +185,8 @@ class Format:
     takes a stored name and a tensor and returns the encoding in which the format
     stores it: the tensor's own where possible. `runnable` judges a model that was
     written (re-opened, with its family set) by what the format's consumers need.
+    `examine` opens a file as `open` does, but forgives what can be put right, and says
+    what that is; without it, `aprhub doctor` sees what `open` lets pass.
     With `stores_tied_head`, a tied head is stored as a copy of the embedding.
     `tokenizer_form` is the form that `lay_out` needs: `flat`, `json`, or None for no
     tokenizer. `writes_folder` says that the output is a folder, unless its
@@ -226,6 +231,7 @@ class Format:
         default=None, repr=False
     )
     answers: Callable[[Path], Answers] | None = field(default=None, repr=False)
+    examine: "Callable[[Path], Examined] | None" = field(default=None, repr=False)
 
     def opened(self, path: Path) -> StoredModel:
         """Open a file and say which namings to try for its tensors.

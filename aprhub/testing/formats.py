@@ -217,6 +217,19 @@ class FormatConformance(StampChecks):
 
         assert format.opened(path).tensors
 
+    def test_what_is_written_is_healthy_by_its_own_examination(
+        self, format: Format, both_ways: Saver, tmp_path: Path
+    ) -> None:
+        """And nothing in it is in dispute."""
+        if format.examine is None:
+            pytest.skip("it has no examination of its own")
+        path = both_ways.save(both_ways.pico("llama-tied"), tmp_path)
+
+        examined = format.examine(path)
+
+        assert [*examined.findings, *examined.disputes] == []
+        assert examined.stored.tensors.keys() == format.opened(path).tensors.keys()
+
     def test_an_interrupted_write_leaves_what_was_there(
         self, saver: Saver, tmp_path: Path
     ) -> None:

@@ -8,6 +8,7 @@ from aprhub.api import (
     Answers,
     Codec,
     Encoding,
+    Examined,
     Fault,
     Format,
     Layout,
@@ -63,6 +64,12 @@ def _answers(path: Path) -> Answers:
     return answers(path)
 
 
+def _examine(path: Path) -> Examined:
+    from aprhub_apr.health import examine_apr
+
+    return examine_apr(path)
+
+
 APR: Final = Format(
     name="apr",
     title="APR v2",
@@ -80,6 +87,7 @@ APR: Final = Format(
     metadata=_metadata,
     restate=_restate,
     answers=_answers,
+    examine=_examine,
 )
 
 

@@ -7,7 +7,14 @@ from typing import Any, Final
 
 from attrs import define, field, frozen
 
-from aprhub.api import CorruptFileError, KeyFate
+from aprhub.api import (
+    Complaints,
+    CorruptFileError,
+    Dispute,
+    KeyFate,
+    meant_number,
+    mistyped,
+)
 from aprhub_apr.document import brief
 from aprhub_apr.tables import NEVER_NULL
 
@@ -97,6 +104,7 @@ class Claims:
     keys: dict[str, Any]
     fates: list[KeyFate] = field(factory=list)
     notes: list[str] = field(factory=list)
+    complaints: Complaints = field(factory=Complaints)
 
     def take(self, key: str, kind: Kind, into: str, also: Iterable[str] = ()) -> Any:
         """Return the value of a key, or of one of its other spellings, or None.
@@ -119,9 +127,14 @@ class Claims:
         """Return and remove the value of a key, which has to be of a kind or null."""
         value = self.keys.pop(key)
         allowed = kind if key in NEVER_NULL else kind | NULL
-        if not allowed.accepts(value):
-            raise self.error(key, f"{brief(value)}, expected {kind.title}")
-        return value
+        if allowed.accepts(value):
+            return value
+        error = self.error(key, f"{brief(value)}, expected {kind.title}")
+        meant = meant_number(value)
+        if not allowed.accepts(meant):
+            raise error
+        self.complaints.forgive(error, mistyped(key, brief(value), meant))
+        return meant
 
     def error(self, key: str, what: str) -> CorruptFileError:
         """Return the error that a key's value is not what it should be."""
@@ -140,9 +153,12 @@ class Claims:
         (first, value), *others = values
         for name, other in others:
             if other != value:
-                raise self.error(
+                error = self.error(
                     first,
                     f"{brief(value)}, but {name!r}, another spelling of it, is"
                     f" {brief(other)}; remove the wrong one",
                 )
+                found = Dispute(", ".join(dict(values)), tuple(dict(values).values()))
+                self.complaints.forgive(error, found)
+                return None
         return value

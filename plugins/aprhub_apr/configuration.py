@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from attrs import asdict, fields
 
-from aprhub.api import Identity, ModelConfig, RopeScaling, StoredModel
+from aprhub.api import Identity, ModelConfig, RopeScaling, StoredModel, respelled
 from aprhub_apr import document
 from aprhub_apr.claims import (
     COUNT,
@@ -121,7 +121,7 @@ def _unpack_nested(claims: Claims) -> None:
     if not (isinstance(text, str) and text.lstrip().startswith("{")):
         return
     where = f"metadata key {NESTED!r}"
-    nested = document.parsed(claims.path, text, claims.offset, where)
+    nested = document.parsed(claims.path, text, claims.offset, where, claims.complaints)
     claims.notes.extend(nested.notes)
     known = {name for key in (*_TYPED, *IDENTITY) for name in spellings(key)}
     for key in nested.keys.keys() & known:
@@ -138,6 +138,9 @@ def _claimed(claims: Claims, key: str, kind: Kind, into: str) -> Any:
     found = claims.present((key, *aliases))
     if len(found) > 1:
         claims.notes.append(f"{' and '.join(found)} are spellings of one key")
+    said = {repr(claims.keys[each]) for each in found} - {"None"}
+    if found not in ([], [key]) and len(said) < 2:
+        claims.complaints.note(respelled(found, key, "".join(said) or "null"))
     nested = (f"{NESTED}.{name}" for name in spellings(key))
     return claims.take(key, kind, into, (*aliases, *nested))
 
@@ -175,6 +178,12 @@ def _scaling(values: Mapping[str, Any]) -> RopeScaling:
         for name, value in values.items()
     }
     return RopeScaling(**parts)
+
+
+def field_of(key: str) -> str:
+    """Return the field of the configuration that a key means, or nothing."""
+    typed = next((each for each, others in ALIASES.items() if key in others), key)
+    return _TYPED[typed][0] if typed in _TYPED else ""
 
 
 def config_keys(stored: StoredModel) -> dict[str, Any]:

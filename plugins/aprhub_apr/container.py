@@ -12,6 +12,7 @@ from typing import Any, BinaryIO, Final
 from attrs import evolve, frozen
 
 from aprhub.api import (
+    Complaints,
     CorruptFileError,
     EnvironmentFailureError,
     MissingFileError,
@@ -62,14 +63,14 @@ class Container:
         yield from _tail_notes(self)
 
 
-def scanned(path: Path) -> Container:
+def scanned(path: Path, complaints: Complaints) -> Container:
     """Return the sections of a file.
 
     Raises UnsupportedFileError for kinds of files that are not read, CorruptFileError
     for bytes that contradict the format, MissingFileError where there is no file.
     """
     with _opened(path) as file:
-        return _scanned(path, file)
+        return _scanned(path, file, complaints)
 
 
 def surveyed(path: Path) -> tuple[Header, dict[str, Any], bool]:
@@ -98,7 +99,7 @@ def _opened(path: Path) -> Iterator[BinaryIO]:
         raise EnvironmentFailureError(f"{path}: {error.strerror}") from error
 
 
-def _scanned(path: Path, file: BinaryIO) -> Container:
+def _scanned(path: Path, file: BinaryIO, complaints: Complaints) -> Container:
     size = file.seek(0, 2)
     head = header.parsed(path, _read(file, 0, HEADER_BYTES), size)
     header.check_flags(path, head)
@@ -106,7 +107,8 @@ def _scanned(path: Path, file: BinaryIO) -> Container:
         _check_plain(path, head, file, size)
     header.check_sections(path, head, size)
     text = _read(file, head.metadata_offset, head.metadata_size)
-    described = document.parsed(path, text, head.metadata_offset)
+    start = head.metadata_offset
+    described = document.parsed(path, text, start, complaints=complaints)
     container = Container(path, size, head, described, _entries(path, head, file))
     _check_extents(container)
     tail = _read(file, container.required_size, FOOTER_BYTES)

@@ -12,7 +12,13 @@ from typing import Any, Final, NoReturn
 
 from attrs import field, frozen
 
-from aprhub.api import CorruptFileError, UnrepresentableError
+from aprhub.api import (
+    Complaints,
+    CorruptFileError,
+    Dispute,
+    UnrepresentableError,
+    respelled,
+)
 from aprhub_apr.tables import BULKY_KEYS
 
 _WHERE: Final = "metadata"
@@ -33,6 +39,7 @@ class _Reader:
     path: Path
     offset: int | None
     where: str
+    complaints: Complaints
     notes: list[str] = field(factory=list)
 
     def error(self, what: str) -> CorruptFileError:
@@ -51,29 +58,37 @@ class _Reader:
         for key, value in pairs:
             if key in found:
                 self.notes.append(f"key {key!r} is repeated in the metadata")
-                value = self._agreed(key, found[key], value)
+                value = self._settled(key, found[key], value)
             found[key] = value
         return found
 
-    def _agreed(self, key: str, first: Any, second: Any) -> Any:
-        if first is None or second is None:
-            return second if first is None else first
-        if first != second or type(first) is not type(second):
-            raise self.error(
+    def _settled(self, key: str, first: Any, second: Any) -> Any:
+        """Return the one value of a repeated key, None where there is not one."""
+        same = first == second and type(first) is type(second)
+        if not (same or first is None or second is None):
+            error = self.error(
                 f"key {key!r} is there with two values, {brief(first)} and"
                 f" {brief(second)}; remove the wrong one"
             )
-        return first
+            self.complaints.forgive(error, Dispute(key, (first, second)))
+            return None
+        value = second if first is None else first
+        self.complaints.note(respelled((key, key), key, brief(value)))
+        return value
 
 
 def parsed(
-    path: Path, data: bytes | str, offset: int | None = None, where: str = _WHERE
+    path: Path,
+    data: bytes | str,
+    offset: int | None = None,
+    where: str = _WHERE,
+    complaints: Complaints | None = None,
 ) -> Document:
     """Return the JSON object in `data`, which stands at byte `offset` of a file.
 
     Raises CorruptFileError for anything else.
     """
-    reader = _Reader(path, offset, where)
+    reader = _Reader(path, offset, where, complaints or Complaints())
     try:
         text = data if isinstance(data, str) else data.decode()
         value = json.loads(

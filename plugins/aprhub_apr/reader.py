@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from aprhub.api import FileRange, StoredChecksum, StoredModel, Tensor
+from aprhub.api import Complaints, FileRange, StoredChecksum, StoredModel, Tensor
 from aprhub_apr import configuration, index, metadata, stacks, vocabulary
 from aprhub_apr.claims import Claims
 from aprhub_apr.container import Container, scanned
@@ -18,11 +18,18 @@ def open_apr(path: Path) -> StoredModel:
     Raises CorruptFileError, UnsupportedFileError or MissingFileError, which name the
     place in the file.
     """
-    container = scanned(path)
+    complaints = Complaints()
+    return stored_model(scanned(path, complaints), complaints)
+
+
+def stored_model(container: Container, complaints: Complaints) -> StoredModel:
+    """Return what the sections of a file say; raises CorruptFileError as `open_apr`."""
+    path = container.path
     keys = dict(container.document.keys)
     entries = stacks.in_order(container.entries, keys)
     tensors = {each.name: _tensor(container, each) for each in entries}
-    claims = Claims(path, container.header.metadata_offset, keys)
+    start = container.header.metadata_offset
+    claims = Claims(path, start, keys, complaints=complaints)
     return StoredModel(
         "apr",
         path,

@@ -8,6 +8,7 @@ from typing import Any, Final
 from attrs import evolve
 
 from aprhub.api import (
+    Complaints,
     Restated,
     Stamp,
     Tensor,
@@ -38,7 +39,7 @@ _DERIVED: Final[Mapping[str, str]] = {
 
 def metadata(path: Path) -> Mapping[str, Any]:
     """Return the metadata of a file as they are."""
-    return scanned(path).document.keys
+    return scanned(path, Complaints()).document.keys
 
 
 def restate(path: Path, stamp: Stamp, target: Path) -> Restated:
@@ -46,7 +47,7 @@ def restate(path: Path, stamp: Stamp, target: Path) -> Restated:
 
     Raises UsageError for a key that follows from others.
     """
-    container = scanned(path)
+    container = scanned(path, Complaints())
     before = container.document.keys
     after = _after(before, stamp)
     entries = tuple(_moved(container.entries))

@@ -6,6 +6,7 @@ from typing import Any
 
 from aprhub.api import (
     Encoding,
+    Examined,
     Fault,
     FileEvidence,
     Format,
@@ -58,6 +59,12 @@ def _restate(path: Path, stamp: Stamp, target: Path) -> Restated:
     return restate(path, stamp, target)
 
 
+def _examine(path: Path) -> Examined:
+    from aprhub_gguf.health import examine_gguf
+
+    return examine_gguf(path)
+
+
 def _open_importance(path: Path) -> Importance:
     from aprhub_gguf.importance import open_importance
 
@@ -102,6 +109,7 @@ GGUF = Format(
     runnable=_runnable,
     metadata=_metadata,
     restate=_restate,
+    examine=_examine,
 )
 
 

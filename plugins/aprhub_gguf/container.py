@@ -15,6 +15,7 @@ from types import MappingProxyType
 from attrs import field, frozen
 
 from aprhub.api import (
+    Complaints,
     CorruptFileError,
     EnvironmentFailureError,
     MissingFileError,
@@ -50,7 +51,7 @@ class Container:
     notes: tuple[str, ...] = ()
 
 
-def read_container(path: Path) -> Container:
+def read_container(path: Path, complaints: Complaints | None = None) -> Container:
     """Read everything of a file but arrays and tensor data.
 
     Raises MissingFileError, UnsupportedFileError for other versions and byte orders,
@@ -60,16 +61,18 @@ def read_container(path: Path) -> Container:
         raise MissingFileError(path, "there is no such file")
     try:
         with path.open("rb") as file:
-            return _read(Cursor(file, path, path.stat().st_size))
+            return _read(
+                Cursor(file, path, path.stat().st_size), complaints or Complaints()
+            )
     except OSError as error:
         raise EnvironmentFailureError(f"{path}: {error.strerror}") from error
 
 
-def _read(cursor: Cursor) -> Container:
+def _read(cursor: Cursor, complaints: Complaints) -> Container:
     version = _read_version(cursor)
     tensor_count = cursor.unpack(_U64, "tensor count")
     entry_count = cursor.unpack(_U64, "metadata count")
-    entries = read_entries(cursor, entry_count)
+    entries = read_entries(cursor, entry_count, complaints)
     alignment = _alignment(cursor, entries)
     rows = read_rows(cursor, tensor_count)
     data = cursor.position + padding(cursor.position, alignment).nbytes

@@ -6,7 +6,13 @@ from typing import Any, Final
 
 import numpy as np
 
-from aprhub.api import CorruptFileError, UnrepresentableError
+from aprhub.api import (
+    Complaints,
+    CorruptFileError,
+    Dispute,
+    UnrepresentableError,
+    respelled,
+)
 from aprhub_gguf.cursor import Cursor
 from aprhub_gguf.tables import (
     ARRAY_COUNT,
@@ -26,8 +32,10 @@ _SMALLEST = 14
 """Bytes of the smallest entry: a key of one letter with a value of one byte."""
 
 
-def read_entries(cursor: Cursor, count: int) -> dict[str, Entry]:
-    """Read `count` entries.
+def read_entries(
+    cursor: Cursor, count: int, complaints: Complaints
+) -> dict[str, Entry]:
+    """Read `count` entries; of a key with two values, neither when that is forgiven.
 
     Raises CorruptFileError for a key that is empty or there twice, for types that do
     not exist, and where the file ends first.
@@ -45,9 +53,25 @@ def read_entries(cursor: Cursor, count: int) -> dict[str, Entry]:
         problem = _key_problem(key, entries)
         if problem:
             where = f"metadata key {index}"
-            raise CorruptFileError(cursor.path, problem, where=where, offset=offset)
+            error = CorruptFileError(cursor.path, problem, where=where, offset=offset)
+            if not (key in entries and complaints.lenient):
+                raise error
+            _read_again(cursor, key, entries, complaints)
+            continue
         entries[key] = _read_value(cursor, key)
     return entries
+
+
+def _read_again(
+    cursor: Cursor, key: str, entries: dict[str, Entry], complaints: Complaints
+) -> None:
+    """Read a key that has a value already, which counts if it is the same."""
+    first, second = entries[key].value, _read_value(cursor, key).value
+    if first == second:
+        complaints.findings.append(respelled((key, key), key, f"{first!r:.40}"))
+        return
+    complaints.disputes.append(Dispute(key, (first, second)))
+    del entries[key]
 
 
 def _key_problem(key: str, before: Container[str]) -> str:

@@ -5,7 +5,13 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-from aprhub.api import Tensor, UnrepresentableError, UnsupportedFileError
+from aprhub.api import (
+    Finding,
+    Tensor,
+    UnrepresentableError,
+    UnsupportedFileError,
+    rewritten,
+)
 from aprhub_gguf.container import ALIGNMENT_KEY
 from aprhub_gguf.ledger import Ledger
 from aprhub_gguf.parts import SPLIT_KEYS
@@ -19,6 +25,9 @@ FILE_TYPE_KEY: Final = "general.file_type"
 QUANTIZATION_KEY: Final = "general.quantization_version"
 
 _MODEL: Final = "model"
+_GUESSED: Final = 1 << 10
+"""The flag of a file type that was not asked for but found from the tensors."""
+_LAYERS: Final = ".block_count"
 _ARCHITECTURE = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _ANEW: Final = "computed anew when written"
 
@@ -36,10 +45,46 @@ def read_architecture(ledger: Ledger) -> str:
         )
     name = ledger.text(ARCHITECTURE_KEY, "config.identity.architecture")
     if name is None:
-        raise ledger.missing(ARCHITECTURE_KEY, "every model")
+        return _evident_architecture(ledger)
     if not _ARCHITECTURE.fullmatch(name):
         raise ledger.wrong(ARCHITECTURE_KEY, "letters, digits, '.', '_' and '-'")
     return name
+
+
+def _evident_architecture(ledger: Ledger) -> str:
+    """Return the one architecture that the keys of a file are about."""
+    error = ledger.missing(ARCHITECTURE_KEY, "every model")
+    found = _prefixes(ledger)
+    if len(found) != 1:
+        raise error
+    finding = Finding(
+        "DOC-ARCHITECTURE-MISSING-001",
+        ARCHITECTURE_KEY,
+        "missing",
+        found[0],
+        "C-APRHUB-EXPORT-GGUF-INTEROP",
+        f"the file has {found[0]}{_LAYERS}",
+        mend=rewritten,
+    )
+    ledger.complaints.forgive(error, finding)
+    return found[0]
+
+
+def hyper_prefix(ledger: Ledger, architecture: str) -> str:
+    """Return what the keys of the hyper-parameters start with.
+
+    That is the architecture; where reading is lenient, and no key starts so, it is the
+    one thing that they do start with.
+    """
+    found = _prefixes(ledger)
+    if ledger.complaints.lenient and architecture not in found and len(found) == 1:
+        return found[0]
+    return architecture
+
+
+def _prefixes(ledger: Ledger) -> list[str]:
+    keys = [key for key in ledger.entries if key.endswith(_LAYERS)]
+    return [key.removesuffix(_LAYERS) for key in keys]
 
 
 def settle_layout(ledger: Ledger, tensors: Mapping[str, Tensor]) -> None:
@@ -85,6 +130,12 @@ def _settle_file_type(ledger: Ledger, tensors: Mapping[str, Tensor]) -> None:
         ledger.settle(FILE_TYPE_KEY, "transformed", "layout", _ANEW)
     else:
         ledger.carry(FILE_TYPE_KEY, mixture=dict(_mixture(tensors)))
+
+
+def is_quantized_type(number: int) -> bool:
+    """Return whether a file type is the name of quantised encodings."""
+    plain = {FILE_TYPES[name] for name in FILE_TYPES if name in ("f32", "f16", "bf16")}
+    return number & _GUESSED - 1 not in plain
 
 
 def is_recomputed(key: str, carried: Mapping[str, Any]) -> bool:

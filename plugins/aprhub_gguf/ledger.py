@@ -6,7 +6,13 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from aprhub.api import CorruptFileError, KeyFate
+from aprhub.api import (
+    Complaints,
+    CorruptFileError,
+    KeyFate,
+    meant_number,
+    mistyped,
+)
 from aprhub_gguf.tables import FLOATS, INTEGERS
 from aprhub_gguf.values import Entry, to_json
 
@@ -19,8 +25,14 @@ class Ledger:
     its key; another width of the right kind is accepted with a note.
     """
 
-    def __init__(self, path: Path, entries: Mapping[str, Entry]) -> None:
+    def __init__(
+        self,
+        path: Path,
+        entries: Mapping[str, Entry],
+        complaints: Complaints | None = None,
+    ) -> None:
         self.path = path
+        self.complaints = complaints or Complaints()
         self.entries = entries
         self.notes: list[str] = []
         self._fates: dict[str, KeyFate] = {}
@@ -41,7 +53,7 @@ class Ledger:
         if entry is None:
             return None
         if entry.kind not in INTEGERS or entry.value < 0:
-            raise self.wrong(key, "a whole number from 0 on")
+            return self._meant(key, self.wrong(key, "a whole number from 0 on"))
         self._note_width(key, entry, "u32")
         self.settle(key, "renamed", into)
         return int(entry.value)
@@ -132,6 +144,16 @@ class Ledger:
             raise self.wrong(key, f"a {kind}")
         self.settle(key, "renamed", into)
         return entry.value
+
+    def _meant(self, key: str, error: CorruptFileError) -> int:
+        """Return the whole number that a value of another kind stands for."""
+        value = meant_number(self.entries[key].value)
+        if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+            raise error
+        found = f"{self.entries[key].value!r:.40}"
+        self.complaints.forgive(error, mistyped(key, found, value))
+        self.settle(key, "transformed")
+        return value
 
     def _note_width(self, key: str, entry: Entry, usual: str) -> None:
         if entry.kind != usual:

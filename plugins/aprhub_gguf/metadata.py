@@ -62,6 +62,14 @@ _NUMBERS: Final = MappingProxyType(
 )
 
 
+_FIELDS: Final = {**_COUNTS, **_DERIVABLE_COUNTS, **_COUNTS_BY_LAYER, **_NUMBERS}
+
+
+def field_of(key: str) -> str:
+    """Return the field of the configuration that a key means, or nothing."""
+    return _FIELDS.get(key.partition(".")[2], "")
+
+
 def read_config(
     ledger: Ledger, architecture: str, token_count: int | None
 ) -> ModelConfig:

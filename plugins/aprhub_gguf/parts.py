@@ -7,7 +7,7 @@ from typing import Final
 
 from attrs import frozen
 
-from aprhub.api import CorruptFileError, MissingFileError, Tensor
+from aprhub.api import Complaints, CorruptFileError, MissingFileError, Tensor
 from aprhub_gguf.container import ALIGNMENT_KEY, Container, read_container
 from aprhub_gguf.tables import INTEGERS
 
@@ -43,13 +43,13 @@ class PartName:
             yield PartName(self.prefix, number, self.count)
 
 
-def read_parts(path: Path) -> list[Container]:
+def read_parts(path: Path, complaints: Complaints) -> list[Container]:
     """Read a file, and all other parts of the same model, in order.
 
     Raises MissingFileError with the name of a part that is not there, and
     CorruptFileError when the parts do not belong together.
     """
-    opened = read_container(path)
+    opened = read_container(path, complaints)
     count = _integer(opened, COUNT_KEY)
     if count is None:
         return [opened]
@@ -65,17 +65,17 @@ def read_parts(path: Path) -> list[Container]:
         )
     return _checked(
         [
-            opened if each == name else _read_sibling(path, each)
+            opened if each == name else _read_sibling(path, each, complaints)
             for each in name.siblings()
         ]
     )
 
 
-def _read_sibling(path: Path, name: PartName) -> Container:
+def _read_sibling(path: Path, name: PartName, complaints: Complaints) -> Container:
     sibling = path.with_name(str(name))
     if not sibling.is_file():
         raise MissingFileError(sibling, f"this part is missing beside {path.name}")
-    return read_container(sibling)
+    return read_container(sibling, complaints)
 
 
 def _checked(parts: list[Container]) -> list[Container]:

@@ -5,8 +5,8 @@ from pathlib import Path
 
 from attrs import evolve
 
-from aprhub.api import ModelConfig, StoredModel
-from aprhub_gguf.general import read_architecture, settle_layout
+from aprhub.api import Complaints, ModelConfig, StoredModel
+from aprhub_gguf.general import hyper_prefix, read_architecture, settle_layout
 from aprhub_gguf.ledger import Ledger
 from aprhub_gguf.metadata import read_config
 from aprhub_gguf.parts import merged_tensors, read_parts
@@ -29,9 +29,14 @@ def open_gguf(path: Path) -> StoredModel:
     Raises CorruptFileError, UnsupportedFileError and MissingFileError, as the parts of
     this package say. Keys that mean nothing to the hub are carried with their types.
     """
-    parts = read_parts(path)
+    return stored_model(path, Complaints())
+
+
+def stored_model(path: Path, complaints: Complaints) -> StoredModel:
+    """Open a file as `open_gguf` does; `complaints` says what is forgiven."""
+    parts = read_parts(path, complaints)
     tensors = merged_tensors(parts)
-    ledger = Ledger(path, parts[0].entries)
+    ledger = Ledger(path, parts[0].entries, complaints)
     config = _read_config(ledger, tensors)
     settle_layout(ledger, tensors)
     tokenizer = read_tokenizer(ledger)
@@ -58,7 +63,8 @@ def _read_config(ledger: Ledger, names: Iterable[str]) -> ModelConfig:
     architecture = read_architecture(ledger)
     identity = read_identity(ledger, architecture)
     tie = _HEAD not in names if _is_ggml(names) else None
-    config = read_config(ledger, architecture, token_count(ledger))
+    prefix = hyper_prefix(ledger, architecture)
+    config = read_config(ledger, prefix, token_count(ledger))
     return evolve(config, identity=identity, tie_embeddings=tie)
 
 

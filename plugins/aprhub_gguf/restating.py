@@ -7,7 +7,7 @@ from typing import Any, Final
 import numpy as np
 from attrs import evolve
 
-from aprhub.api import Restated, Setting, Stamp, UsageError
+from aprhub.api import Complaints, Restated, Setting, Stamp, UsageError
 from aprhub_gguf.container import ALIGNMENT_KEY
 from aprhub_gguf.general import ARCHITECTURE_KEY, FILE_TYPE_KEY, QUANTIZATION_KEY
 from aprhub_gguf.layout import split
@@ -34,7 +34,7 @@ _WHOLE: Final = (("u32", 0, 1 << 32), ("i32", -(1 << 31), 1 << 31), ("u64", 0, 1
 
 def metadata(path: Path) -> Mapping[str, Any]:
     """Return the entries of a file, or of a model's first part, with their types."""
-    return _shown(read_parts(path)[0].entries)
+    return _shown(read_parts(path, Complaints())[0].entries)
 
 
 def restate(path: Path, stamp: Stamp, target: Path) -> Restated:
@@ -43,7 +43,7 @@ def restate(path: Path, stamp: Stamp, target: Path) -> Restated:
     Raises UsageError for a key that follows from others or a value of another type,
     UnrepresentableError for a value that its type cannot hold.
     """
-    parts = read_parts(path)
+    parts = read_parts(path, Complaints())
     before = parts[0].entries
     after = _after(before, stamp)
     layout = split(target, after, [list(each.tensors.items()) for each in parts])

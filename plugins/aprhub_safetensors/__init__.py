@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from aprhub.api import (
+    Examined,
     Fault,
     Format,
     Layout,
@@ -48,6 +49,12 @@ def _restate(path: Path, stamp: Stamp, target: Path) -> Restated:
     return restate(path, stamp, target)
 
 
+def _examine(path: Path) -> Examined:
+    from aprhub_safetensors.health import examine_model
+
+    return examine_model(path)
+
+
 SAFETENSORS = Format(
     name="safetensors",
     aliases=("hf",),
@@ -66,6 +73,7 @@ SAFETENSORS = Format(
     runnable=_runnable,
     metadata=_metadata,
     restate=_restate,
+    examine=_examine,
 )
 
 

@@ -6,7 +6,14 @@ from typing import Any
 
 from attrs import field, frozen
 
-from aprhub.api import HF_WORLD, Document, StoredModel, Tokenizer, decoded_json
+from aprhub.api import (
+    HF_WORLD,
+    Complaints,
+    Document,
+    StoredModel,
+    Tokenizer,
+    decoded_json,
+)
 from aprhub_safetensors.record import record_text
 from aprhub_safetensors.revision import revised
 from aprhub_safetensors.spelling import as_text, config_text
@@ -33,15 +40,22 @@ class Companions:
     texts: Mapping[str, str] = field(factory=dict, repr=False)
     embedded: bool = False
     pieces: bytes | None = field(default=None, repr=False)
+    complaints: Complaints = field(factory=Complaints, repr=False)
 
-    def document(self, name: str) -> Document | None:
-        """Return the JSON object of a text, or None when there is no such text."""
+    def document(
+        self, name: str, complaints: Complaints | None = None
+    ) -> Document | None:
+        """Return the JSON object of a text, or None when there is no such text.
+
+        `complaints` is told what is forgiven; without, nobody is.
+        """
         text = self.texts.get(name)
         if text is None:
             return None
+        said = complaints or Complaints(self.complaints.lenient)
         if self.embedded:
-            return Document.parse(self.home, text, f"{EMBEDDED}{name}: ")
-        return Document.parse(self.home / name, text)
+            return Document.parse(self.home, text, f"{EMBEDDED}{name}: ", said)
+        return Document.parse(self.home / name, text, "", said)
 
     def carried(self) -> dict[str, str]:
         """Return the texts that travel with the model as they are."""

@@ -5,10 +5,21 @@ from typing import Any, Final
 
 from attrs import frozen
 
-from aprhub.api import Document, ModelConfig
+from aprhub.api import Dispute, Document, ModelConfig, respelled
 from aprhub_safetensors.classes import ConfigClass
 
 MAX_LAYERS: Final = 1 << 16
+
+DIMENSIONS: Final = frozenset(
+    {
+        "hidden_size",
+        "num_layers",
+        "num_heads",
+        "num_kv_heads",
+        "intermediate_size",
+    }
+)
+"""Fields for which the classes of known families read one key, and no other."""
 
 
 @frozen
@@ -35,7 +46,13 @@ class Key:
             return self.names[0], None
         first = next(iter(found))
         if self.synonyms and any(value != found[first] for value in found.values()):
-            raise document.fault(first, f"the same as {', '.join(found)}")
+            error = document.fault(first, f"the same as {', '.join(found)}")
+            values = tuple(found.values())
+            document.complaints.forgive(error, Dispute(", ".join(found), values))
+            return first, None
+        if self.field in DIMENSIONS and list(found) != [self.names[0]]:
+            known = respelled(list(found), self.names[0], found[first])
+            document.complaints.note(known)
         return first, found[first]
 
 
@@ -83,6 +100,11 @@ KEYS: Final = (
     Key("norm_topk_prob", ("norm_topk_prob",), "flag"),
 )
 """The fields that a single key says; windows and rotary embeddings take several."""
+
+
+def field_of(key: str) -> str:
+    """Return the field of the configuration that a key means, or nothing."""
+    return next((each.field for each in KEYS if key in each.names), "")
 
 
 def written_name(key: Key, ways: ConfigClass) -> str:

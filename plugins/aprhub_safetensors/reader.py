@@ -8,6 +8,7 @@ from attrs import field, frozen
 
 from aprhub.api import (
     HF_WORLD,
+    Complaints,
     CorruptFileError,
     Document,
     KeyFate,
@@ -55,14 +56,19 @@ def open_model(path: Path) -> StoredModel:
 
     A file that has no configuration of its own takes that of the folder it lies in.
     """
+    return stored_model(path, Complaints())
+
+
+def stored_model(path: Path, complaints: Complaints) -> StoredModel:
+    """Open a model as `open_model` does; `complaints` says what is forgiven."""
     if path.is_dir():
-        return _open_folder(path, path)
+        return _open_folder(path, path, complaints)
     if path.name == INDEX:
-        return _open_folder(path.parent, path)
-    return _open_file(path)
+        return _open_folder(path.parent, path, complaints)
+    return _open_file(path, complaints)
 
 
-def _open_folder(root: Path, path: Path) -> StoredModel:
+def _open_folder(root: Path, path: Path, complaints: Complaints) -> StoredModel:
     folder = ModelFolder.of(root)
     index = folder.index()
     names = weight_files(folder, index)
@@ -74,12 +80,12 @@ def _open_folder(root: Path, path: Path) -> StoredModel:
         raise MissingFileError(root / CONFIG, what)
     weights = _weights([read_header(folder.file(name)) for name in names])
     notes = tuple(_index_notes(index, weights)) if index else ()
-    companions = _companions(folder)
+    companions = _companions(folder, complaints)
     notes += tuple(_left_out(folder, names))
     return _stored(path, weights, companions, notes)
 
 
-def _open_file(path: Path) -> StoredModel:
+def _open_file(path: Path, complaints: Complaints) -> StoredModel:
     header = read_header(path)
     weights = _weights([header])
     texts = {
@@ -89,19 +95,20 @@ def _open_file(path: Path) -> StoredModel:
     }
     notes = tuple(_shard_notes(path))
     if texts:
-        return _stored(path, weights, Companions(path, texts, embedded=True), notes)
+        own = Companions(path, texts, embedded=True, complaints=complaints)
+        return _stored(path, weights, own, notes)
     folder = ModelFolder.of(path.parent)
     if not {CONFIG, TOKENIZER} & folder.names:
         return _stored(path, weights, Companions(path.parent), notes)
-    notes += ("its configuration and tokenizer are those that lie beside the file",)
-    companions = _companions(folder)
+    notes += ("config.json and the tokenizer are those that lie beside the file",)
+    companions = _companions(folder, complaints)
     return _stored(path, weights, companions, notes)
 
 
-def _companions(folder: ModelFolder) -> Companions:
+def _companions(folder: ModelFolder, complaints: Complaints) -> Companions:
     texts = folder.texts(dict.fromkeys(TEXT_NAMES))
     pieces = None if TOKENIZER in texts else folder.data(PIECES)
-    return Companions(folder.root, texts, pieces=pieces)
+    return Companions(folder.root, texts, pieces=pieces, complaints=complaints)
 
 
 def _weights(headers: Sequence[Header]) -> Weights:
@@ -159,7 +166,7 @@ def _left_out(folder: ModelFolder, weights: Sequence[str]) -> Iterator[str]:
 def _stored(
     path: Path, weights: Weights, companions: Companions, notes: tuple[str, ...]
 ) -> StoredModel:
-    document = companions.document(CONFIG)
+    document = companions.document(CONFIG, companions.complaints)
     found = read_config(document) if document else ReadConfig()
     record = read_record(companions.document(RECORD))
     own = dict(_own_world(weights, document))

@@ -1,0 +1,278 @@
+"""Each planted defect is found, by its id and alone, and repaired where it can be."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from attrs import evolve
+
+from aprhub import open_model
+from tests.health import raw
+from tests.health.conftest import Bases
+from tests.health.plants import PLANTS, Plant
+from tests.judges import apr_checker
+from tests.unit.cli.program import Done, run
+
+
+def planted(bases: Bases, plant: Plant, folder: Path) -> Path:
+    target = folder / f"planted{plant.suffix}"
+    return raw.replanted(bases.of(plant.suffix), target, plant.change)
+
+
+def doctored(path: Path, *words: object) -> Done:
+    done = run("doctor", path, "--json", *words)
+    assert done.err == ""
+    return done
+
+
+def ids(done: Done) -> set[str]:
+    return {each["id"] for each in done.json["findings"]}
+
+
+@pytest.mark.parametrize("suffix", raw.OPENERS)
+def test_what_is_only_put_together_again_is_healthy(
+    bases: Bases, suffix: str, tmp_path: Path
+) -> None:
+    path = raw.replanted(bases.of(suffix), tmp_path / f"same{suffix}", lambda _: None)
+
+    done = doctored(path)
+
+    assert (done.code, done.json["findings"]) == (0, [])
+
+
+@pytest.mark.parametrize("plant", PLANTS, ids=str)
+def test_a_defect_is_found_and_nothing_else(
+    bases: Bases, plant: Plant, tmp_path: Path
+) -> None:
+    done = doctored(planted(bases, plant, tmp_path))
+
+    assert (done.code, ids(done)) == (1, {plant.id})
+    for each in done.json["findings"]:
+        assert each["contract"]
+        assert each["mendable"] is plant.mendable
+        assert bool(each["obstacle"]) is not plant.mendable
+        assert each["evidence"] or not plant.mendable
+
+
+MENDABLE = [each for each in PLANTS if each.mendable]
+CHANGED = ("no-head", "not-a-tie", "narrow-norm")
+"""Plants after which the model is another one."""
+
+
+@pytest.mark.parametrize("plant", MENDABLE, ids=str)
+def test_a_repair_gives_the_model_back(
+    bases: Bases, plant: Plant, tmp_path: Path
+) -> None:
+    path = planted(bases, plant, tmp_path)
+    target = tmp_path / f"mended{plant.suffix}"
+
+    done = doctored(path, "--fix", "-o", target)
+
+    assert (done.code, done.json["left"]) == (0, [])
+    assert {each["id"] for each in done.json["repaired"]} == {plant.id}
+    if plant.suffix == ".apr":
+        assert apr_checker.check(target) == []
+        assert apr_checker.runnable(target) == []
+    if plant.name not in CHANGED:
+        found, meant = open_model(target), open_model(bases.of(plant.suffix))
+        identity = meant.config.identity
+        assert evolve(found.config, identity=identity) == meant.config
+        assert found.provenance.lineage[-1].operation == "doctor"
+        assert {name: each.tobytes() for name, each in found.tensors.items()} == {
+            name: each.tobytes() for name, each in meant.tensors.items()
+        }
+
+
+@pytest.mark.parametrize(
+    "plant", [each for each in PLANTS if not each.mendable], ids=str
+)
+def test_what_nothing_shows_is_not_repaired(
+    bases: Bases, plant: Plant, tmp_path: Path
+) -> None:
+    path = planted(bases, plant, tmp_path)
+    before = {each: each.read_bytes() for each in tmp_path.rglob("*.*")}
+    target = tmp_path / f"mended{plant.suffix}"
+
+    done = doctored(path, "--fix", "-o", target)
+
+    assert (done.code, done.json["repaired"]) == (1, [])
+    assert done.json["refusal"]
+    assert {each: each.read_bytes() for each in tmp_path.rglob("*.*")} == before
+
+
+LOST = [each for each in PLANTS if each.id.startswith("DOC-TOKENIZER-")]
+
+
+@pytest.mark.parametrize("plant", LOST, ids=str)
+def test_a_tokenizer_that_is_given_is_put_there(
+    bases: Bases, plant: Plant, tmp_path: Path
+) -> None:
+    path = planted(bases, plant, tmp_path)
+    target = tmp_path / f"mended{plant.suffix}"
+
+    done = doctored(path, "--tokenizer", bases.of(""), "--fix", "-o", target)
+
+    assert (done.code, done.json["left"]) == (0, [])
+    assert ids(done) == {plant.id}
+    tokenizer = open_model(target).tokenizer
+    assert tokenizer is not None
+    assert tokenizer.special_ids["eos"] == 266
+
+
+def test_a_tokenizer_of_another_model_is_not_put_there(
+    bases: Bases, tmp_path: Path
+) -> None:
+    plant = next(each for each in PLANTS if str(each) == "padded-over.gguf")
+    path = planted(bases, plant, tmp_path)
+
+    def other(parts: raw.Parts) -> None:
+        renaming = ("<|begin|>", "<|start|>")
+        files = ("tokenizer.json", "tokenizer_config.json")
+        parts.rest["renamed"] = dict.fromkeys(files, renaming)
+
+    given = raw.replanted(bases.of(""), tmp_path / "other", other)
+    done = doctored(path, "--tokenizer", given)
+
+    assert ids(done) == {plant.id}
+    assert "another model's" in done.json["findings"][0]["obstacle"]
+
+
+def _footless(data: bytes) -> bytes:
+    return data[:-4]
+
+
+def _trailed(data: bytes) -> bytes:
+    return data + b"more"
+
+
+def _damaged(data: bytes) -> bytes:
+    return data[:-70] + bytes((data[-70] ^ 1,)) + data[-69:]
+
+
+@pytest.mark.parametrize(
+    ("change", "id", "code"),
+    [
+        (_footless, "DOC-FOOTER-001", 0),
+        (_trailed, "DOC-FOOTER-001", 0),
+        (_damaged, "DOC-CHECKSUM-001", 1),
+    ],
+)
+def test_a_bad_end_of_an_apr_file(
+    bases: Bases,
+    change: Callable[[bytes], bytes],
+    id: str,
+    code: int,
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "planted.apr"
+    path.write_bytes(change(bases.of(".apr").read_bytes()))
+
+    done = doctored(path, "--fix", "-o", tmp_path / "mended.apr")
+
+    assert (done.code, ids(done)) == (code, {id})
+    assert (tmp_path / "mended.apr").exists() is not bool(code)
+
+
+@pytest.mark.parametrize("suffix", raw.OPENERS)
+def test_several_defects_are_found_together(
+    bases: Bases, suffix: str, tmp_path: Path
+) -> None:
+    names = ("key-repeated", "wrong-heads", "no-tokenizer")
+    wanted = [each for each in PLANTS if each.suffix == suffix and each.name in names]
+
+    def change(parts: raw.Parts) -> None:
+        for each in wanted:
+            each.change(parts)
+
+    path = raw.replanted(bases.of(suffix), tmp_path / f"planted{suffix}", change)
+    assert ids(doctored(path)) == {each.id for each in wanted}
+
+
+@pytest.mark.parametrize("suffix", [".apr", ".gguf"])
+def test_a_turned_embedding_is_turned_as_its_twin_is(
+    bases: Bases, suffix: str, tmp_path: Path
+) -> None:
+    embedding = "model.embed_tokens.weight" if suffix == ".apr" else "token_embd.weight"
+    head = "lm_head.weight" if suffix == ".apr" else "output.weight"
+
+    def change(parts: raw.Parts) -> None:
+        twin = parts.tensors[head]
+        parts.tensors[embedding] = raw.Stored(twin.type, twin.shape[::-1], twin.data)
+
+    path = raw.replanted(bases.of(suffix), tmp_path / f"planted{suffix}", change)
+    done = doctored(path, "--fix", "-o", tmp_path / f"mended{suffix}")
+
+    assert (done.code, ids(done)) == (0, {"DOC-EMBEDDING-SWAPPED-001"})
+    found = open_model(tmp_path / f"mended{suffix}").tensors
+    assert found["embed.weight"].tobytes() == found["head.weight"].tobytes()
+
+
+def test_values_in_dispute_are_told_though_the_family_is_unknown(
+    bases: Bases, tmp_path: Path
+) -> None:
+    def change(parts: raw.Parts) -> None:
+        parts.drop("hf_architecture", "hf_model_type")
+        parts.put("architecture", "acme")
+        parts.pairs.append(("num_layers", 7))
+
+    path = raw.replanted(bases.of(".apr"), tmp_path / "planted.apr", change)
+
+    found = doctored(path, "--fix", "-o", tmp_path / "mended.apr")
+
+    assert ids(found) == {"DOC-ARCHITECTURE-WRONG-001", "DOC-KEYS-001"}
+    assert not (tmp_path / "mended.apr").exists()
+
+
+def test_a_file_cut_short_is_a_finding(bases: Bases, tmp_path: Path) -> None:
+    path = tmp_path / "cut.gguf"
+    path.write_bytes(bases.of(".gguf").read_bytes()[:-999])
+
+    done = doctored(path)
+
+    assert (done.code, ids(done)) == (1, {"DOC-CORRUPT-001"})
+
+
+@pytest.mark.parametrize(
+    "words", [("--fix",), ("-o", "out.apr"), ("--fix", "-o", "{path}")]
+)
+def test_a_repair_needs_another_place(
+    bases: Bases, words: tuple[str, ...], tmp_path: Path
+) -> None:
+    plant = next(each for each in PLANTS if str(each) == "no-slug.apr")
+    path = planted(bases, plant, tmp_path)
+    before = path.read_bytes()
+
+    done = run("doctor", path, *(word.format(path=path) for word in words))
+
+    assert (done.code, path.read_bytes()) == (2, before)
+
+
+def test_what_stands_there_is_replaced_only_when_told(
+    bases: Bases, tmp_path: Path
+) -> None:
+    plant = next(each for each in PLANTS if str(each) == "no-slug.apr")
+    path, target = planted(bases, plant, tmp_path), tmp_path / "there.apr"
+    target.write_bytes(b"mine")
+
+    refused = run("doctor", path, "--fix", "-o", target)
+    assert (refused.code, target.read_bytes()) == (2, b"mine")
+    assert run("doctor", path, "--fix", "-o", target, "--force").code == 0
+
+
+def test_the_text_names_what_was_wrong_and_what_it_is_now(
+    bases: Bases, tmp_path: Path
+) -> None:
+    plant = next(each for each in PLANTS if str(each) == "wrong-heads.apr")
+    path, target = planted(bases, plant, tmp_path), tmp_path / "mended.apr"
+
+    lines = run("doctor", path, "--fix", "-o", target).out.splitlines()
+
+    assert lines == [
+        f"{path}: apr, 1 finding(s)",
+        "  DOC-SIZE-WRONG-001 num_kv_heads: 1",
+        "    expected: 2",
+        "    evidence: the shapes of the tensors",
+        "    contract: C-APRHUB-MERGE-RUNNABLE",
+        "    repaired: 1 -> 2",
+        f"wrote {target}",
+    ]
