@@ -28,10 +28,11 @@ if TYPE_CHECKING:
         merge_adapters,
         open_model,
         save_model,
+        verify,
     )
     from aprhub.ir.model import ModelIR
     from aprhub.ir.tensor import Tensor
-    from aprhub.options import ConvertOptions, RunOptions
+    from aprhub.options import ConvertOptions, RunOptions, VerifyOptions
     from aprhub.registry import Registry
     from aprhub.report import Report
 
@@ -44,6 +45,7 @@ _HOMES: Final = {
     "Report": "aprhub.report",
     "RunOptions": "aprhub.options",
     "Tensor": "aprhub.ir.tensor",
+    "VerifyOptions": "aprhub.options",
     "convert": "aprhub.front",
     "diff": "aprhub.front",
     "measure": "aprhub.front",
@@ -53,6 +55,7 @@ _HOMES: Final = {
     "merge": "aprhub.front",
     "open_model": "aprhub.front",
     "save_model": "aprhub.front",
+    "verify": "aprhub.front",
 }
 
 __version__: Final = VERSION
@@ -66,6 +69,7 @@ __all__ = [
     "Report",
     "RunOptions",
     "Tensor",
+    "VerifyOptions",
     "__version__",
     "convert",
     "diff",
@@ -76,6 +80,7 @@ __all__ = [
     "merge_adapters",
     "open_model",
     "save_model",
+    "verify",
 ]
 
 __getattr__ = deferred(__name__, _HOMES)

@@ -51,11 +51,16 @@ LAYERS = {
     "assembly": f"{_VALUES} rope lift encodings",
     "lower": f"{_VALUES} tokenizer registry report lift encodings assembly",
     "options": "errors lift encodings quantization lineage",
-    "verify": f"{_VALUES} tokenizer registry difference lift unpacking",
+    "judges": "errors",
+    "decoder": f"{_VALUES} rope tokenizer",
     "export": f"version {_VALUES}",
     "importance": f"{_VALUES} equality registry lift export",
+    "verification": (
+        f"{_VALUES} equality pairs difference tokenizer registry detect lift"
+        " options unpacking judges decoder importance"
+    ),
     "conversion": (
-        f"{_VALUES} registry detect lineage lift check lower verify export"
+        f"{_VALUES} registry detect lineage lift check lower verification export"
         " report tokenizer options unpacking importance"
     ),
     "merging": (
@@ -66,11 +71,10 @@ LAYERS = {
         f"{_VALUES} equality registry detect lineage lift check encodings"
         " options export report conversion"
     ),
-    "decoder": f"{_VALUES} rope tokenizer",
     "running": f"{_VALUES} tokenizer registry options conversion decoder importance",
     "front": (
         "errors ir registry detect lift options conversion difference"
-        " fidelity report unpacking decoder running adapters merging"
+        " fidelity report unpacking decoder running adapters merging verification"
     ),
     "aprhub": (
         "version deferred errors ir registry report options conversion front adapters"
@@ -82,7 +86,7 @@ LAYERS = {
     "cli": (
         f"version {_VALUES} statistics report difference fidelity pictures"
         " registry detect identity lift options conversion front unpacking"
-        " decoder adapters merging"
+        " decoder adapters merging verification"
     ),
     "__main__": "cli",
 }

@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[1]
 FRONT = """
 AdapterMerge AprhubError ConvertOptions ModelIR Registry Report RunOptions Tensor
 __version__ convert diff divergence imatrix measure merge merge_adapters open_model
-save_model
+save_model verify VerifyOptions
 """
 
 API = """
@@ -43,6 +43,7 @@ HEAVY = {
 COMMANDS = (
     *("adapter", "codecs", "convert", "diff", "explain-merge", "families", "finetune"),
     *("formats", "imatrix", "inspect", "merge", "methods", "plugins", "tensors"),
+    "verify",
 )
 
 

@@ -37,6 +37,7 @@ COMMANDS = {
     "plugins": "plugins",
     "quantize": "convert",
     "tensors": "tensors",
+    "verify": "verify",
 }
 
 
