@@ -368,13 +368,11 @@ def test_a_transform_left_out_of_a_folder_is_named(
 def test_an_honest_conversion_of_a_family_has_no_findings(
     family: str, tmp_path: Path
 ) -> None:
-    source, folder = pico(family), tmp_path / "folder"
-    road = (source, tmp_path / "a.gguf", tmp_path / "b.apr", folder)
-    for before, after in pairwise(road):
+    road = tmp_path / "a.gguf", tmp_path / "b.apr", tmp_path / "folder"
+    for before, after in pairwise((pico(family), *road)):
         convert(before, after, verify=None)
 
-    for after in road[1:]:
-        assert aprhub.verify(source, after).findings == ()
+        assert aprhub.verify(before, after).findings == ()
     assert aprhub.verify(tmp_path / "b.apr", tmp_path / "a.gguf").findings == ()
 
 
