@@ -7,7 +7,9 @@ import numpy as np
 from attrs import asdict, frozen
 
 from aprhub.equality import same_bytes
+from aprhub.ir.casting import widens
 from aprhub.ir.config import ModelConfig
+from aprhub.ir.encoding import F32
 from aprhub.ir.model import ModelIR
 from aprhub.ir.tensor import Tensor
 from aprhub.pairs import Values, paired_values
@@ -144,7 +146,13 @@ def _row_digests(tensor: Tensor) -> Iterator[int]:
 
 
 def same_values(one: Tensor, other: Tensor) -> bool:
-    """Return whether all values are equal, as far as f32 tells; NaNs must coincide."""
+    """Return whether all values are equal; NaNs must coincide.
+
+    False for encodings with values that f32 has not: only their bytes tell.
+    """
+    both = one.encoding, other.encoding
+    if not all(each.is_quantized or widens(each, F32) for each in both):
+        return False
     return all(_largest_gap(*pair) == 0 for pair in paired_values(one, other))
 
 

@@ -77,12 +77,14 @@ class LogitsComparison:
 
     @prompts.default
     def _prompts(self) -> list[list[int]]:
-        model = self.source.lifted.model
-        rows = model.config.vocab_size or 0
+        """Return ids of tokens that both models have."""
+        model, other = self.source.lifted.model, self.target.lifted.model
+        rows = min(each.config.vocab_size or 0 for each in (model, other))
         limit = min(LONGEST, model.config.max_position_embeddings or LONGEST)
-        if model.tokenizer is None:
-            return [[number % rows for number in range(1, limit)]]
-        return [ids[:limit] for ids in token_ids(model.tokenizer, TEXTS)]
+        texts = [list(range(1, limit))]
+        if model.tokenizer is not None:
+            texts = token_ids(model.tokenizer, TEXTS)
+        return [[each for each in ids if each < rows][:limit] for ids in texts]
 
     def found(self) -> Iterator[LogitsVerdict | Finding]:
         """Yield how far logits are apart; a finding where a model cannot be run."""

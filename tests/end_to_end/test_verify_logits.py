@@ -5,11 +5,12 @@ from pathlib import Path
 import pytest
 
 import aprhub
+from aprhub.api import StoredModel
 from aprhub.errors import EnvironmentFailureError, UsageError
 from aprhub.judges import hf, llama_api
 from aprhub.verification.logits import JUDGED, TOLERANCE
 from aprhub.verification.verdict import Verification
-from tests.end_to_end.planting import written
+from tests.end_to_end.planting import Draft, written
 from tests.end_to_end.roads import convert
 from tests.judges import deep
 from tests.judges.mistakes import IN_GGUF, Mistake, made_in_gguf
@@ -69,6 +70,19 @@ def test_a_mistake_shows_in_the_logits_of_every_program(
     found = judged(pico("llama-spm"), wrong, *BOTH)
 
     assert [each.cause for each in found.findings][1:] == ["logits"] * 3
+
+
+def test_a_target_with_fewer_tokens_is_no_defect_of_the_program(
+    tmp_path: Path,
+) -> None:
+    def cut(draft: Draft) -> StoredModel:
+        return draft.with_values("embed.weight", lambda rows: rows[:-200])
+
+    wrong = written(pico("llama-spm"), tmp_path / "wrong.gguf", cut)
+
+    found = judged(pico("llama-spm"), wrong)
+
+    assert found.findings[0].cause == "padded"
 
 
 def test_a_conversion_can_be_verified_by_logits(tmp_path: Path) -> None:
