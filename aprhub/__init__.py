@@ -29,10 +29,11 @@ if TYPE_CHECKING:
         quality,
         save_model,
         stamp,
+        verify,
     )
     from aprhub.ir.model import ModelIR
     from aprhub.ir.tensor import Tensor
-    from aprhub.options import ConvertOptions, RunOptions
+    from aprhub.options import ConvertOptions, RunOptions, VerifyOptions
     from aprhub.pretraining.options import PretrainOptions
     from aprhub.registry import Registry
     from aprhub.report import Report
@@ -59,6 +60,8 @@ _HOMES: Final = {
     "Sampling": "aprhub.sampling",
     "StampOptions": "aprhub.stamping.options",
     "Tensor": "aprhub.ir.tensor",
+    "VerifyOptions": "aprhub.options",
+    "verify": "aprhub.front",
     "convert": "aprhub.front",
     "diff": "aprhub.front",
     "measure": "aprhub.front",
@@ -90,6 +93,7 @@ __all__ = [
     "Sampling",
     "StampOptions",
     "Tensor",
+    "VerifyOptions",
     "__version__",
     "convert",
     "diff",
@@ -105,6 +109,7 @@ __all__ = [
     "quality",
     "save_model",
     "stamp",
+    "verify",
 ]
 
 __getattr__ = deferred(__name__, _HOMES)

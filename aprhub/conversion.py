@@ -254,9 +254,9 @@ class _Saving:
 
     def _verify(self, first: Path, found: Lifted) -> None:
         if self.options.verify:
-            from aprhub.verify import verified
+            from aprhub.verification.operation import require_faithful
 
-            verified(first, self.format, found, self.registry, self.options.verify)
+            require_faithful(first, self.format, found, self.registry, self.options)
 
 
 def _first_file(layout: Layout, staging: Staging) -> Path:

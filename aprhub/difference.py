@@ -7,7 +7,9 @@ import numpy as np
 from attrs import asdict, frozen
 
 from aprhub.equality import same_bytes
+from aprhub.ir.casting import widens
 from aprhub.ir.config import ModelConfig
+from aprhub.ir.encoding import F32
 from aprhub.ir.model import ModelIR
 from aprhub.ir.tensor import Tensor
 from aprhub.pairs import Values, paired_values
@@ -104,7 +106,7 @@ def compared(
 def _kind(one: Tensor, other: Tensor) -> str:
     """Name the reason for which values of one shape differ, most specific first."""
     if one.encoding == other.encoding:
-        if _is_permuted(one, other):
+        if has_same_rows(one, other):
             return "permuted"
         if _is_transposed(one, other):
             return "transposed"
@@ -123,8 +125,8 @@ def _is_transposed(one: Tensor, other: Tensor) -> bool:
     return same_bytes(one.transposed(), other)
 
 
-def _is_permuted(one: Tensor, other: Tensor) -> bool:
-    """Return whether both have the same rows, in whatever order."""
+def has_same_rows(one: Tensor, other: Tensor) -> bool:
+    """Return whether tensors of one encoding have the same rows, in whatever order."""
     has_rows = len(one.shape) > 1 or (one.shape and one.encoding.block_elements == 1)
     if one.encoding.flat or not has_rows:
         return False
@@ -141,6 +143,17 @@ def _row_digests(tensor: Tensor) -> Iterator[int]:
         tensor.read_into(first * row, piece)
         for data in piece.reshape(count, row):
             yield hash(data.tobytes())
+
+
+def same_values(one: Tensor, other: Tensor) -> bool:
+    """Return whether all values are equal; NaNs must coincide.
+
+    False for encodings with values that f32 has not: only their bytes tell.
+    """
+    both = one.encoding, other.encoding
+    if not all(each.is_quantized or widens(each, F32) for each in both):
+        return False
+    return all(_largest_gap(*pair) == 0 for pair in paired_values(one, other))
 
 
 def _max_error(one: Tensor, other: Tensor) -> float:

@@ -12,6 +12,7 @@
     │   ├── ModelCheckError         tensors and configuration do not fit together
     │   ├── UnrunnableError         the written model would not run
     │   └── UnrepresentableError    the target format cannot hold it
+    ├── JudgeError                  exit code 1: another program refuses the model
     ├── UsageError                  exit code 2: a request that makes no sense
     │   └── TargetExistsError       there is a file already
     ├── CorpusExhausted             data was seen as often as it may be
@@ -144,6 +145,12 @@ class UnrunnableError(ModelError):
 
 class UnrepresentableError(ModelError):
     """The target format cannot hold something that the model has."""
+
+
+class JudgeError(AprhubError):
+    """A program that is asked for its judgement refuses; the message has its words."""
+
+    exit_code = 1
 
 
 class UsageError(AprhubError):

@@ -14,7 +14,7 @@ from aprhub.detect import identify
 from aprhub.errors import about
 from aprhub.ir.model import ModelIR
 from aprhub.lift import Lifted, LiftOptions, lifted
-from aprhub.options import ConvertOptions
+from aprhub.options import ConvertOptions, VerifyOptions
 from aprhub.registry import Registry
 from aprhub.report import Report
 from aprhub.unpacking import unpacked
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from aprhub.scoring import Quality
     from aprhub.stamping.options import StampOptions
     from aprhub.stamping.report import StampReport
+    from aprhub.verification.verdict import Verification
 
 PathLike = str | os.PathLike[str]
 
@@ -194,6 +195,24 @@ def _both_lifted(
     loaded = registry or Registry.load()
     left, right = (_lifted(Path(path), loaded, options) for path in (one, other))
     return left, right
+
+
+def verify(
+    source: PathLike,
+    target: PathLike,
+    options: VerifyOptions | None = None,
+    *,
+    registry: Registry | None = None,
+) -> "Verification":
+    """Judge whether `target`, of any format, is a faithful conversion of `source`.
+
+    Raises an AprhubError where one of both cannot be read, or a program that is asked
+    is not there; what is wrong with the target is found instead.
+    """
+    from aprhub.verification.operation import verify_files
+
+    loaded = registry or Registry.load()
+    return verify_files(Path(source), Path(target), options or VerifyOptions(), loaded)
 
 
 def merge_adapters(

@@ -14,8 +14,10 @@ from aprhub.lineage import file_fingerprint
 from aprhub.quantization import Quantization
 
 DTYPES = ("f32", "f16", "bf16")
-LEVELS = ("names", "values", "bytes")
+LEVELS = ("names", "values", "bytes", "logits")
 """How closely an output can be compared with its source."""
+JUDGES = ("llama.cpp", "transformers")
+"""The programs that can be asked what a model computes."""
 
 UNTOLD = ("dry_run", "force", "verify", "workers", "resume")
 """Options that change no byte of the output, so that its lineage is without them."""
@@ -34,7 +36,7 @@ class ConvertOptions:
     for it. `shard_size` is in bytes.
     `lossy` drops what the target cannot hold, `force` replaces an existing output, and
     `allow_unrunnable` writes a model that the target's programs would refuse.
-    `verify` is `names`, `values` or `bytes`: the level at which the output is
+    `verify` is `names`, `values`, `bytes` or `logits`: the level at which the output is
     compared with the source after writing. With `resume`, an interruption leaves what
     was written in a hidden folder beside the target, and the same conversion goes on
     from there.
@@ -101,6 +103,31 @@ class ConvertOptions:
         if self.imatrix is not None:
             told["imatrix"] = file_fingerprint(self.imatrix)
         return told
+
+
+@frozen
+class VerifyOptions:
+    """How closely two models are compared, and how they are read for that.
+
+    `level` is one of LEVELS, `against` has some of JUDGES, asked for logits.
+    `naming` and `family` are those of both models. `dtype` is the float that the
+    target was to be cast to, and `imatrix` the importance matrix that it was quantised
+    with.
+    """
+
+    level: str = "values"
+    against: tuple[str, ...] = ()
+    naming: str | None = None
+    family: str | None = None
+    dtype: str | None = None
+    imatrix: Path | None = field(default=None, converter=optional(Path))
+
+    def __attrs_post_init__(self) -> None:
+        """Refuse values that are none of the allowed ones."""
+        _require("level", self.level, LEVELS)
+        _require("dtype", self.dtype, DTYPES)
+        for judge in self.against:
+            _require("against", judge, JUDGES)
 
 
 @frozen

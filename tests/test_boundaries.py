@@ -62,12 +62,18 @@ LAYERS = {
     "assembly": f"{_VALUES} rope lift encodings",
     "lower": f"{_VALUES} tokenizer registry report lift encodings assembly",
     "options": "errors lift encodings quantization lineage",
-    "verify": f"{_VALUES} tokenizer registry difference lift unpacking",
+    "judges": "errors",
     "export": f"version {_VALUES}",
     "importance": f"{_VALUES} equality registry lift export",
+    "sampling": "errors",
+    "decoder": f"{_VALUES} rope tokenizer sampling",
+    "verification": (
+        f"{_VALUES} equality pairs difference tokenizer registry detect lift"
+        " options unpacking judges decoder importance"
+    ),
     "conversion": (
-        f"{_VALUES} registry detect lineage lift check lower verify export"
-        " report tokenizer options unpacking importance"
+        f"{_VALUES} registry detect lineage lift check lower export report"
+        " tokenizer options unpacking importance verification"
     ),
     "health": (
         f"{_VALUES} equality tokenizer registry detect identity unsaid"
@@ -89,8 +95,6 @@ LAYERS = {
         " options conversion tokens adapters"
     ),
     "corpus": "errors ir tokenizer export",
-    "sampling": "errors",
-    "decoder": f"{_VALUES} rope tokenizer sampling",
     "course": "errors",
     "training": f"{_VALUES} corpus decoder course",
     "running": f"{_VALUES} tokenizer registry options conversion decoder importance",
@@ -107,6 +111,7 @@ LAYERS = {
     "front": (
         "errors ir registry detect lift options conversion difference"
         " fidelity report unpacking adapters merging stamping scoring"
+        " verification"
     ),
     "runs": "ir registry options decoder running sampling generating pretraining front",
     "aprhub": (
@@ -121,7 +126,7 @@ LAYERS = {
         f"version {_VALUES} statistics report difference fidelity pictures"
         " runs registry detect identity lift options conversion front"
         " unpacking decoder adapters merging sampling generating acceptance"
-        " corpus course pretraining stamping scoring health"
+        " corpus course pretraining stamping scoring health verification"
     ),
     "__main__": "cli",
 }

@@ -17,9 +17,9 @@ ROOT = Path(__file__).parents[1]
 
 FRONT = """
 AdapterMerge AprhubError ConvertOptions Course ModelIR PretrainOptions Registry Report
-RunOptions Sampling StampOptions Tensor __version__ convert diff divergence evaluate
-generate imatrix measure merge merge_adapters open_model pretrain quality save_model
-stamp
+RunOptions Sampling StampOptions Tensor VerifyOptions __version__ convert diff
+divergence evaluate generate imatrix measure merge merge_adapters open_model pretrain
+quality save_model stamp verify
 """
 
 API = """

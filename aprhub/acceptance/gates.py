@@ -27,7 +27,8 @@ from aprhub.generating import PROMPT, Generation, Writer, speed
 from aprhub.options import RunOptions
 from aprhub.registry import Registry
 from aprhub.sampling import Sampling
-from aprhub.tokenizer.parity import PROBES, loaded_program
+from aprhub.tokenizer.parity import loaded_program
+from aprhub.tokenizer.probes import PROBES
 
 LEARNED: Final = 0.75
 """What share of the loss of a model that knows nothing, ln(vocabulary), a trained one

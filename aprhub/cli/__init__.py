@@ -47,6 +47,7 @@ COMMANDS = {
     "stamp": "stamp",
     "tensors": "tensors",
     "validate": "validate",
+    "verify": "verify",
 }
 
 

@@ -63,7 +63,7 @@ _OPTIONS = (
         "--verify",
         is_flag=False,
         flag_value="values",
-        type=click.Choice(["names", "values", "bytes"]),
+        type=click.Choice(["names", "values", "bytes", "logits"]),
         help="Compare the output with SOURCE before it is put in place: its values,"
         " unless a level is given. Before a path, write --verify=LEVEL.",
     ),

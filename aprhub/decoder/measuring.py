@@ -1,11 +1,12 @@
 """What a model's matrices are multiplied with, measured on a text."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import nn
 
 from aprhub.decoder.model import Decoder
@@ -55,6 +56,13 @@ def _matrices(decoder: Decoder) -> Iterator[tuple[str, nn.Linear]]:
     for name, module in decoder.layers.named_modules(prefix="layers"):
         if isinstance(module, nn.Linear):
             yield f"{name}.weight", module
+
+
+@torch.inference_mode()
+def logits(decoder: Decoder, ids: Sequence[int]) -> NDArray[np.float32]:
+    """Return the logits of a text of token ids, `(positions, vocabulary)`."""
+    found: NDArray[np.float32] = decoder(torch.tensor([list(ids)]))[0].numpy()
+    return found
 
 
 def batches(chunks: Chunks, batch: int) -> Iterator[torch.Tensor]:

@@ -12,13 +12,14 @@ if TYPE_CHECKING:
     from aprhub.tokenizer.describing import described, described_pieces
     from aprhub.tokenizer.flattening import flattened
     from aprhub.tokenizer.folders import read_folder
-    from aprhub.tokenizer.parity import PROBES, same_ids, token_ids
+    from aprhub.tokenizer.parity import same_ids, token_ids
+    from aprhub.tokenizer.probes import PROBES
     from aprhub.tokenizer.sentencepiece import read_sentencepiece
     from aprhub.tokenizer.skeletons import restored, skeleton
     from aprhub.tokenizer.vocabulary_files import joined_files
 
 _HOMES: Final = {
-    "PROBES": "aprhub.tokenizer.parity",
+    "PROBES": "aprhub.tokenizer.probes",
     "assembled": "aprhub.tokenizer.assembling",
     "described": "aprhub.tokenizer.describing",
     "described_pieces": "aprhub.tokenizer.describing",

@@ -1,7 +1,7 @@
 """Whether two tokenizers turn text into the same ids, judged by running them."""
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from aprhub.errors import ModelCheckError
 from aprhub.ir.tokenizer import Tokenizer
@@ -10,33 +10,6 @@ from aprhub.tokenizer.fitting import SUBJECT
 
 if TYPE_CHECKING:
     import tokenizers
-
-PROBES: Final = (
-    "",
-    "Hello, world!",
-    " leading and trailing ",
-    "two  three   four    spaces",
-    "tabs\tand\t\tmore\n",
-    "lines\n\nof\r\n\r\ntext\n \n",
-    "I'm, you're, WE'LL, they'd've; don't",
-    "0 12 123 1234 12345 3.14159 1,000,000",
-    "def f(x):\n    return {'a': [x ** 2, -1]}  # ok\n",
-    "https://example.org/a?b=c&d=%20#e",
-    "cafe\u0301 café naïve ÆØÅ ß ﬁ",
-    "Привет, мир! Γειά",
-    "你好。世界。我想在apple工作1314151天",
-    "日本語とカタカナ 한국어 텍스트",
-    "مرحبا بالعالم שלום עולם",
-    "हिन्दी ภาษาไทย កាន់តែពិសេស",
-    "🚀 😶‍🌫️ 👨‍👩‍👧‍👦 🇩🇪 ✅",
-    "\u00a0\u200b\u3000\ufeff zero\u200dwidth",
-    "<s></s><unk><pad><|endoftext|><|im_start|>user\n<|im_end|>",
-    "<bos><start_of_turn>user\n<end_of_turn><eos> [CLS] [SEP]",
-    "▁ literal ▁▁ marks <0x0A>",
-    "aAaAaA" * 20,
-    "!?#$%&()*+-/=@[]^_`{|}~\\\"'",
-)
-"""Texts that tell tokenizers apart: scripts, spaces, digits, marks, special tokens."""
 
 
 def token_ids(tokenizer: Tokenizer, texts: Sequence[str]) -> list[list[int]]:

@@ -1,5 +1,5 @@
 """What a judge raises when it cannot give, or refuses to give, a verdict."""
 
+from aprhub.errors import JudgeError
 
-class JudgeError(Exception):
-    """A judge refused its input; the message holds the judge's own words."""
+__all__ = ["JudgeError"]

@@ -6,7 +6,7 @@ from attrs import evolve
 from numpy.typing import NDArray
 
 from aprhub.api import ENCODINGS, Memory, ModelIR, RopeScaling, Tensor, Tokenizer
-from aprhub.difference import compared, difference
+from aprhub.difference import compared, difference, same_values
 from aprhub.testing.models import PICOS, random_tensor
 from tests.unit import toys
 from tests.unit.ir.blocks import q8_0
@@ -186,3 +186,10 @@ def test_sources_in_files_are_compared_by_their_bytes() -> None:
     one = Tensor((6, 64), ENCODINGS["f32"], Memory.of(VALUES))
 
     assert compared("t", ONE, one).outcome == "equal"
+
+
+def test_values_that_f32_cannot_tell_apart_are_not_said_to_be_the_same() -> None:
+    one = Tensor.of(np.array([1.0, 2.0]))
+
+    assert same_values(ONE, _of(VALUES.copy()))
+    assert not same_values(one, Tensor.of(np.array([1.0, 2.0 + 1e-12])))

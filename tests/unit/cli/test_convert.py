@@ -172,7 +172,7 @@ def test_an_output_that_is_not_verified_is_not_put_in_place(
     complaint = refused(1, "convert", gguf, tmp_path / "out.apr", *words)
 
     assert "verification (bytes) failed" in complaint
-    assert "layers.0.attn.k.weight: cast (f32 and f16, off by up to" in complaint
+    assert "layers.0.attn.k.weight: cast (rounded from f32 to f16)" in complaint
     assert list(tmp_path.iterdir()) == []
 
 

@@ -1,0 +1,1 @@
+"""Verification: whether one model is a faithful conversion of another, and why not."""
