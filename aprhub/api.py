@@ -37,7 +37,7 @@ from aprhub.spec.adapter import (
     AlphaClaim,
     StoredAdapter,
 )
-from aprhub.spec.codec import Codec
+from aprhub.spec.codec import Codec, Encode
 from aprhub.spec.family import DecoderSpec, Family, WeightSpec
 from aprhub.spec.format import (
     HF_WORLD,
@@ -110,6 +110,7 @@ __all__ = [
     "CorruptFileError",
     "Crc32",
     "DecoderSpec",
+    "Encode",
     "Encoding",
     "EnvironmentFailureError",
     "Family",

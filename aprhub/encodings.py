@@ -4,29 +4,23 @@ from collections.abc import Sequence
 from pathlib import Path
 from threading import Lock
 
-import numpy as np
 from attrs import Factory, define, evolve, field, frozen
-from numpy.typing import NDArray
 
-from aprhub.errors import UnrepresentableError, about
+from aprhub.encoders import Encoders
+from aprhub.errors import UnrepresentableError
 from aprhub.ir.casting import Loss, Observer, widens
 from aprhub.ir.config import ModelConfig
 from aprhub.ir.encoding import ENCODINGS, F32, Encoding
 from aprhub.ir.importance import Importance
 from aprhub.ir.joining import concatenated
 from aprhub.ir.packed import native_of
-from aprhub.ir.source import Bytes
-from aprhub.ir.tensor import Encoder, Tensor
+from aprhub.ir.tensor import Tensor
 from aprhub.quantization import Quantization
 from aprhub.registry import Registry
 from aprhub.spec.format import Format
 from aprhub.spec.spelling import Transform
 
 Steps = tuple[str, ...]
-
-_NO_HEADER = np.empty(0, np.uint8)
-_SAFE = 2048.0
-"""Values up to this size give every block type a scale that it can store."""
 
 
 @define
@@ -57,11 +51,13 @@ class LowerOptions:
     """What a user may ask of the target's encodings.
 
     `dtype` casts all floats, `quantization` gives each tensor an encoding of its own.
+    With `allow_nan`, it does so to infinite values and no numbers, too.
     """
 
     dtype: str | None = None
     quantization: Quantization | None = None
     lossy: bool = False
+    allow_nan: bool = False
 
     @property
     def is_asked(self) -> bool:
@@ -141,14 +137,19 @@ class Encodings:
         self, weights: Sequence[str], name: str, tensor: Tensor, encoding: Encoding
     ) -> Tensor:
         """Return a tensor in blocks; each expert of a stack by its own importance."""
-        encoder = checked_encoder(self.registry, self.target, name, encoding)
+        encoders = Encoders(self.registry, self.target, self.options.allow_nan)
         importances = [self._importance(each, name, encoding) for each in weights]
         if len(tensor.shape) < 3 or not any(importances):
-            return tensor.encoded(encoding, encoder, importances[0])
+            return encoders.encoded(name, tensor, encoding, importances[0])
         step = len(weights) // tensor.shape[0]
         return concatenated(
             [
-                tensor.sliced(at, at + 1).encoded(encoding, encoder, importance)
+                encoders.encoded(
+                    f"{name} (matrix {at})",
+                    tensor.sliced(at, at + 1),
+                    encoding,
+                    importance,
+                )
                 for at, importance in enumerate(importances[::step])
             ]
         )
@@ -161,6 +162,11 @@ class Encodings:
         Raises UnrepresentableError where blocks without it would be worthless.
         """
         given = self.importance
+        if given and encoding.flat:
+            raise UnrepresentableError(
+                self.target,
+                f"{name}: {encoding.name} is made without an importance matrix",
+            )
         if given and canonical in given.entries:
             return given.entries[canonical].importance()
         codec, asked = self.registry.codec(encoding.name), self.options.quantization
@@ -238,48 +244,3 @@ class Encodings:
                 f" hold every {tensor.encoding.name} value; allow it with --lossy",
             )
         return wanted
-
-
-def checked_encoder(
-    registry: Registry, target: Path, name: str, encoding: Encoding
-) -> Encoder:
-    """Return what quantises the values of a tensor, if they are numbers.
-
-    Raises UnrepresentableError, naming the tensor of the target, where no codec makes
-    the encoding; the encoder does for values that the encoding cannot hold.
-    """
-    codec = registry.codec(encoding.name)
-    if codec is None or codec.encode is None:
-        raise UnrepresentableError(
-            target,
-            f"{name}: no installed codec encodes {encoding.name}; ggml's encoders"
-            " come with 'aprhub[fast]' (see 'aprhub codecs')",
-        )
-    encode, decode = codec.encode, codec.decode
-
-    def checked(
-        values: NDArray[np.float32], weights: NDArray[np.float32] | None
-    ) -> Bytes:
-        largest = max(values.max(initial=0), -values.min(initial=0))
-        if not np.isfinite(largest):
-            raise _unencodable(target, name, encoding, "infinite or no numbers")
-        with about(name):
-            blocks = encode(values, weights)
-        # A scale that overflows its f16 makes infinities of finite values, and so do
-        # weights without bounds.
-        suspect = largest > _SAFE or weights is not None
-        if suspect and not np.isfinite(decode(blocks, _NO_HEADER)).all():
-            raise _unencodable(target, name, encoding, f"as large as {largest:g}")
-        return blocks
-
-    return checked
-
-
-def _unencodable(
-    target: Path, name: str, encoding: Encoding, what: str
-) -> UnrepresentableError:
-    return UnrepresentableError(
-        target,
-        f"{name}: has values that are {what}, which {encoding.name} cannot hold;"
-        " repair the source, or choose another encoding with --tensor-type",
-    )

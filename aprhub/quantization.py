@@ -19,7 +19,7 @@ from aprhub.ir.config import ModelConfig
 from aprhub.ir.encoding import ENCODINGS, Encoding
 from aprhub.ir.model import EMBEDDING, HEAD
 from aprhub.ir.tensor import Tensor
-from aprhub.mixtures import COARSE, KEY, MIXTURES, VALUE, Mixture
+from aprhub.mixtures import ALIASES, COARSE, KEY, MIXTURES, VALUE, Mixture
 
 _LAYER = re.compile(
     r"layers\.(?P<layer>\d+)\.((?P<expert>experts\.\d+\.)|(?P<shared>shared\.))?(?P<role>.+)"
@@ -62,11 +62,11 @@ class Quantization:
 
         Raises UsageError for names that nobody knows.
         """
-        if mixture.lower() not in MIXTURES:
-            known = ", ".join(sorted(MIXTURES))
+        name = ALIASES.get(mixture.lower(), mixture.lower())
+        if name not in MIXTURES:
+            known = ", ".join(sorted((*MIXTURES, *ALIASES)))
             raise UsageError(f"no mixture is called {mixture!r} (known: {known})")
-        pairs = tuple(map(_override, overrides))
-        return cls(mixture.lower(), pairs, **options)
+        return cls(name, tuple(map(_override, overrides)), **options)
 
     def encoding(
         self, weights: Sequence[str], stored: str, tensor: Tensor, config: ModelConfig
@@ -78,9 +78,10 @@ class Quantization:
         for pattern, name in self.overrides:
             if any(fnmatchcase(each, pattern) for each in (stored, *weights)):
                 return ENCODINGS[name]
-        if not _is_quantised(weights[0], tensor):
+        mixture = MIXTURES[self.mixture]
+        if tensor.size < mixture.smallest or not _is_quantised(weights[0], tensor):
             return None
-        mixture, columns = MIXTURES[self.mixture], tensor.shape[-1]
+        columns = tensor.shape[-1]
         chosen = mixture.encoding
         if not self.pure:
             chosen = self._chosen(mixture, weights, columns, config)
@@ -108,7 +109,7 @@ class Quantization:
             return main if found and found["expert"] and several else mixture.dense
         tied = config.tie_embeddings and weight == EMBEDDING
         if weight == HEAD or tied:
-            whole = columns % ENCODINGS[main].block_elements == 0
+            whole = _fits(main, columns)
             return mixture.head if whole and main != "q8_0" else "q8_0"
         if weight == EMBEDDING:
             return mixture.embedding or main
@@ -164,7 +165,11 @@ def _is_70b(config: ModelConfig) -> bool:
 
 
 def _fitting(name: str, columns: int) -> Encoding:
-    if columns % ENCODINGS[name].block_elements:
+    if not _fits(name, columns):
         name = _SMALLER_BLOCKS.get(name, name)
-    fits = columns % ENCODINGS[name].block_elements == 0
-    return ENCODINGS[name if fits else "f16"]
+    return ENCODINGS[name if _fits(name, columns) else "f16"]
+
+
+def _fits(name: str, columns: int) -> bool:
+    encoding = ENCODINGS[name]
+    return encoding.flat or columns % encoding.block_elements == 0

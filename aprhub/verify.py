@@ -6,6 +6,7 @@ from pathlib import Path
 from attrs import evolve, frozen
 
 from aprhub.difference import EQUAL, TensorDifference, compared
+from aprhub.encoders import Encoders
 from aprhub.errors import Fault, UnrunnableError
 from aprhub.ir.tensor import Tensor
 from aprhub.lift import KEEP, Lifted, LiftOptions, lifted
@@ -28,7 +29,7 @@ def verified(
     options = LiftOptions(None if family else KEEP, family)
     stored = unpacked(fmt.opened(path), registry, options.naming)
     found = lifted(stored, registry, options)
-    faults = [*_Comparison(meant, found, fmt, registry, level).faults()]
+    faults = [*_Comparison(meant, found, path, fmt, registry, level).faults()]
     if faults:
         raise UnrunnableError(path, f"verification ({level}) failed", faults)
 
@@ -39,6 +40,7 @@ class _Comparison:
 
     meant: Lifted
     found: Lifted
+    target: Path
     format: Format
     registry: Registry
     level: str
@@ -80,12 +82,13 @@ class _Comparison:
         if found.encoding.is_plain:
             return source.cast(found.encoding)
         codec = self.registry.codec(found.encoding.name)
-        if source.encoding == found.encoding or codec is None or codec.encode is None:
+        if source.encoding == found.encoding or codec is None or not codec.encodes:
             return source
         given = self.meant.importance
         measured = given.entries.get(name) if given else None
         weights = measured.importance() if measured else None
-        again = source.decoded().encoded(found.encoding, codec.encode, weights)
+        encoders = Encoders(self.registry, self.target, allow_nan=True)
+        again = encoders.encoded(name, source.decoded(), found.encoding, weights)
         return evolve(again, decoder=codec.decode)
 
     def _comparable(
