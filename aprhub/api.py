@@ -25,7 +25,7 @@ from aprhub.ir.importance import Importance, Measured
 from aprhub.ir.joining import combined, concatenated, stacked
 from aprhub.ir.lowrank import LowRank
 from aprhub.ir.model import LineageStep, ModelIR, Provenance
-from aprhub.ir.packed import ComputedRows, packed
+from aprhub.ir.packed import ComputedRows, computed_part, packed
 from aprhub.ir.source import Bytes, FileRange, Memory, Source
 from aprhub.ir.tensor import Tensor
 from aprhub.ir.tokenizer import FlatVocabulary, Tokenizer
@@ -169,6 +169,7 @@ __all__ = [
     "WeightSpec",
     "assembled",
     "combined",
+    "computed_part",
     "concatenated",
     "described",
     "described_pieces",

@@ -9,6 +9,7 @@ from attrs import field, frozen
 from numpy.typing import NDArray
 
 from aprhub.errors import UnrepresentableError, about
+from aprhub.ir.computed import Mapped, Operation
 from aprhub.ir.encoding import F32, Encoding
 from aprhub.ir.fitting import Fit, Fitted, fitted
 from aprhub.ir.source import Bytes
@@ -60,6 +61,30 @@ class Encoders:
             " with 'aprhub[fast]' (see 'aprhub codecs')",
         )
 
+    def numbers(self, name: str, tensor: Tensor, scheme: str) -> Tensor:
+        """Return a plain tensor that refuses what is no number when it is read."""
+        encoding = tensor.encoding
+
+        def checked(data: Bytes, _header: Bytes) -> Bytes:
+            values = data.view(encoding.dtype or np.uint8).astype(np.float32)
+            if not np.isfinite(values).all():
+                where = _first_without_number(tensor)
+                raise self.unencodable(name, where, scheme)
+            return data
+
+        mapped = Mapped.of(tensor, Operation("check"), checked, encoding)
+        return Tensor(tensor.shape, encoding, mapped)
+
+    def unencodable(
+        self, name: str, what: str, encoding: str, hint: str = ""
+    ) -> UnrepresentableError:
+        """Return the error for values that an encoding cannot hold."""
+        return UnrepresentableError(
+            self.target,
+            f"{name}: {what}, which {encoding} cannot hold; repair the source, or"
+            f" choose another encoding with --tensor-type{hint}",
+        )
+
 
 @frozen
 class _Checked:
@@ -105,11 +130,8 @@ class _Checked:
         return largest
 
     def _unencodable(self, what: str, hint: str = "") -> UnrepresentableError:
-        return UnrepresentableError(
-            self.encoders.target,
-            f"{self.name}: {what}, which {self.encoding.name} cannot hold; repair the"
-            f" source, or choose another encoding with --tensor-type{hint}",
-        )
+        name, encoding = self.name, self.encoding.name
+        return self.encoders.unencodable(name, what, encoding, hint)
 
 
 def _first_without_number(tensor: Tensor) -> str:

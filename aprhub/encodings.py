@@ -7,7 +7,7 @@ from threading import Lock
 from attrs import Factory, define, evolve, field, frozen
 
 from aprhub.encoders import Encoders
-from aprhub.errors import UnrepresentableError
+from aprhub.errors import UnrepresentableError, about
 from aprhub.ir.casting import Loss, Observer, widens
 from aprhub.ir.config import ModelConfig
 from aprhub.ir.encoding import ENCODINGS, F32, Encoding
@@ -21,6 +21,8 @@ from aprhub.spec.format import Format
 from aprhub.spec.spelling import Transform
 
 Steps = tuple[str, ...]
+
+_NO_STEPS: Steps = ()
 
 
 @define
@@ -121,6 +123,10 @@ class Encodings:
         Raises UnrepresentableError where no codec makes or reads the encoding.
         """
         steps: Steps = ()
+        asked = self.options.quantization
+        method = asked.packing(weights, name, tensor) if asked else None
+        if asked and method:
+            return self._packed(method, asked.mixture, name, tensor)
         wanted = self.wanted(weights, name, tensor)
         if wanted == tensor.encoding:
             return tensor, steps
@@ -132,6 +138,25 @@ class Encodings:
         if wanted != tensor.encoding:
             steps += (f"cast to {wanted.name}",)
         return tensor.cast(wanted, self.losses.observer(name)), steps
+
+    def _packed(
+        self, method: str, scheme: str, name: str, tensor: Tensor
+    ) -> tuple[Tensor, Steps]:
+        """Return a tensor as the parts that a scheme makes of it, and what was done."""
+        if method not in self.format.packings:
+            raise self._unheld(name, f"{scheme} of {method}", tensor)
+        plain, steps = tensor, _NO_STEPS
+        if tensor.encoding.is_quantized:
+            plain, steps = self.widened(tensor, native_of(tensor.source) or F32)
+        encoders = Encoders(self.registry, self.target)
+        with about(name):
+            checked = encoders.numbers(name, plain, scheme)
+            packed = self.registry.packing(method).packed(scheme, checked)
+        if packed.encoding == tensor.encoding:
+            return tensor, ()
+        if tensor.encoding.is_quantized:
+            self._require_requantizing(name, tensor, scheme)
+        return packed, (*steps, f"quantised to {scheme}")
 
     def _quantised(
         self, weights: Sequence[str], name: str, tensor: Tensor, encoding: Encoding
@@ -162,12 +187,7 @@ class Encodings:
         Raises UnrepresentableError where blocks without it would be worthless.
         """
         given = self.importance
-        if given and encoding.flat:
-            raise UnrepresentableError(
-                self.target,
-                f"{name}: {encoding.name} is made without an importance matrix",
-            )
-        if given and canonical in given.entries:
+        if given and canonical in given.entries and not encoding.flat:
             return given.entries[canonical].importance()
         codec, asked = self.registry.codec(encoding.name), self.options.quantization
         needed = bool(codec and codec.needs_importance)
@@ -189,20 +209,18 @@ class Encodings:
         config = self.config
         asked = self.options.quantization.encoding(weights, name, tensor, config)
         if asked and tensor.encoding.is_quantized and asked != tensor.encoding:
-            self._require_requantizing(name, tensor, asked)
+            self._require_requantizing(name, tensor, asked.name)
         return asked
 
-    def _require_requantizing(self, name: str, tensor: Tensor, asked: Encoding) -> None:
+    def _require_requantizing(self, name: str, tensor: Tensor, asked: str) -> None:
         if self.options.quantization and not self.options.quantization.again:
             raise UnrepresentableError(
                 self.target,
                 f"{name}: is {tensor.encoding.name} and would have to be decoded to"
-                f" become {asked.name}; quantise the model that it was made from",
+                f" become {asked}; quantise the model that it was made from",
             )
 
-    def _unheld(
-        self, name: str, asked: Encoding, tensor: Tensor
-    ) -> UnrepresentableError:
+    def _unheld(self, name: str, asked: str, tensor: Tensor) -> UnrepresentableError:
         probes = (
             Tensor(tensor.shape, each, tensor.source)
             for each in ENCODINGS.values()
@@ -213,9 +231,11 @@ class Encodings:
             for probe in probes
             if self.format.encoding_for(name, probe) == probe.encoding
         ]
+        for method in self.format.packings:
+            held += self.registry.packing(method).schemes
         return UnrepresentableError(
             self.target,
-            f"{name}: {self.format.name} does not hold {asked.name}, only"
+            f"{name}: {self.format.name} does not hold {asked}, only"
             f" {', '.join(held) or 'plain floats'}; choose one with --tensor-type",
         )
 
@@ -230,7 +250,7 @@ class Encodings:
             probe = Tensor(tensor.shape, asked, tensor.source)
             stored = self.format.encoding_for(name, probe)
             if asked.is_quantized and stored != asked:
-                raise self._unheld(name, asked, tensor)
+                raise self._unheld(name, asked.name, tensor)
             return stored
         native = native_of(tensor.source)
         own = evolve(tensor, encoding=native) if native else tensor

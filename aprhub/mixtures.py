@@ -2,7 +2,8 @@
 
 They and their names are those of llama.cpp's quantiser: `llama_tensor_get_type_impl`
 in `src/llama-quant.cpp`. Besides, there are APR's own two encodings, each for all but
-the smallest matrices: the APR v2 specification, section 3.7.
+the smallest matrices (the APR v2 specification, section 3.7), and the presets of
+compressed-tensors, `compressed_tensors/quantization/quant_scheme.py`.
 """
 
 from collections.abc import Mapping
@@ -46,7 +47,8 @@ class Mixture:
     `needing` are those that need an importance matrix, besides the coarse ones; with
     `raises`, keys and values get more bits in the largest models and beside eight
     experts. With `dense`, the first is for experts only, and all else has that.
-    Matrices of less than `smallest` elements stay as they are.
+    Matrices of less than `smallest` elements stay as they are. With `packing`, matrices
+    of layers are spread over several tensors by that method, and no other is quantised.
     """
 
     encoding: str
@@ -57,6 +59,7 @@ class Mixture:
     raises: bool = True
     dense: str | None = None
     smallest: int = 0
+    packing: str | None = None
 
 
 def _alone(*names: str) -> dict[str, Mixture]:
@@ -177,6 +180,10 @@ MIXTURES: Final[Mapping[str, Mixture]] = {
     "mxfp4_moe": Mixture("mxfp4", dense="q8_0"),
     "apr_q4": _own("apr_q4"),
     "apr_q8": _own("apr_q8"),
+    **{
+        name: Mixture(name, packing="compressed-tensors")
+        for name in ("w4a16", "w8a16", "w8a8", "fp8_dynamic")
+    },
 }
 
 ALIASES: Final[Mapping[str, str]] = {

@@ -66,7 +66,10 @@ class Quantization:
         if name not in MIXTURES:
             known = ", ".join(sorted((*MIXTURES, *ALIASES)))
             raise UsageError(f"no mixture is called {mixture!r} (known: {known})")
-        return cls(name, tuple(map(_override, overrides)), **options)
+        found = cls(name, tuple(map(_read_override, overrides)), **options)
+        if found.weighed and (found.method or ENCODINGS[MIXTURES[name].encoding].flat):
+            raise UsageError(f"{name} takes no importance matrix")
+        return found
 
     def encoding(
         self, weights: Sequence[str], stored: str, tensor: Tensor, config: ModelConfig
@@ -75,10 +78,9 @@ class Quantization:
 
         `weights` are the canonical names of what is in it.
         """
-        for pattern, name in self.overrides:
-            if any(fnmatchcase(each, pattern) for each in (stored, *weights)):
-                return ENCODINGS[name]
-        mixture = MIXTURES[self.mixture]
+        mixture, override = MIXTURES[self.mixture], self._override(weights, stored)
+        if override or self.method:
+            return override
         if tensor.size < mixture.smallest or not _is_quantised(weights[0], tensor):
             return None
         columns = tensor.shape[-1]
@@ -86,6 +88,24 @@ class Quantization:
         if not self.pure:
             chosen = self._chosen(mixture, weights, columns, config)
         return _fitting(chosen, columns)
+
+    @property
+    def method(self) -> str | None:
+        """The method by which the mixture spreads weights over several tensors."""
+        return MIXTURES[self.mixture].packing
+
+    def packing(
+        self, weights: Sequence[str], stored: str, tensor: Tensor
+    ) -> str | None:
+        """Return the method that spreads a tensor over several, if it is to be so."""
+        taken = _LAYER.fullmatch(weights[0]) and _is_quantised(weights[0], tensor)
+        return self.method if taken and not self._override(weights, stored) else None
+
+    def _override(self, weights: Sequence[str], stored: str) -> Encoding | None:
+        for pattern, name in self.overrides:
+            if any(fnmatchcase(each, pattern) for each in (stored, *weights)):
+                return ENCODINGS[name]
+        return None
 
     def needs_importance(self, canonical: str, encoding: Encoding) -> bool:
         """Return whether a tensor so encoded is refused without an importance matrix.
@@ -137,7 +157,7 @@ class Quantization:
         return "q5_k" if small and _is_70b(config) else chosen
 
 
-def _override(text: str) -> tuple[str, str]:
+def _read_override(text: str) -> tuple[str, str]:
     pattern, _, name = text.rpartition("=")
     if not pattern or name.lower() not in ENCODINGS:
         raise UsageError(f"{text!r} is not PATTERN=ENCODING (see 'aprhub codecs')")

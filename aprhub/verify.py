@@ -1,13 +1,15 @@
 """Verify: whether a written file is the model that it was made from."""
 
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from attrs import evolve, frozen
 
 from aprhub.difference import EQUAL, TensorDifference, compared
 from aprhub.encoders import Encoders
-from aprhub.errors import Fault, UnrunnableError
+from aprhub.errors import Fault, UnrepresentableError, UnrunnableError
+from aprhub.ir.computed import Packed
 from aprhub.ir.tensor import Tensor
 from aprhub.lift import KEEP, Lifted, LiftOptions, lifted
 from aprhub.registry import Registry
@@ -81,6 +83,8 @@ class _Comparison:
         """Return the source in the encoding of the written tensor."""
         if found.encoding.is_plain:
             return source.cast(found.encoding)
+        if isinstance(found.source, Packed):
+            return self._packed_alike(source, found)
         codec = self.registry.codec(found.encoding.name)
         if source.encoding == found.encoding or codec is None or not codec.encodes:
             return source
@@ -90,6 +94,17 @@ class _Comparison:
         encoders = Encoders(self.registry, self.target, allow_nan=True)
         again = encoders.encoded(name, source.decoded(), found.encoding, weights)
         return evolve(again, decoder=codec.decode)
+
+    def _packed_alike(self, source: Tensor, found: Tensor) -> Tensor:
+        """Return the source in parts, by the scheme that makes such as were found."""
+        for each in self.registry.packings:
+            for scheme in each.value.schemes:
+                # Not every scheme is for every shape.
+                with suppress(UnrepresentableError):
+                    again = each.value.packed(scheme, source.decoded())
+                    if again.encoding == found.encoding:
+                        return again
+        return source
 
     def _comparable(
         self, name: str, source: Tensor, found: Tensor

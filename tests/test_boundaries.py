@@ -47,11 +47,12 @@ LAYERS = {
     "choices": "",
     "mixtures": "choices",
     "quantization": "errors ir choices mixtures",
-    "encodings": f"{_VALUES} quantization registry",
+    "encoders": f"{_VALUES} registry",
+    "encodings": f"{_VALUES} quantization registry encoders",
     "assembly": f"{_VALUES} rope lift encodings",
     "lower": f"{_VALUES} tokenizer registry report lift encodings assembly",
     "options": "errors lift encodings quantization lineage",
-    "verify": f"{_VALUES} tokenizer registry difference lift unpacking",
+    "verify": f"{_VALUES} tokenizer registry difference lift unpacking encoders",
     "export": f"version {_VALUES}",
     "importance": f"{_VALUES} equality registry lift export",
     "conversion": (
@@ -63,7 +64,7 @@ LAYERS = {
         " options conversion"
     ),
     "adapters": (
-        f"{_VALUES} equality registry detect lineage lift check encodings"
+        f"{_VALUES} equality registry detect lineage lift check encoders"
         " options export report conversion"
     ),
     "decoder": f"{_VALUES} rope tokenizer",

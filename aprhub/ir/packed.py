@@ -4,13 +4,14 @@ Codes, scales and zero points that lie in tensors of their own are no blocks of 
 encoding, so rows of them cannot be moved as they are: what is left is to decode them.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
 from attrs import evolve, field, frozen
 from numpy.typing import NDArray
 
-from aprhub.ir.computed import Packed
+from aprhub.ir.computed import Mapped, Operation, Packed
 from aprhub.ir.encoding import F32, Encoding, opaque
 from aprhub.ir.rows import Gather
 from aprhub.ir.source import Bytes, Concatenation, Slice, Source
@@ -57,17 +58,38 @@ class ComputedRows:
         """Return None: computed bytes are in no file."""
 
 
-def packed(name: str, parts: Sequence[Tensor], values: ComputedRows) -> Tensor:
+def packed(name: str, parts: Mapping[str, Tensor], values: ComputedRows) -> Tensor:
     """Return a matrix that is stored as parts, under an encoding of this name.
 
     Its bytes are those of the parts, one after the other; where those cannot be stored,
-    the values are, in their native type.
+    the values are, in their native type. The parts are by what is in their stored name
+    in place of `weight`.
     """
-    sources = tuple(part.source for part in parts)
+    sources = tuple(part.source for part in parts.values())
     stored = Concatenation.of(sources)
     shape = values.rows, values.columns
-    source = Packed(stored, Tensor(shape, F32, evolve(values, parts=sources)))
-    return Tensor(shape, opaque(name, stored.nbytes), source)
+    whole = Tensor(shape, F32, evolve(values, parts=sources))
+    return Tensor(shape, opaque(name, stored.nbytes), Packed(stored, whole, parts))
+
+
+def computed_part(
+    weight: Tensor,
+    columns: int,
+    encoding: Encoding,
+    compute: Callable[[NDArray[np.float32]], NDArray[Any]],
+) -> Tensor:
+    """Return a plain part of so many columns, computed from the rows of a weight.
+
+    `compute` takes some rows as f32 and returns as many of the part.
+    """
+    plain, width = weight.cast(F32), weight.shape[1]
+
+    def kernel(data: Bytes, _header: Bytes) -> NDArray[Any]:
+        return compute(data.view("<f4").reshape(-1, width))
+
+    row = Encoding("row", encoding.nbytes((columns,)), width)
+    mapped = Mapped.of(plain, Operation("part"), kernel, row, width)
+    return Tensor((weight.shape[0], columns), encoding, mapped)
 
 
 def native_of(source: Source) -> Encoding | None:
