@@ -12,6 +12,7 @@ _TITLES: Final = {
     "compressed-tensors": "compressed-tensors, integers and floats",
     "fp8": "FP8 with scales",
     "gptq": "GPTQ, 2 to 8 bits",
+    "mxfp4": "MXFP4 of experts, as gpt-oss has it",
 }
 
 
