@@ -236,7 +236,8 @@ class Encodings:
         return UnrepresentableError(
             self.target,
             f"{name}: {self.format.name} does not hold {asked}, only"
-            f" {', '.join(held) or 'plain floats'}; choose one with --tensor-type",
+            f" {', '.join(held) or 'plain floats'}; choose one with --type, or"
+            " --tensor-type",
         )
 
     def wanted(self, weights: Sequence[str], name: str, tensor: Tensor) -> Encoding:

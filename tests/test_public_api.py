@@ -22,17 +22,17 @@ save_model
 
 API = """
 Adapter AdapterFiles AdapterLayout AdapterPart AdapterTensor Adjustment AlphaClaim
-AprhubError Blend Bytes Codec ComputedRows Confidence CorruptFileError Crc32 DecoderSpec
-Encoding ENCODINGS EnvironmentFailureError Family Fault FileEvidence FileRange
-FlatVocabulary Format Group HF_WORLD Identity Importance ImportanceFormat InputError
-KeyFate Layout LayoutFile LayoutOptions LineageStep Literal LowRank Magic Measured
-Memory MergeMethod MissingFileError ModelCheckError ModelConfig ModelError ModelIR
-Naming Number Numbers Packing PackingClaim Padding Parameter Part Piece Provenance
-RopeScaling Rule Settings Source Spelling StoredAdapter StoredChecksum StoredModel
-Tensor TensorData Tokenizer Transform UnrepresentableError UnsupportedFileError
-UsageError Values WeightSpec assembled combined concatenated described described_pieces
-flattened hookimpl joined_files opaque packed padding read_sentencepiece restored
-same_ids sharded skeleton stacked token_ids
+AprhubError Blend Bytes Codec ComputedRows Confidence CorruptFileError Crc32
+DecoderSpec Encode Encoding ENCODINGS EnvironmentFailureError Family Fault FileEvidence
+FileRange FlatVocabulary Format Group HF_WORLD Identity Importance ImportanceFormat
+InputError KeyFate Layout LayoutFile LayoutOptions LineageStep Literal LowRank Magic
+Measured Memory MergeMethod MissingFileError ModelCheckError ModelConfig ModelError
+ModelIR Naming Number Numbers Packing PackingClaim Padding Parameter Part Piece
+Provenance RopeScaling Rule Settings Source Spelling StoredAdapter StoredChecksum
+StoredModel Tensor TensorData Tokenizer Transform UnrepresentableError
+UnsupportedFileError UsageError Values WeightSpec assembled combined computed_part
+concatenated described described_pieces flattened hookimpl joined_files opaque packed
+padding read_sentencepiece restored same_ids sharded skeleton stacked token_ids
 """
 
 HEAVY = {

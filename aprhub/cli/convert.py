@@ -83,7 +83,8 @@ def convert(source: Path, target: Path, **options: Any) -> None:
     help="The mixture: Q4_0, Q4_1, Q5_0, Q5_1, Q8_0, Q2_K, Q3_K_S, Q3_K_M, Q3_K_L,"
     " Q4_K_S, Q4_K_M, Q5_K_S, Q5_K_M, Q6_K, IQ3_XXS, IQ3_XS, IQ3_S, IQ3_M, IQ4_NL,"
     " IQ4_XS, TQ1_0, TQ2_0 or MXFP4_MOE; with --imatrix also IQ1_S, IQ1_M, IQ2_XXS,"
-    " IQ2_XS, IQ2_S, IQ2_M or Q2_K_S; for APR its own Q4 or Q8.",
+    " IQ2_XS, IQ2_S, IQ2_M or Q2_K_S; for APR its own Q4 or Q8. For a folder a scheme:"
+    " W4A16, W8A16, W8A8 or FP8_DYNAMIC.",
 )
 @_TENSOR_TYPE
 @_PURE
@@ -96,7 +97,8 @@ def convert(source: Path, target: Path, **options: Any) -> None:
 def quantize(source: Path, target: Path, **options: Any) -> None:
     """Quantise SOURCE, a model file or folder, into TARGET.
 
-    The mixtures and the bytes are those of llama.cpp's quantiser. With --dry-run -v,
-    each tensor is listed with the encoding that it gets.
+    The mixtures and the bytes are those of llama.cpp's quantiser, the schemes those of
+    compressed-tensors. With --dry-run, each tensor is listed with the encoding that it
+    gets and its size.
     """
     write(source, target, options)
