@@ -8,8 +8,9 @@ from attrs import evolve, frozen
 
 from aprhub.difference import EQUAL, TensorDifference, compared
 from aprhub.encoders import Encoders
+from aprhub.equality import same_bytes
 from aprhub.errors import Fault, UnrepresentableError, UnrunnableError
-from aprhub.ir.computed import Packed
+from aprhub.ir.packed import native_of
 from aprhub.ir.tensor import Tensor
 from aprhub.lift import KEEP, Lifted, LiftOptions, lifted
 from aprhub.registry import Registry
@@ -81,10 +82,10 @@ class _Comparison:
 
     def _encoded_alike(self, name: str, source: Tensor, found: Tensor) -> Tensor:
         """Return the source in the encoding of the written tensor."""
+        if native_of(found.source) is not None:
+            return self._packed_alike(source, found)
         if found.encoding.is_plain:
             return source.cast(found.encoding)
-        if isinstance(found.source, Packed):
-            return self._packed_alike(source, found)
         codec = self.registry.codec(found.encoding.name)
         if source.encoding == found.encoding or codec is None or not codec.encodes:
             return source
@@ -96,15 +97,23 @@ class _Comparison:
         return evolve(again, decoder=codec.decode)
 
     def _packed_alike(self, source: Tensor, found: Tensor) -> Tensor:
-        """Return the source in parts, by the scheme that makes such as were found."""
+        """Return the source in parts, by the scheme that makes such as were found.
+
+        What was fused is a slice of the values, which are all that is left to compare.
+        """
+        for again in self._packings(source.decoded()):
+            if again.encoding == found.encoding:
+                return again
+            if found.encoding.is_plain and same_bytes(again.decoded(), found):
+                return again.decoded()
+        return source.decoded()
+
+    def _packings(self, source: Tensor) -> Iterator[Tensor]:
         for each in self.registry.packings:
             for scheme in each.value.schemes:
                 # Not every scheme is for every shape.
                 with suppress(UnrepresentableError):
-                    again = each.value.packed(scheme, source.decoded())
-                    if again.encoding == found.encoding:
-                        return again
-        return source
+                    yield each.value.packed(scheme, source)
 
     def _comparable(
         self, name: str, source: Tensor, found: Tensor

@@ -52,7 +52,9 @@ LAYERS = {
     "assembly": f"{_VALUES} rope lift encodings",
     "lower": f"{_VALUES} tokenizer registry report lift encodings assembly",
     "options": "errors lift encodings quantization lineage",
-    "verify": f"{_VALUES} tokenizer registry difference lift unpacking encoders",
+    "verify": (
+        f"{_VALUES} equality tokenizer registry difference lift unpacking encoders"
+    ),
     "export": f"version {_VALUES}",
     "importance": f"{_VALUES} equality registry lift export",
     "conversion": (

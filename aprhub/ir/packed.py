@@ -5,13 +5,13 @@ encoding, so rows of them cannot be moved as they are: what is left is to decode
 """
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from attrs import evolve, field, frozen
 from numpy.typing import NDArray
 
-from aprhub.ir.computed import Mapped, Operation, Packed
+from aprhub.ir.computed import Packed
 from aprhub.ir.encoding import F32, Encoding, opaque
 from aprhub.ir.rows import Gather
 from aprhub.ir.source import Bytes, Concatenation, Slice, Source
@@ -72,6 +72,44 @@ def packed(name: str, parts: Mapping[str, Tensor], values: ComputedRows) -> Tens
     return Tensor(shape, opaque(name, stored.nbytes), Packed(stored, whole, parts))
 
 
+@frozen
+class ComputedPart:
+    """Rows of a part, computed from those of a weight, a bounded number at a time."""
+
+    weight: Tensor = field(repr=False)
+    row_bytes: int
+    compute: Callable[[NDArray[np.float32]], NDArray[Any]] = field(repr=False)
+
+    @property
+    def nbytes(self) -> int:
+        """How many bytes there are."""
+        return self.weight.shape[0] * self.row_bytes
+
+    @property
+    def granule(self) -> int:
+        """One row."""
+        return self.row_bytes
+
+    def read_into(self, start: int, out: Bytes) -> None:
+        """Compute the rows behind the request."""
+        columns, lines = self.weight.shape[1], out.reshape(-1, self.row_bytes)
+        step, first = max(_PART_VALUES // columns, 1), start // self.row_bytes
+        for low in range(0, len(lines), step):
+            count = min(step, len(lines) - low)
+            values = np.empty((count, columns), np.float32)
+            place = 4 * columns * (first + low)
+            self.weight.read_into(place, values.reshape(-1).view(np.uint8))
+            rows = np.ascontiguousarray(self.compute(values))
+            lines[low : low + count] = rows.view(np.uint8).reshape(count, -1)
+
+    def segments(self) -> None:
+        """Return None: computed bytes are in no file."""
+
+
+_PART_VALUES: Final = 1 << 18
+"""How many values of a weight a part is computed from at once; several workers do."""
+
+
 def computed_part(
     weight: Tensor,
     columns: int,
@@ -82,14 +120,8 @@ def computed_part(
 
     `compute` takes some rows as f32 and returns as many of the part.
     """
-    plain, width = weight.cast(F32), weight.shape[1]
-
-    def kernel(data: Bytes, _header: Bytes) -> NDArray[Any]:
-        return compute(data.view("<f4").reshape(-1, width))
-
-    row = Encoding("row", encoding.nbytes((columns,)), width)
-    mapped = Mapped.of(plain, Operation("part"), kernel, row, width)
-    return Tensor((weight.shape[0], columns), encoding, mapped)
+    source = ComputedPart(weight.cast(F32), encoding.nbytes((columns,)), compute)
+    return Tensor((weight.shape[0], columns), encoding, source)
 
 
 def native_of(source: Source) -> Encoding | None:

@@ -15,7 +15,6 @@ from aprhub.api import Bytes, Codec, Encode
 Values = NDArray[np.float32]
 
 _ELEMENTS: Final = 32
-_HALF: Final = np.float32(0.5)
 _SMALLEST_SCALE: Final = np.float32(2.0**-14)
 
 
@@ -79,8 +78,10 @@ def _encode_q8(scale: np.float32, values: Values, _importance: Values | None) ->
 
 def _rounded(values: Values) -> Values:
     """Return the nearest whole numbers; halves away from zero, unlike numpy's."""
-    whole = np.trunc(values)
-    return whole + np.copysign(np.abs(values - whole) >= _HALF, values)
+    whole: Values = np.trunc(values)
+    # What is left has less than a half, or a half or more, in each direction.
+    whole += np.trunc((values - whole) * np.float32(2))
+    return whole
 
 
 _ENCODER: Final = "aprhub_apr"

@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from safetensors import safe_open
 from safetensors.numpy import load_file, save_file
 
 import aprhub
 from aprhub.errors import UnrepresentableError, UsageError
+from aprhub_safetensors import SAFETENSORS
 from tests.judges import deep, hf
 from tests.unit.cli.program import refused, succeed
 
@@ -132,6 +132,21 @@ def test_any_number_of_workers_and_a_dry_run_agree(tmp_path: Path) -> None:
     assert {each.encoding for each in packed} == {"compressed-tensors int4, group 128"}
 
 
+@pytest.mark.parametrize("model", ["eight", "two", "fused"])
+def test_experts_and_fused_projections_are_packed_as_they_are_stored(
+    model: str, tmp_path: Path
+) -> None:
+    report = _packed(deep.deep(model), tmp_path / "out", "w8a8", verify="values")
+
+    kinds = {each.target: each.encoding for each in report.tensors}
+    assert report.verified == "values"
+    for name, kind in kinds.items():
+        layer = name.startswith("model.layers.") and "norm" not in name
+        chooser = name.endswith(("mlp.gate.weight", "moe.gate.weight", "_gate.weight"))
+        packed = layer and name.endswith(".weight") and not chooser
+        assert kind.startswith("compressed-tensors int8") == packed, name
+
+
 def test_named_tensors_are_left_as_they_are(tmp_path: Path) -> None:
     types = ("*.attn.q.weight=bf16",)
 
@@ -139,8 +154,8 @@ def test_named_tensors_are_left_as_they_are(tmp_path: Path) -> None:
 
     config = json.loads((tmp_path / "out/config.json").read_text())
     assert QUERY in config["quantization_config"]["ignore"]
-    weights = safe_open(tmp_path / "out/model.safetensors", "np")
-    assert weights.get_slice(f"{QUERY}.weight").get_dtype() == "BF16"
+    weight = SAFETENSORS.opened(tmp_path / "out").tensors[f"{QUERY}.weight"]
+    assert weight.encoding.name == "bf16"
 
 
 def test_groups_that_do_not_divide_rows_are_refused_by_name(tmp_path: Path) -> None:
