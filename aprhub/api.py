@@ -26,7 +26,7 @@ from aprhub.ir.importance import Importance, Measured
 from aprhub.ir.joining import combined, concatenated, stacked
 from aprhub.ir.lowrank import LowRank
 from aprhub.ir.model import LineageStep, ModelIR, Provenance
-from aprhub.ir.packed import ComputedRows, packed
+from aprhub.ir.packed import ComputedRows, computed_part, packed
 from aprhub.ir.source import Bytes, FileRange, Memory, Source
 from aprhub.ir.tensor import Tensor
 from aprhub.ir.tokenizer import FlatVocabulary, Tokenizer
@@ -38,7 +38,7 @@ from aprhub.spec.adapter import (
     AlphaClaim,
     StoredAdapter,
 )
-from aprhub.spec.codec import Codec
+from aprhub.spec.codec import Codec, Encode
 from aprhub.spec.family import DecoderSpec, Family, WeightSpec
 from aprhub.spec.format import (
     HF_WORLD,
@@ -128,6 +128,7 @@ __all__ = [
     "DecoderSpec",
     "Dispute",
     "Document",
+    "Encode",
     "Encoding",
     "EnvironmentFailureError",
     "Examined",
@@ -191,6 +192,7 @@ __all__ = [
     "WeightSpec",
     "assembled",
     "combined",
+    "computed_part",
     "concatenated",
     "decoded_json",
     "described",

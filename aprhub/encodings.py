@@ -4,10 +4,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from threading import Lock
 
-import numpy as np
 from attrs import Factory, define, evolve, field, frozen
-from numpy.typing import NDArray
 
+from aprhub.encoders import Encoders
 from aprhub.errors import UnrepresentableError, about
 from aprhub.ir.casting import Loss, Observer, widens
 from aprhub.ir.config import ModelConfig
@@ -15,8 +14,7 @@ from aprhub.ir.encoding import ENCODINGS, F32, Encoding
 from aprhub.ir.importance import Importance
 from aprhub.ir.joining import concatenated
 from aprhub.ir.packed import native_of
-from aprhub.ir.source import Bytes
-from aprhub.ir.tensor import Encoder, Tensor
+from aprhub.ir.tensor import Tensor
 from aprhub.quantization import Quantization
 from aprhub.registry import Registry
 from aprhub.spec.format import Format
@@ -24,9 +22,7 @@ from aprhub.spec.spelling import Transform
 
 Steps = tuple[str, ...]
 
-_NO_HEADER = np.empty(0, np.uint8)
-_SAFE = 2048.0
-"""Values up to this size give every block type a scale that it can store."""
+_NO_STEPS: Steps = ()
 
 
 @define
@@ -57,11 +53,13 @@ class LowerOptions:
     """What a user may ask of the target's encodings.
 
     `dtype` casts all floats, `quantization` gives each tensor an encoding of its own.
+    With `allow_nan`, it does so to infinite values and no numbers, too.
     """
 
     dtype: str | None = None
     quantization: Quantization | None = None
     lossy: bool = False
+    allow_nan: bool = False
 
     @property
     def is_asked(self) -> bool:
@@ -125,6 +123,10 @@ class Encodings:
         Raises UnrepresentableError where no codec makes or reads the encoding.
         """
         steps: Steps = ()
+        asked = self.options.quantization
+        method = asked.packing(weights, name, tensor) if asked else None
+        if asked and method:
+            return self._packed(method, asked.mixture, name, tensor)
         wanted = self.wanted(weights, name, tensor)
         if wanted == tensor.encoding:
             return tensor, steps
@@ -137,18 +139,42 @@ class Encodings:
             steps += (f"cast to {wanted.name}",)
         return tensor.cast(wanted, self.losses.observer(name)), steps
 
+    def _packed(
+        self, method: str, scheme: str, name: str, tensor: Tensor
+    ) -> tuple[Tensor, Steps]:
+        """Return a tensor as the parts that a scheme makes of it, and what was done."""
+        if method not in self.format.packings:
+            raise self._unheld(name, f"{scheme} of {method}", tensor)
+        plain, steps = tensor, _NO_STEPS
+        if tensor.encoding.is_quantized:
+            plain, steps = self.widened(tensor, native_of(tensor.source) or F32)
+        encoders = Encoders(self.registry, self.target)
+        with about(name):
+            checked = encoders.numbers(name, plain, scheme)
+            packed = self.registry.packing(method).packed(scheme, checked)
+        if packed.encoding == tensor.encoding:
+            return tensor, ()
+        if tensor.encoding.is_quantized:
+            self._require_requantizing(name, tensor, scheme)
+        return packed, (*steps, f"quantised to {scheme}")
+
     def _quantised(
         self, weights: Sequence[str], name: str, tensor: Tensor, encoding: Encoding
     ) -> Tensor:
         """Return a tensor in blocks; each expert of a stack by its own importance."""
-        encoder = checked_encoder(self.registry, self.target, name, encoding)
+        encoders = Encoders(self.registry, self.target, self.options.allow_nan)
         importances = [self._importance(each, name, encoding) for each in weights]
         if len(tensor.shape) < 3 or not any(importances):
-            return tensor.encoded(encoding, encoder, importances[0])
+            return encoders.encoded(name, tensor, encoding, importances[0])
         step = len(weights) // tensor.shape[0]
         return concatenated(
             [
-                tensor.sliced(at, at + 1).encoded(encoding, encoder, importance)
+                encoders.encoded(
+                    f"{name} (matrix {at})",
+                    tensor.sliced(at, at + 1),
+                    encoding,
+                    importance,
+                )
                 for at, importance in enumerate(importances[::step])
             ]
         )
@@ -161,7 +187,7 @@ class Encodings:
         Raises UnrepresentableError where blocks without it would be worthless.
         """
         given = self.importance
-        if given and canonical in given.entries:
+        if given and canonical in given.entries and not encoding.flat:
             return given.entries[canonical].importance()
         codec, asked = self.registry.codec(encoding.name), self.options.quantization
         needed = bool(codec and codec.needs_importance)
@@ -183,20 +209,18 @@ class Encodings:
         config = self.config
         asked = self.options.quantization.encoding(weights, name, tensor, config)
         if asked and tensor.encoding.is_quantized and asked != tensor.encoding:
-            self._require_requantizing(name, tensor, asked)
+            self._require_requantizing(name, tensor, asked.name)
         return asked
 
-    def _require_requantizing(self, name: str, tensor: Tensor, asked: Encoding) -> None:
+    def _require_requantizing(self, name: str, tensor: Tensor, asked: str) -> None:
         if self.options.quantization and not self.options.quantization.again:
             raise UnrepresentableError(
                 self.target,
                 f"{name}: is {tensor.encoding.name} and would have to be decoded to"
-                f" become {asked.name}; quantise the model that it was made from",
+                f" become {asked}; quantise the model that it was made from",
             )
 
-    def _unheld(
-        self, name: str, asked: Encoding, tensor: Tensor
-    ) -> UnrepresentableError:
+    def _unheld(self, name: str, asked: str, tensor: Tensor) -> UnrepresentableError:
         probes = (
             Tensor(tensor.shape, each, tensor.source)
             for each in ENCODINGS.values()
@@ -207,10 +231,13 @@ class Encodings:
             for probe in probes
             if self.format.encoding_for(name, probe) == probe.encoding
         ]
+        for method in self.format.packings:
+            held += self.registry.packing(method).schemes
         return UnrepresentableError(
             self.target,
-            f"{name}: {self.format.name} does not hold {asked.name}, only"
-            f" {', '.join(held) or 'plain floats'}; choose one with --tensor-type",
+            f"{name}: {self.format.name} does not hold {asked}, only"
+            f" {', '.join(held) or 'plain floats'}; choose one with --type, or"
+            " --tensor-type",
         )
 
     def wanted(self, weights: Sequence[str], name: str, tensor: Tensor) -> Encoding:
@@ -224,7 +251,7 @@ class Encodings:
             probe = Tensor(tensor.shape, asked, tensor.source)
             stored = self.format.encoding_for(name, probe)
             if asked.is_quantized and stored != asked:
-                raise self._unheld(name, asked, tensor)
+                raise self._unheld(name, asked.name, tensor)
             return stored
         native = native_of(tensor.source)
         own = evolve(tensor, encoding=native) if native else tensor
@@ -238,48 +265,3 @@ class Encodings:
                 f" hold every {tensor.encoding.name} value; allow it with --lossy",
             )
         return wanted
-
-
-def checked_encoder(
-    registry: Registry, target: Path, name: str, encoding: Encoding
-) -> Encoder:
-    """Return what quantises the values of a tensor, if they are numbers.
-
-    Raises UnrepresentableError, naming the tensor of the target, where no codec makes
-    the encoding; the encoder does for values that the encoding cannot hold.
-    """
-    codec = registry.codec(encoding.name)
-    if codec is None or codec.encode is None:
-        raise UnrepresentableError(
-            target,
-            f"{name}: no installed codec encodes {encoding.name}; ggml's encoders"
-            " come with 'aprhub[fast]' (see 'aprhub codecs')",
-        )
-    encode, decode = codec.encode, codec.decode
-
-    def checked(
-        values: NDArray[np.float32], weights: NDArray[np.float32] | None
-    ) -> Bytes:
-        largest = max(values.max(initial=0), -values.min(initial=0))
-        if not np.isfinite(largest):
-            raise _unencodable(target, name, encoding, "infinite or no numbers")
-        with about(name):
-            blocks = encode(values, weights)
-        # A scale that overflows its f16 makes infinities of finite values, and so do
-        # weights without bounds.
-        suspect = largest > _SAFE or weights is not None
-        if suspect and not np.isfinite(decode(blocks, _NO_HEADER)).all():
-            raise _unencodable(target, name, encoding, f"as large as {largest:g}")
-        return blocks
-
-    return checked
-
-
-def _unencodable(
-    target: Path, name: str, encoding: Encoding, what: str
-) -> UnrepresentableError:
-    return UnrepresentableError(
-        target,
-        f"{name}: has values that are {what}, which {encoding.name} cannot hold;"
-        " repair the source, or choose another encoding with --tensor-type",
-    )

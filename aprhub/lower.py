@@ -1,7 +1,7 @@
 """Lower: the canonical model becomes a stored one, as a target format wants it."""
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from operator import attrgetter
 from pathlib import Path
 from typing import Final
@@ -11,6 +11,7 @@ from attrs import evolve, frozen
 from aprhub.assembly import Group, Piece, assembled, groups
 from aprhub.encodings import Encodings, Losses, LowerOptions, Steps
 from aprhub.errors import UnrepresentableError, UsageError
+from aprhub.ir.computed import Packed
 from aprhub.ir.config import ModelConfig
 from aprhub.ir.encoding import ENCODINGS, Encoding
 from aprhub.ir.importance import Importance
@@ -21,7 +22,7 @@ from aprhub.lift import Lifted
 from aprhub.registry import Registry
 from aprhub.report import TensorFate
 from aprhub.spec.family import Family
-from aprhub.spec.format import Format, StoredModel
+from aprhub.spec.format import Format, PackingClaim, StoredModel
 from aprhub.spec.naming import Naming
 
 
@@ -48,7 +49,8 @@ def lowered(
     for it that keeps its values, unless `lossy`; UsageError for a mixture without a
     family.
     """
-    if options.quantization and not (lifted.family or options.quantization.pure):
+    asked = options.quantization
+    if asked and not lifted.family and (asked.method or not asked.pure):
         raise UsageError(
             "which tensors a mixture gives more bits only the family says; with names"
             " kept, quantise with --pure, and --tensor-type where needed"
@@ -83,7 +85,7 @@ class _Lowering:
         stored_model = StoredModel(
             self.format.name,
             self.target,
-            tensors,
+            dict(each for tensor in tensors.items() for each in _parted(*tensor)),
             _identified(model.config, family),
             self._tokenizer(model),
             model.provenance,
@@ -92,6 +94,7 @@ class _Lowering:
             naming=self.naming.name if self.naming else None,
             family=family,
             mixture=self._mixture(),
+            packing=self._packing(tensors),
             importance=self.lifted.importance,
         )
         fates += self._gone()
@@ -100,6 +103,15 @@ class _Lowering:
     def _mixture(self) -> str | None:
         asked = self.encodings.options.quantization
         return asked.mixture if asked else None
+
+    def _packing(self, tensors: Mapping[str, Tensor]) -> PackingClaim | None:
+        """Return what a model says of its weights that were spread over tensors."""
+        asked = self.encodings.options.quantization
+        if asked is None or asked.method is None:
+            return None
+        claim = self.encodings.registry.packing(asked.method).claim
+        kept = [name for name, each in tensors.items() if _is_whole(name, each)]
+        return claim(asked.mixture, kept) if claim else None
 
     def _groups(self) -> dict[str, Group]:
         tied_head = self.format.stores_tied_head
@@ -193,6 +205,21 @@ class _Lowering:
             TensorFate(source, "", "", (), "", "", 0, (why,))
             for source, why in self.lifted.gone.items()
         ]
+
+
+def _parted(name: str, tensor: Tensor) -> Iterator[tuple[str, Tensor]]:
+    """Yield what is stored of a tensor: itself, or the parts it was packed into."""
+    if not isinstance(tensor.source, Packed):
+        yield name, tensor
+        return
+    for part, each in tensor.source.parts.items():
+        yield name.removesuffix("weight") + part, each
+
+
+def _is_whole(name: str, tensor: Tensor) -> bool:
+    """Return whether a tensor is a matrix that was not packed."""
+    matrix = name.endswith(".weight") and len(tensor.shape) == 2
+    return matrix and not isinstance(tensor.source, Packed)
 
 
 _BY: Final = {"decoded": attrgetter("source"), "quantised": attrgetter("encoder")}

@@ -1,7 +1,9 @@
 """Mixtures: which encoding each role of a quantised model gets.
 
 They and their names are those of llama.cpp's quantiser: `llama_tensor_get_type_impl`
-in `src/llama-quant.cpp`.
+in `src/llama-quant.cpp`. Besides, there are APR's own two encodings, each for all but
+the smallest matrices (the APR v2 specification, section 3.7), and the presets of
+compressed-tensors, `compressed_tensors/quantization/quant_scheme.py`.
 """
 
 from collections.abc import Mapping
@@ -45,6 +47,8 @@ class Mixture:
     `needing` are those that need an importance matrix, besides the coarse ones; with
     `raises`, keys and values get more bits in the largest models and beside eight
     experts. With `dense`, the first is for experts only, and all else has that.
+    Matrices of less than `smallest` elements stay as they are. With `packing`, matrices
+    of layers are spread over several tensors by that method, and no other is quantised.
     """
 
     encoding: str
@@ -54,10 +58,17 @@ class Mixture:
     needing: str | None = None
     raises: bool = True
     dense: str | None = None
+    smallest: int = 0
+    packing: str | None = None
 
 
 def _alone(*names: str) -> dict[str, Mixture]:
     return {name: Mixture(name) for name in names}
+
+
+def _own(encoding: str) -> Mixture:
+    """Return APR's mixture of one of its own encodings."""
+    return Mixture(encoding, head=encoding, raises=False, smallest=1024)
 
 
 def _coarse(encoding: str, better: str, out: str | None, embedding: str) -> Mixture:
@@ -167,4 +178,19 @@ MIXTURES: Final[Mapping[str, Mixture]] = {
     "tq1_0": Mixture("tq1_0", embedding="q4_k"),
     "tq2_0": Mixture("tq2_0", embedding="q4_k"),
     "mxfp4_moe": Mixture("mxfp4", dense="q8_0"),
+    "apr_q4": _own("apr_q4"),
+    "apr_q8": _own("apr_q8"),
+    **{
+        name: Mixture(name, packing="compressed-tensors")
+        for name in ("w4a16", "w8a16", "w8a8", "fp8_dynamic")
+    },
 }
+
+ALIASES: Final[Mapping[str, str]] = {
+    "q3_k": "q3_k_m",
+    "q4_k": "q4_k_m",
+    "q5_k": "q5_k_m",
+    "q4": "apr_q4",
+    "q8": "apr_q8",
+}
+"""Shorter names: llama.cpp's, and the APR format's."""

@@ -32,8 +32,9 @@ class ConvertOptions:
     `f32`, `f16` or `bf16`; None keeps every encoding. `quantize` is a mixture, such as
     `q4_k_m`; `tensor_types` are `PATTERN=ENCODING` for tensors that get another one,
     `pure` gives all matrices the mixture's main one, `no_requantize` refuses to decode
-    for it what is quantised already, and `imatrix` is a file with an importance matrix
-    for it. `shard_size` is in bytes.
+    for it what is quantised already, `imatrix` is a file with an importance matrix for
+    it, and `allow_nan` quantises infinite values and no numbers as ggml does, where
+    they are refused else. `shard_size` is in bytes.
     `lossy` drops what the target cannot hold, `force` replaces an existing output, and
     `allow_unrunnable` writes a model that the target's programs would refuse.
     `verify` is `names`, `values`, `bytes` or `logits`: the level at which the output is
@@ -51,6 +52,7 @@ class ConvertOptions:
     tensor_types: tuple[str, ...] = ()
     pure: bool = False
     no_requantize: bool = False
+    allow_nan: bool = False
     imatrix: Path | None = field(default=None, converter=optional(Path))
     shard_size: int | None = None
     dry_run: bool = False
@@ -71,9 +73,9 @@ class ConvertOptions:
             raise UsageError("a dry run writes nothing that could be resumed")
         if self.quantize and self.dtype:
             raise UsageError("a model is either cast (dtype) or quantised, not both")
-        extras = self.tensor_types or self.pure or self.imatrix
+        extras = self.tensor_types or self.pure or self.imatrix or self.allow_nan
         if self.quantize is None and extras:
-            what = "tensor types, pure and an importance matrix"
+            what = "tensor types, pure, an importance matrix and values without number"
             raise UsageError(f"{what} belong to a mixture: name one")
         _ = self.lower  # raises UsageError for a mixture or an encoding nobody knows
 
@@ -94,7 +96,7 @@ class ConvertOptions:
                 again=not self.no_requantize,
                 weighed=self.imatrix is not None,
             )
-        return LowerOptions(self.dtype, quantization, self.lossy)
+        return LowerOptions(self.dtype, quantization, self.lossy, self.allow_nan)
 
     @property
     def told(self) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from aprhub.ir.config import ModelConfig
 from aprhub.ir.encoding import ENCODINGS, Encoding
 from aprhub.ir.model import EMBEDDING, HEAD
 from aprhub.ir.tensor import Tensor
-from aprhub.mixtures import COARSE, KEY, MIXTURES, VALUE, Mixture
+from aprhub.mixtures import ALIASES, COARSE, KEY, MIXTURES, VALUE, Mixture
 
 _LAYER = re.compile(
     r"layers\.(?P<layer>\d+)\.((?P<expert>experts\.\d+\.)|(?P<shared>shared\.))?(?P<role>.+)"
@@ -62,11 +62,14 @@ class Quantization:
 
         Raises UsageError for names that nobody knows.
         """
-        if mixture.lower() not in MIXTURES:
-            known = ", ".join(sorted(MIXTURES))
+        name = ALIASES.get(mixture.lower(), mixture.lower())
+        if name not in MIXTURES:
+            known = ", ".join(sorted((*MIXTURES, *ALIASES)))
             raise UsageError(f"no mixture is called {mixture!r} (known: {known})")
-        pairs = tuple(map(_override, overrides))
-        return cls(mixture.lower(), pairs, **options)
+        found = cls(name, tuple(map(_read_override, overrides)), **options)
+        if found.weighed and (found.method or ENCODINGS[MIXTURES[name].encoding].flat):
+            raise UsageError(f"{name} takes no importance matrix")
+        return found
 
     def encoding(
         self, weights: Sequence[str], stored: str, tensor: Tensor, config: ModelConfig
@@ -75,16 +78,34 @@ class Quantization:
 
         `weights` are the canonical names of what is in it.
         """
-        for pattern, name in self.overrides:
-            if any(fnmatchcase(each, pattern) for each in (stored, *weights)):
-                return ENCODINGS[name]
-        if not _is_quantised(weights[0], tensor):
+        mixture, override = MIXTURES[self.mixture], self._override(weights, stored)
+        if override or self.method:
+            return override
+        if tensor.size < mixture.smallest or not _is_quantised(weights[0], tensor):
             return None
-        mixture, columns = MIXTURES[self.mixture], tensor.shape[-1]
+        columns = tensor.shape[-1]
         chosen = mixture.encoding
         if not self.pure:
             chosen = self._chosen(mixture, weights, columns, config)
         return _fitting(chosen, columns)
+
+    @property
+    def method(self) -> str | None:
+        """The method by which the mixture spreads weights over several tensors."""
+        return MIXTURES[self.mixture].packing
+
+    def packing(
+        self, weights: Sequence[str], stored: str, tensor: Tensor
+    ) -> str | None:
+        """Return the method that spreads a tensor over several, if it is to be so."""
+        taken = _LAYER.fullmatch(weights[0]) and _is_quantised(weights[0], tensor)
+        return self.method if taken and not self._override(weights, stored) else None
+
+    def _override(self, weights: Sequence[str], stored: str) -> Encoding | None:
+        for pattern, name in self.overrides:
+            if any(fnmatchcase(each, pattern) for each in (stored, *weights)):
+                return ENCODINGS[name]
+        return None
 
     def needs_importance(self, canonical: str, encoding: Encoding) -> bool:
         """Return whether a tensor so encoded is refused without an importance matrix.
@@ -108,7 +129,7 @@ class Quantization:
             return main if found and found["expert"] and several else mixture.dense
         tied = config.tie_embeddings and weight == EMBEDDING
         if weight == HEAD or tied:
-            whole = columns % ENCODINGS[main].block_elements == 0
+            whole = _fits(main, columns)
             return mixture.head if whole and main != "q8_0" else "q8_0"
         if weight == EMBEDDING:
             return mixture.embedding or main
@@ -136,7 +157,7 @@ class Quantization:
         return "q5_k" if small and _is_70b(config) else chosen
 
 
-def _override(text: str) -> tuple[str, str]:
+def _read_override(text: str) -> tuple[str, str]:
     pattern, _, name = text.rpartition("=")
     if not pattern or name.lower() not in ENCODINGS:
         raise UsageError(f"{text!r} is not PATTERN=ENCODING (see 'aprhub codecs')")
@@ -164,7 +185,11 @@ def _is_70b(config: ModelConfig) -> bool:
 
 
 def _fitting(name: str, columns: int) -> Encoding:
-    if columns % ENCODINGS[name].block_elements:
+    if not _fits(name, columns):
         name = _SMALLER_BLOCKS.get(name, name)
-    fits = columns % ENCODINGS[name].block_elements == 0
-    return ENCODINGS[name if fits else "f16"]
+    return ENCODINGS[name if _fits(name, columns) else "f16"]
+
+
+def _fits(name: str, columns: int) -> bool:
+    encoding = ENCODINGS[name]
+    return encoding.flat or columns % encoding.block_elements == 0

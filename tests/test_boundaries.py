@@ -58,10 +58,12 @@ LAYERS = {
     "choices": "",
     "mixtures": "choices",
     "quantization": "errors ir choices mixtures",
-    "encodings": f"{_VALUES} quantization registry",
+    "encoders": f"{_VALUES} registry",
+    "encodings": f"{_VALUES} quantization registry encoders",
     "assembly": f"{_VALUES} rope lift encodings",
     "lower": f"{_VALUES} tokenizer registry report lift encodings assembly",
     "options": "errors lift encodings quantization lineage",
+    "verify": "equality encoders",
     "judges": "errors",
     "export": f"version {_VALUES}",
     "importance": f"{_VALUES} equality registry lift export",
@@ -87,8 +89,8 @@ LAYERS = {
     ),
     "scoring": f"{_VALUES} registry detect identity lift unpacking",
     "adapters": (
-        f"{_VALUES} equality registry detect lineage lift check encodings"
-        " options export report conversion tokens"
+        f"{_VALUES} equality registry detect lineage lift check options"
+        " export report conversion tokens encoders"
     ),
     "merging": (
         f"{_VALUES} registry lineage lift check difference report tokenizer"

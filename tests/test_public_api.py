@@ -25,7 +25,7 @@ quality save_model stamp verify
 API = """
 Adapter AdapterFiles AdapterLayout AdapterPart AdapterTensor Adjustment AlphaClaim
 Answers AprhubError Blend Bytes Codec Complaints ComputedRows Confidence
-CorruptFileError Crc32 DecoderSpec Dispute Document Encoding ENCODINGS
+CorruptFileError Crc32 DecoderSpec Dispute Document Encode Encoding ENCODINGS
 EnvironmentFailureError Examined Family Fault FileEvidence FileRange Finding
 FlatVocabulary Format Group HF_WORLD Identity Importance ImportanceFormat InputError
 KeyFate Layout LayoutFile LayoutOptions LineageStep Literal LowRank Magic Measured
@@ -33,10 +33,10 @@ Memory MergeMethod MissingFileError ModelCheckError ModelConfig ModelError Model
 Naming Number Numbers Packing PackingClaim Padding Parameter Part Piece Provenance
 Restated RopeScaling Rule Setting Settings Source Spelling Stamp StoredAdapter
 StoredChecksum StoredModel Tensor TensorData Tokenizer Transform UnrepresentableError
-UnsupportedFileError UsageError Values WeightSpec assembled combined concatenated
-decoded_json described described_pieces flattened hookimpl joined_files meant_number
-mistyped opaque packed padding read_folder read_sentencepiece respelled restored
-rewritten same_ids sharded shown skeleton stacked token_ids
+UnsupportedFileError UsageError Values WeightSpec assembled combined computed_part
+concatenated decoded_json described described_pieces flattened hookimpl joined_files
+meant_number mistyped opaque packed padding read_folder read_sentencepiece respelled
+restored rewritten same_ids sharded shown skeleton stacked token_ids
 """
 
 HEAVY = {

@@ -8,7 +8,7 @@ from attrs import evolve, frozen
 
 from aprhub.adapters.parts import bias_of
 from aprhub.conversion import Opened
-from aprhub.encodings import checked_encoder
+from aprhub.encoders import Encoders
 from aprhub.equality import same_bytes
 from aprhub.errors import ModelCheckError, UnrepresentableError
 from aprhub.ir.adapter import Adapter
@@ -120,8 +120,8 @@ class Merging:
             if codec and codec.needs_importance:
                 what = f"{stored}: {wanted.name} is only made with an importance matrix"
                 raise UnrepresentableError(self.target, what)
-            encoder = checked_encoder(self.registry, self.target, stored, wanted)
-            tensor = merged.encoded(wanted, encoder)
+            encoders = Encoders(self.registry, self.target)
+            tensor = encoders.encoded(stored, merged, wanted)
         except UnrepresentableError as error:
             error.add_note("give changed tensors --merged-encoding f16, bf16 or f32")
             raise

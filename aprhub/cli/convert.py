@@ -28,6 +28,12 @@ _IMATRIX = click.option(
     metavar="FILE",
     help="An importance matrix for it, as llama-imatrix writes them (GGUF or .dat).",
 )
+_ALLOW_NAN = click.option(
+    "--allow-nan",
+    is_flag=True,
+    help="Quantise infinite values and NaN as ggml's own kernels do instead of refusing"
+    " them; the block around one is lost.",
+)
 _NO_REQUANTIZE = click.option(
     "--no-requantize",
     is_flag=True,
@@ -53,6 +59,7 @@ _NO_REQUANTIZE = click.option(
 @_TENSOR_TYPE
 @_PURE
 @_NO_REQUANTIZE
+@_ALLOW_NAN
 @_IMATRIX
 @output
 @shared
@@ -76,11 +83,13 @@ def convert(source: Path, target: Path, **options: Any) -> None:
     help="The mixture: Q4_0, Q4_1, Q5_0, Q5_1, Q8_0, Q2_K, Q3_K_S, Q3_K_M, Q3_K_L,"
     " Q4_K_S, Q4_K_M, Q5_K_S, Q5_K_M, Q6_K, IQ3_XXS, IQ3_XS, IQ3_S, IQ3_M, IQ4_NL,"
     " IQ4_XS, TQ1_0, TQ2_0 or MXFP4_MOE; with --imatrix also IQ1_S, IQ1_M, IQ2_XXS,"
-    " IQ2_XS, IQ2_S, IQ2_M or Q2_K_S.",
+    " IQ2_XS, IQ2_S, IQ2_M or Q2_K_S; for APR its own Q4 or Q8. For a folder a scheme:"
+    " W4A16, W8A16, W8A8 or FP8_DYNAMIC.",
 )
 @_TENSOR_TYPE
 @_PURE
 @_NO_REQUANTIZE
+@_ALLOW_NAN
 @_IMATRIX
 @source_options("SOURCE")
 @output
@@ -88,7 +97,8 @@ def convert(source: Path, target: Path, **options: Any) -> None:
 def quantize(source: Path, target: Path, **options: Any) -> None:
     """Quantise SOURCE, a model file or folder, into TARGET.
 
-    The mixtures and the bytes are those of llama.cpp's quantiser. With --dry-run -v,
-    each tensor is listed with the encoding that it gets.
+    The mixtures and the bytes are those of llama.cpp's quantiser, the schemes those of
+    compressed-tensors. With --dry-run, each tensor is listed with the encoding that it
+    gets and its size.
     """
     write(source, target, options)

@@ -191,11 +191,12 @@ def _echo_tensors(report: "Report", *, verbose: bool) -> None:
     steps = ", ".join(f"{count} {step}" for step, count in report.steps().most_common())
     tail = f": {steps}" if steps else ""
     click.echo(f"  {len(report.tensors)} tensors, {copied} kept bit for bit{tail}")
-    for tensor in report.tensors if verbose else ():
+    planned = report.dry_run and any("quantised" in step for step in report.steps())
+    for tensor in report.tensors if verbose or planned else ():
         done = ", ".join(tensor.steps) or "copied"
         click.echo(
             f"    {tensor.source or '-'} -> {tensor.target or '-'}"
-            f" {list(tensor.shape)} {tensor.encoding}: {done}"
+            f" {list(tensor.shape)} {tensor.encoding}, {tensor.nbytes} bytes: {done}"
         )
 
 

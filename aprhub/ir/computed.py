@@ -4,7 +4,7 @@ All of them work in pieces of bounded size and keep nothing.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -211,10 +211,14 @@ class Combined:
 
 @frozen
 class Packed:
-    """Stored parts one after the other, and the `values` that they mean together."""
+    """Stored parts one after the other, and the `values` that they mean together.
+
+    `parts` are the same by name, as a file has them.
+    """
 
     stored: Source
     values: "Tensor" = field(repr=False)
+    parts: Mapping[str, "Tensor"] = field(eq=False, repr=False)
 
     @property
     def nbytes(self) -> int:

@@ -4,7 +4,8 @@ Codes, scales and zero points that lie in tensors of their own are no blocks of 
 encoding, so rows of them cannot be moved as they are: what is left is to decode them.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
+from typing import Any, Final
 
 import numpy as np
 from attrs import evolve, field, frozen
@@ -57,17 +58,70 @@ class ComputedRows:
         """Return None: computed bytes are in no file."""
 
 
-def packed(name: str, parts: Sequence[Tensor], values: ComputedRows) -> Tensor:
+def packed(name: str, parts: Mapping[str, Tensor], values: ComputedRows) -> Tensor:
     """Return a matrix that is stored as parts, under an encoding of this name.
 
     Its bytes are those of the parts, one after the other; where those cannot be stored,
-    the values are, in their native type.
+    the values are, in their native type. The parts are by what is in their stored name
+    in place of `weight`.
     """
-    sources = tuple(part.source for part in parts)
+    sources = tuple(part.source for part in parts.values())
     stored = Concatenation.of(sources)
     shape = values.rows, values.columns
-    source = Packed(stored, Tensor(shape, F32, evolve(values, parts=sources)))
-    return Tensor(shape, opaque(name, stored.nbytes), source)
+    whole = Tensor(shape, F32, evolve(values, parts=sources))
+    return Tensor(shape, opaque(name, stored.nbytes), Packed(stored, whole, parts))
+
+
+@frozen
+class ComputedPart:
+    """Rows of a part, computed from those of a weight, a bounded number at a time."""
+
+    weight: Tensor = field(repr=False)
+    row_bytes: int
+    compute: Callable[[NDArray[np.float32]], NDArray[Any]] = field(repr=False)
+
+    @property
+    def nbytes(self) -> int:
+        """How many bytes there are."""
+        return self.weight.shape[0] * self.row_bytes
+
+    @property
+    def granule(self) -> int:
+        """One row."""
+        return self.row_bytes
+
+    def read_into(self, start: int, out: Bytes) -> None:
+        """Compute the rows behind the request."""
+        columns, lines = self.weight.shape[1], out.reshape(-1, self.row_bytes)
+        step, first = max(_PART_VALUES // columns, 1), start // self.row_bytes
+        for low in range(0, len(lines), step):
+            count = min(step, len(lines) - low)
+            values = np.empty((count, columns), np.float32)
+            place = 4 * columns * (first + low)
+            self.weight.read_into(place, values.reshape(-1).view(np.uint8))
+            rows = np.ascontiguousarray(self.compute(values))
+            lines[low : low + count] = rows.view(np.uint8).reshape(count, -1)
+
+    def segments(self) -> None:
+        """Return None: computed bytes are in no file."""
+
+
+_PART_VALUES: Final = 1 << 18
+"""How many values of a weight a part is computed from at once; several workers do."""
+
+
+def computed_part(
+    weight: Tensor,
+    columns: int,
+    encoding: Encoding,
+    compute: Callable[[NDArray[np.float32]], NDArray[Any]],
+) -> Tensor:
+    """Return a plain part of so many columns, computed from the rows of a weight.
+
+    `compute` takes some rows as f32 and returns as many of the part.
+    """
+    source = ComputedPart(weight.cast(F32), encoding.nbytes((columns,)), compute)
+    return Tensor((weight.shape[0], columns), encoding, source)
 
 
 def native_of(source: Source) -> Encoding | None:

@@ -212,16 +212,15 @@ class Tensor:
 
         Blocks are filled along rows, so a row must be a whole number of them: else
         UnrepresentableError. `importance` is f32 of the shape `(columns,)`, as a codec
-        takes it; it is read with every piece.
+        takes it; it is read with every piece. Flat blocks ignore rows, and the last may
+        be part.
         """
-        inner = self.source
-        if encoding == self.encoding:
-            return self
-        decoded = isinstance(inner, Mapped) and inner.operation.name == "decode"
-        if isinstance(inner, Mapped) and decoded and inner.origin.encoding == encoding:
-            return inner.origin
+        kept = self.kept(encoding)
+        if kept is not None:
+            return kept
         columns = self.shape[-1] if self.shape else 0
-        if encoding.flat or not columns or columns % encoding.block_elements:
+        broken = not columns or columns % encoding.block_elements
+        if broken and not encoding.flat:
             raise UnrepresentableError(
                 encoding.name,
                 f"{self.shape}: rows of whole blocks expected, which have"
@@ -229,13 +228,27 @@ class Tensor:
             )
         plain = self.cast(F32)
         width = columns if importance else encoding.block_elements
+        rows = (1, -1) if encoding.flat else (-1, width)
 
         def kernel(packed: Bytes, _header: Bytes) -> Bytes:
             weights = importance.numpy() if importance else None
-            return encoder(packed.view("<f4").reshape(-1, width), weights)
+            return encoder(packed.view("<f4").reshape(rows), weights)
 
         mapped = Mapped.of(plain, Operation("encode"), kernel, encoding, width)
         return Tensor(self.shape, encoding, mapped)
+
+    def kept(self, encoding: Encoding) -> "Tensor | None":
+        """Return the blocks that the values are in, or were decoded from, if of these.
+
+        None where they would have to be encoded.
+        """
+        inner = self.source
+        if encoding == self.encoding:
+            return self
+        decoded = isinstance(inner, Mapped) and inner.operation.name == "decode"
+        if isinstance(inner, Mapped) and decoded and inner.origin.encoding == encoding:
+            return inner.origin
+        return None
 
     def affine(self, offset: float, observe: Observer | None = None) -> "Tensor":
         """Return the f32 values plus `offset`; adding back what was taken vanishes.

@@ -1,6 +1,6 @@
 """Codecs: how a quantised encoding is turned into values, and back."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
@@ -9,6 +9,8 @@ from numpy.typing import NDArray
 
 Bytes = NDArray[np.uint8]
 Values = NDArray[np.float32]
+Encode = Callable[[Values, Values | None], Bytes]
+Fit = Callable[[Iterable[Values]], tuple[Bytes, Encode]]
 
 
 @frozen
@@ -22,17 +24,26 @@ class Codec:
     is None where nobody can make them. `importance` is None, or says as f32
     `(columns,)` how much an error in each column costs, finite and not negative; then
     a row is a whole row of the tensor. With `needs_importance` it may not be None.
-    Neither changes its inputs. `source` and `encoder` say whose arithmetic it is.
+    Of a flat encoding, values are one row of any length, without importance.
+    Where blocks have a header, there is `fit` instead: it takes all values of a tensor
+    in pieces, and returns the header and what encodes them behind it.
+    None of them changes its inputs. `source` and `encoder` say whose arithmetic it is;
+    with `takes_nan`, it also says what infinite values and no numbers become.
     """
 
     name: str
     decode: Callable[[Bytes, Bytes], Values] = field(eq=False, repr=False)
     source: str = ""
-    encode: Callable[[Values, Values | None], Bytes] | None = field(
-        default=None, eq=False, repr=False
-    )
+    encode: Encode | None = field(default=None, eq=False, repr=False)
     encoder: str = ""
     needs_importance: bool = False
+    fit: Fit | None = field(default=None, eq=False, repr=False)
+    takes_nan: bool = False
+
+    @property
+    def encodes(self) -> bool:
+        """Whether values can be encoded, and not only blocks decoded."""
+        return self.encode is not None or self.fit is not None
 
 
 Array = NDArray[Any]

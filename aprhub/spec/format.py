@@ -139,7 +139,8 @@ class StoredModel:
     bytes when these are read to be written elsewhere, since `open` reads few of them.
     `mixture` names the mixture of encodings that a model was just quantised to, and
     `importance` is the matrix that was used for it. `packing` says how the tensors are
-    parts of weights, until they are unpacked.
+    parts of weights: of a source until they are unpacked, of a target where they were
+    packed.
     """
 
     format: str
@@ -189,7 +190,8 @@ class Format:
     what that is; without it, `aprhub doctor` sees what `open` lets pass.
     With `stores_tied_head`, a tied head is stored as a copy of the embedding.
     `tokenizer_form` is the form that `lay_out` needs: `flat`, `json`, or None for no
-    tokenizer. `writes_folder` says that the output is a folder, unless its
+    tokenizer. `packings` are the methods by which weights may be spread over several
+    tensors. `writes_folder` says that the output is a folder, unless its
     name has one of the extensions.
 
     `metadata` returns all that a model says of itself, by the format's own keys and as
@@ -210,6 +212,7 @@ class Format:
     stores_tied_head: bool = False
     tokenizer_form: str | None = None
     writes_folder: bool = False
+    packings: tuple[str, ...] = ()
     companions: tuple[str, ...] = ()
     has_structure: Callable[[FileEvidence], bool] = field(
         default=_no_structure, repr=False

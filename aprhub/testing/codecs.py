@@ -139,23 +139,25 @@ class EncoderConformance(_UnderTest):
         return random + np.float32(0.1)
 
     def test_it_says_who_encodes(self, codec: Codec, encoding: Encoding) -> None:
-        """And the blocks have no header, which each piece would make anew."""
-        assert codec.encode
+        """And fits a header to all values where, and only where, blocks have one."""
         assert codec.encoder
-        assert not encoding.header_bytes
+        assert bool(codec.encode) != bool(codec.fit)
+        assert bool(codec.fit) == bool(encoding.header_bytes)
 
     def test_every_row_of_values_becomes_a_block(
         self, codec: Codec, encoding: Encoding, values: NDArray[np.float32]
     ) -> None:
         """As its bytes."""
-        blocks = _encoded(codec, values)
+        blocks = _Fitted(codec, values).encoded(values)
 
         assert blocks.shape == (BLOCKS, encoding.block_bytes)
         assert blocks.dtype == np.uint8
 
     def test_no_values_become_no_blocks(self, codec: Codec, encoding: Encoding) -> None:
         """A tensor may be empty."""
-        blocks = _encoded(codec, np.empty((0, encoding.block_elements), np.float32))
+        nothing = np.empty((0, encoding.block_elements), np.float32)
+
+        blocks = _Fitted(codec, nothing).encoded(nothing)
 
         assert blocks.shape == (0, encoding.block_bytes)
 
@@ -164,13 +166,13 @@ class EncoderConformance(_UnderTest):
         for zero in (0.0, -0.0):
             zeros = np.full((BLOCKS, encoding.block_elements), zero, np.float32)
 
-            assert not np.any(_decoded(codec, _encoded(codec, zeros)))
+            assert not np.any(_Fitted(codec, zeros).held(zeros))
 
     def test_values_come_back_roughly(
         self, codec: Codec, values: NDArray[np.float32]
     ) -> None:
         """Ternary blocks of what is not ternary keep a tenth of it."""
-        again = _decoded(codec, _encoded(codec, values))
+        again = _Fitted(codec, values).held(values)
 
         assert np.linalg.norm(again - values) <= 0.9 * np.linalg.norm(values)
 
@@ -178,9 +180,9 @@ class EncoderConformance(_UnderTest):
         self, codec: Codec, values: NDArray[np.float32]
     ) -> None:
         """They are among the values that a block can hold."""
-        held = _decoded(codec, _encoded(codec, values))
+        held = _Fitted(codec, values).held(values)
 
-        again = _decoded(codec, _encoded(codec, held))
+        again = _Fitted(codec, held).held(held)
 
         largest = np.abs(held).max(axis=1)
         assert np.all(np.abs(again - held).max(axis=1) <= 0.3 * largest)
@@ -189,8 +191,10 @@ class EncoderConformance(_UnderTest):
         self, codec: Codec, values: NDArray[np.float32]
     ) -> None:
         """The hub encodes a tensor in pieces of any number of blocks."""
-        alone = [_encoded(codec, values[i : i + 1]) for i in range(BLOCKS)]
-        backwards = _encoded(codec, np.ascontiguousarray(values[::-1]))
+        fitted = _Fitted(codec, values)
+
+        alone = [fitted.encoded(values[i : i + 1]) for i in range(BLOCKS)]
+        backwards = fitted.encoded(np.ascontiguousarray(values[::-1]))
 
         np.testing.assert_array_equal(np.concatenate(alone), backwards[::-1])
 
@@ -198,11 +202,22 @@ class EncoderConformance(_UnderTest):
         self, codec: Codec, values: NDArray[np.float32]
     ) -> None:
         """And is not disturbed by what was done to the first result."""
-        first = _encoded(codec, values)
+        fitted = _Fitted(codec, values)
+        first = fitted.encoded(values)
         kept = first.copy()
         first.fill(0)
 
-        np.testing.assert_array_equal(_encoded(codec, values), kept)
+        np.testing.assert_array_equal(fitted.encoded(values), kept)
+
+    def test_a_header_is_for_all_values_however_they_are_cut(
+        self, codec: Codec, values: NDArray[np.float32]
+    ) -> None:
+        """The hub hands them over in pieces of any number of blocks."""
+        pieces = (values[i : i + 1] for i in range(BLOCKS))
+
+        fitted = _Fitted(codec, values)
+
+        np.testing.assert_array_equal(fitted.header, _Fitted(codec, *pieces).header)
 
     def test_encoding_leaves_its_input_unchanged(
         self, codec: Codec, values: NDArray[np.float32]
@@ -210,7 +225,7 @@ class EncoderConformance(_UnderTest):
         """The input may be the user's own array."""
         mine = values.copy()
 
-        _encoded(codec, mine)
+        _Fitted(codec, mine).encoded(mine)
 
         np.testing.assert_array_equal(mine, values)
 
@@ -222,30 +237,39 @@ class EncoderConformance(_UnderTest):
         importance: NDArray[np.float32],
     ) -> None:
         """And left unchanged; an encoder may raise UnrepresentableError instead."""
-        mine = importance.copy()
+        mine, fitted = importance.copy(), _Fitted(codec, values)
         try:
-            blocks = _encoded(codec, values, mine)
+            blocks = fitted.encoded(values, mine)
         except UnrepresentableError:
             assert not codec.needs_importance
             return
-        alone = [_encoded(codec, values[i : i + 1], mine) for i in range(BLOCKS)]
+        alone = [fitted.encoded(values[i : i + 1], mine) for i in range(BLOCKS)]
 
         assert blocks.shape == (BLOCKS, encoding.block_bytes)
         np.testing.assert_array_equal(np.concatenate(alone), blocks)
         np.testing.assert_array_equal(mine, importance)
 
 
-def _encoded(
-    codec: Codec,
-    values: NDArray[np.float32],
-    importance: NDArray[np.float32] | None = None,
-) -> NDArray[np.uint8]:
-    """Encode, with the same importance everywhere where the codec needs one."""
-    assert codec.encode, f"{codec.name}: the codec has no encoder"
-    if importance is None and codec.needs_importance:
-        importance = np.ones(values.shape[-1], np.float32)
-    return codec.encode(values, importance)
+class _Fitted:
+    """The encoder of a codec, fitted to some pieces of values if it has to be."""
 
+    def __init__(self, codec: Codec, *pieces: NDArray[np.float32]) -> None:
+        self.codec = codec
+        self.header, self.encode = np.empty(0, np.uint8), codec.encode
+        if codec.fit:
+            self.header, self.encode = codec.fit(iter(pieces))
 
-def _decoded(codec: Codec, blocks: NDArray[np.uint8]) -> NDArray[np.float32]:
-    return codec.decode(blocks, np.empty(0, np.uint8))
+    def encoded(
+        self,
+        values: NDArray[np.float32],
+        importance: NDArray[np.float32] | None = None,
+    ) -> NDArray[np.uint8]:
+        """Encode, with the same importance everywhere where the codec needs one."""
+        assert self.encode, f"{self.codec.name}: the codec has no encoder"
+        if importance is None and self.codec.needs_importance:
+            importance = np.ones(values.shape[-1], np.float32)
+        return self.encode(values, importance)
+
+    def held(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return what the blocks of some values decode to."""
+        return self.codec.decode(self.encoded(values), self.header)

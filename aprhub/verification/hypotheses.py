@@ -6,6 +6,7 @@ import numpy as np
 from attrs import evolve, frozen
 
 from aprhub.ir.encoding import Encoding
+from aprhub.ir.fitting import fitted
 from aprhub.ir.tensor import Tensor
 from aprhub.pairs import Values, paired_values
 from aprhub.registry import Registry
@@ -56,16 +57,24 @@ def _close(left: Values, right: Values, slack: float) -> bool:
 
 @frozen
 class Encoders:
-    """The installed codecs, as far as they need no importance."""
+    """The installed codecs."""
 
     registry: Registry
 
-    def encoded(self, source: Tensor, encoding: Encoding) -> Tensor | None:
+    def encoded(
+        self, source: Tensor, encoding: Encoding, importance: Tensor | None = None
+    ) -> Tensor | None:
         """Return a tensor as the codec of an encoding makes it, or None if none can."""
         codec = self.registry.codec(encoding.name)
+        if codec is None:
+            return None
+        if codec.fit is not None:
+            again = fitted(source.decoded(), encoding, codec.fit)
+            return evolve(again, decoder=codec.decode)
         columns = source.shape[-1] if source.shape else 0
         whole = columns and columns % encoding.block_elements == 0
-        if codec is None or codec.encode is None or codec.needs_importance or not whole:
+        lacking = codec.needs_importance and importance is None
+        if codec.encode is None or lacking or not whole:
             return None
-        again = source.decoded().encoded(encoding, codec.encode)
+        again = source.decoded().encoded(encoding, codec.encode, importance)
         return evolve(again, decoder=codec.decode)

@@ -1,12 +1,14 @@
 """Tensors: each one of the target against its source, at a level."""
 
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Final
 
-from attrs import evolve, field, frozen
+from attrs import field, frozen
 
 from aprhub.difference import same_values
 from aprhub.equality import same_bytes
+from aprhub.errors import UnrepresentableError
 from aprhub.ir.casting import Loss, widens
 from aprhub.ir.model import EMBEDDING, HEAD
 from aprhub.ir.packed import native_of
@@ -117,6 +119,8 @@ class TensorComparison:
 
     def _kept(self, name: str, one: Tensor, other: Tensor) -> Outcome | None:
         """Return in which way the values were kept, or None if they were not."""
+        if native_of(other.source) is not None:
+            return self._packed(one, other)
         if other.encoding.is_quantized:
             return self._quantised(name, one, other)
         losses: list[Loss] = []
@@ -145,18 +149,33 @@ class TensorComparison:
         twice = next(self.causes.by_way_of(one, other), None)
         return twice or ("bounded", str(measured))
 
+    def _packed(self, one: Tensor, other: Tensor) -> Outcome | None:
+        """Judge what is stored in parts, by the schemes that make such.
+
+        What was fused is a slice of the values, which are all that is left to compare.
+        """
+        if same_values(one, other):
+            return "equal", ""
+        for again in self._packings(one.decoded()):
+            alike = again.encoding == other.encoding and same_bytes(again, other)
+            plain = other.encoding.is_plain and same_bytes(again.decoded(), other)
+            if alike or plain:
+                return "encoded", ""
+        return None
+
+    def _packings(self, one: Tensor) -> Iterator[Tensor]:
+        for each in self.registry.packings:
+            for scheme in each.value.schemes:
+                # Not every scheme is for every shape.
+                with suppress(UnrepresentableError):
+                    yield each.value.packed(scheme, one)
+
     def encoded_alike(self, name: str, one: Tensor, other: Tensor) -> Tensor | None:
         """Return a tensor as the installed codec encodes it for the target."""
         given = self.meant.importance
         measured = given.entries.get(name) if given else None
-        if measured is None:
-            return self.causes.encoders.encoded(one, other.encoding)
-        codec = self.registry.codec(other.encoding.name)
-        if codec is None or codec.encode is None:
-            return None
-        weights = measured.importance()
-        again = one.decoded().encoded(other.encoding, codec.encode, weights)
-        return evolve(again, decoder=codec.decode)
+        weights = measured.importance() if measured else None
+        return self.causes.encoders.encoded(one, other.encoding, weights)
 
     def _comparable(
         self, name: str, one: Tensor, other: Tensor

@@ -59,6 +59,9 @@ _SEARCHED_NAMES = (
 NEEDING_IMPORTANCE = ("iq2_xxs", "iq2_xs", "iq1_s")
 """What ggml encodes with an importance matrix only."""
 
+ON_A_GRID = (*NEEDING_IMPORTANCE, "iq1_m", "iq2_s", "iq3_xxs", "iq3_s")
+"""For which ggml searches points of a grid, and ends the process if it finds none."""
+
 _OWN_NAME = "q8_1"
 
 
@@ -125,5 +128,13 @@ def provide_codecs() -> Iterable[Codec]:
         decode, source = _decode_natively, "libggml-python"
     for name in _GGUF_NAMES:
         encoder, needing = _encoder(name, native=native), name in NEEDING_IMPORTANCE
-        yield Codec(name, partial(decode, name), source, *encoder, needing)
+        takes_nan = native and name not in ON_A_GRID
+        yield Codec(
+            name,
+            partial(decode, name),
+            source,
+            *encoder,
+            needs_importance=needing,
+            takes_nan=takes_nan,
+        )
     yield Codec(_OWN_NAME, _decode_q8_1, "ggml-common.h: block_q8_1")

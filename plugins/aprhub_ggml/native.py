@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aprhub.api import ENCODINGS, EnvironmentFailureError, UnrepresentableError
-from aprhub_ggml import NEEDING_IMPORTANCE
+from aprhub_ggml import NEEDING_IMPORTANCE, ON_A_GRID
 
 PACKAGE: Final = "libggml"
 
@@ -49,9 +49,6 @@ _TYPES: Final = {
 }
 """The numbers of `enum ggml_type`."""
 
-SEARCHED: Final = ("iq1_s", "iq1_m", "iq2_xxs", "iq2_xs", "iq2_s", "iq3_xxs", "iq3_s")
-"""Types for which ggml searches points of a grid, and aborts if it finds none."""
-
 _LARGEST_TERM: Final = 2.0**120
 """Of which a super-block's 256 are still a finite f32."""
 
@@ -76,7 +73,7 @@ def encode(
     """
     if importance is None and name in NEEDING_IMPORTANCE:
         raise UnrepresentableError(name, "is only made with an importance matrix")
-    if name in SEARCHED:
+    if name in ON_A_GRID:
         _refuse_overflow(name, values, importance)
     return _encoded(_verified(), name, values, importance)
 
@@ -98,7 +95,7 @@ def _refuse_overflow(
     """
     largest = float(max(values.max(initial=0), -values.min(initial=0)))
     weight = 1.0 if importance is None else float(importance.max(initial=1))
-    if weight * largest**3 > _LARGEST_TERM:
+    if not weight * largest**3 <= _LARGEST_TERM:
         what = f"values as large as {largest:g}, importance {weight:g}"
         raise UnrepresentableError(name, f"cannot be searched for: {what}")
 

@@ -16,6 +16,7 @@ from attrs import frozen
 from numpy.typing import NDArray
 
 from aprhub.api import Tensor
+from aprhub_packed import awq_gemv
 from aprhub_packed.parts import FLOATS, Parts
 from aprhub_packed.settings import Settings
 from aprhub_packed.turned import Span, Values, turned, window
@@ -28,11 +29,13 @@ _PER_WORD: Final = 8
 def reader(settings: Settings) -> Callable[[Parts], Tensor]:
     """Return what makes a weight of its parts."""
     settings.choice("bits" if "bits" in settings.values else "w_bit", (4,), 4)
-    settings.choice("version", ("gemm", "GEMM"), "gemm")
+    version = settings.choice("version", ("gemm", "GEMM", "gemv", "GEMV"), "gemm")
     settings.choice("zero_point", (True,), default=True)
     group = settings.size(
         "group_size" if "group_size" in settings.values else "q_group_size"
     )
+    if version.lower() == "gemv":
+        return awq_gemv.reader(group)
 
     def weight(parts: Parts) -> Tensor:
         packing = _Packing.of(parts, group)

@@ -85,4 +85,4 @@ class Parts:
     def weight(self, name: str, values: ComputedRows) -> Tensor:
         """Return the weight that all parts together are, under an encoding's name."""
         native = evolve(values, native=self.native)
-        return packed(name, [*self.tensors.values()], native)
+        return packed(name, self.tensors, native)

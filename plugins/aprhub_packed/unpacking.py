@@ -84,7 +84,7 @@ class _Unpacking:
         )
 
     def _part(self, name: str, module: str) -> None:
-        weight = f"{module}.weight"
+        weight = module + self.scheme.weight
         if weight not in self.tensors:
             self.tensors[weight] = self.weigh(self.parts[module])
         why = f"decoded from {self.tensors[weight].encoding.name}"
@@ -92,7 +92,7 @@ class _Unpacking:
 
     def _pass(self, name: str, tensor: Tensor) -> None:
         """Keep a tensor that is not packed, if it is what it is called."""
-        if name.removesuffix(".weight") in self.parts:
+        if name.removesuffix(self.scheme.weight) in self.parts:
             what = "is there, and its packed parts as well"
             raise CorruptFileError(self.stored.path, what, where=name)
         whole = tensor.encoding.name in (*FLOATS, "f64")

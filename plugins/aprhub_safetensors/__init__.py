@@ -65,6 +65,7 @@ SAFETENSORS = Format(
     stores_tied_head=False,
     tokenizer_form="json",
     writes_folder=True,
+    packings=("compressed-tensors",),
     companions=COMPANIONS,
     has_structure=has_structure,
     open=_open,

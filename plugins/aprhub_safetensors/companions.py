@@ -14,6 +14,7 @@ from aprhub.api import (
     Tokenizer,
     decoded_json,
 )
+from aprhub_safetensors.packing import claiming
 from aprhub_safetensors.record import record_text
 from aprhub_safetensors.revision import revised
 from aprhub_safetensors.spelling import as_text, config_text
@@ -74,6 +75,8 @@ def written_texts(stored: StoredModel) -> dict[str, str]:
         kept[CONFIG] = revised(kept[CONFIG], stored)
     else:
         kept = {**dict(_made_texts(stored)), **kept}
+    if stored.packing is not None:
+        kept[CONFIG] = claiming(kept[CONFIG], stored.packing)
     others = {TOKENIZER: stored.tokenizer.json if stored.tokenizer else None}
     others[RECORD] = record_text(stored)
     return {**kept, **{name: text for name, text in others.items() if text}}

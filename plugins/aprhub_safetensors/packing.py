@@ -3,14 +3,19 @@
 from collections.abc import Mapping
 from typing import Final
 
-from aprhub.api import ENCODINGS, Document, PackingClaim, Tensor
+from aprhub.api import ENCODINGS, Document, PackingClaim, Tensor, decoded_json
 from aprhub_safetensors.config import scope_of
-from aprhub_safetensors.spelling import torch_dtype
+from aprhub_safetensors.spelling import as_text, torch_dtype
 from aprhub_safetensors.tables import TORCH_DTYPES
 
 KEY: Final = "quantization_config"
 METHOD: Final = "quant_method"
 _ENCODINGS: Final = {dtype: name for name, dtype in TORCH_DTYPES.items()}
+
+
+def claiming(text: str, claim: PackingClaim) -> str:
+    """Return the text of a `config.json` that says how weights are packed, too."""
+    return as_text({**decoded_json(text), KEY: dict(claim.settings)})
 
 
 def read_claim(

@@ -1,5 +1,6 @@
 """`aprhub quantize` gives the tensors that llama.cpp's own quantiser gives."""
 
+import math
 from pathlib import Path
 
 import gguf
@@ -9,6 +10,7 @@ import pytest
 import aprhub
 import aprhub_ggml
 from aprhub.errors import UnrepresentableError, UsageError
+from aprhub_ggml import native
 from tests.end_to_end import quantised
 from tests.end_to_end.quantised import Sources
 from tests.judges import deep
@@ -171,22 +173,80 @@ def test_the_same_mixture_again_is_a_copy(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("value", "what"), [(np.nan, "infinite or no num"), (1e30, r"as large as 1e\+30")]
+    ("value", "what"),
+    [
+        (np.nan, r"is nan at \[2, 7\]"),
+        (-np.inf, r"is -inf at \[2, 7\]"),
+        (1e30, r"as large as 1e\+30"),
+    ],
 )
 def test_values_that_blocks_cannot_hold_are_refused_by_name(
     value: float, what: str, tmp_path: Path
 ) -> None:
-    broken = tmp_path / "broken.gguf"
-    aprhub.convert(deep.deep("odd"), broken)
-    reader = gguf.GGUFReader(broken, "r+")
-    (tensor,) = (t for t in reader.tensors if t.name == "blk.1.ffn_up.weight")
-    tensor.data.reshape(-1)[7] = value
-    reader.data.flush()
+    broken = _broken(tmp_path / "broken.gguf", value)
 
-    with pytest.raises(UnrepresentableError, match=f"blk.1.ffn_up.weight: .* {what}"):
+    with pytest.raises(UnrepresentableError, match=f"blk.1.ffn_up.weight: .*{what}"):
         _quantised(broken, tmp_path / "q.gguf", "q8_0")
 
     assert not (tmp_path / "q.gguf").exists()
+
+
+def _broken(path: Path, value: float, name: str = "blk.1.ffn_up.weight") -> Path:
+    """Make a model with a value in the third row of a matrix, and in the last one."""
+    aprhub.convert(deep.deep("odd"), path)
+    reader = gguf.GGUFReader(path, "r+")
+    (tensor,) = (t for t in reader.tensors if t.name == name)
+    tensor.data[2, 7] = tensor.data[-1, 0] = value
+    reader.data.flush()
+    return path
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+@pytest.mark.parametrize("mixture", ["q8_0", "q4_k_m"])
+def test_values_without_number_become_what_ggml_makes_of_them(
+    value: float, mixture: str, tmp_path: Path
+) -> None:
+    broken, target = _broken(tmp_path / "broken.gguf", value), tmp_path / "q.gguf"
+
+    succeed("quantize", broken, target, "--type", mixture, "--pure", "--allow-nan")
+
+    (before,) = _tensors(broken, "blk.1.ffn_up.weight")
+    (after,) = _tensors(target, "blk.1.ffn_up.weight")
+    expected = native.encode(after.tensor_type.name.lower(), before.data, None)
+    assert np.array_equal(after.data.reshape(expected.shape), expected)
+
+
+def _tensors(path: Path, name: str) -> list[gguf.ReaderTensor]:
+    return [t for t in gguf.GGUFReader(path).tensors if t.name == name]
+
+
+def test_what_ggml_would_abort_over_is_refused_all_the_same(tmp_path: Path) -> None:
+    broken = _broken(tmp_path / "broken.gguf", np.nan, "blk.1.ffn_down.weight")
+    options = aprhub.ConvertOptions(
+        quantize="q8_0", allow_nan=True, tensor_types=("blk.1.ffn_down.weight=iq3_s",)
+    )
+
+    with pytest.raises(UnrepresentableError, match="which iq3_s cannot hold"):
+        aprhub.convert(broken, tmp_path / "q.gguf", options)
+
+
+@pytest.mark.parametrize(("name", "encoding"), [("q4", "apr_q4"), ("Q8", "apr_q8")])
+def test_apr_has_two_encodings_of_its_own(
+    name: str, encoding: str, tmp_path: Path
+) -> None:
+    made = []
+    for workers in (1, 3):
+        target = tmp_path / f"{workers}.apr"
+        options = aprhub.ConvertOptions(quantize=name, workers=workers, verify="values")
+        report = aprhub.convert(deep.deep("odd"), target, options)
+        made.append(target.read_bytes())
+
+    assert made[0] == made[1]
+    for each in report.tensors:
+        matrix = len(each.shape) == 2 and math.prod(each.shape) >= 1024
+        assert each.encoding == (encoding if matrix else "f32"), each.target
+    with pytest.raises(UnrepresentableError, match=f"does not hold {encoding}, only"):
+        _quantised(deep.deep("odd"), tmp_path / "q.gguf", name)
 
 
 @pytest.mark.parametrize(
@@ -207,7 +267,7 @@ def test_requests_that_make_no_sense_are_wrong_usage(
 
 def test_an_unknown_mixture_is_told_the_known_ones() -> None:
     with pytest.raises(UsageError, match="q4_k_m"):
-        aprhub.ConvertOptions(quantize="q4")
+        aprhub.ConvertOptions(quantize="q44")
 
 
 def test_with_names_kept_there_is_no_mixture_but_one_encoding(tmp_path: Path) -> None:

@@ -59,16 +59,16 @@ def main() -> None:
     torch.manual_seed(7)
     with tempfile.TemporaryDirectory() as name:
         _fetch(Path(name))
-        for case in (*_gptq(), *_awq(), *_compressed(), *_bitsandbytes(), *_fp8()):
+        for case in itertools.chain(
+            *(_gptq(), _awq(), _compressed(), _bitsandbytes(), _fp8(), _mxfp4())
+        ):
             _save(case)
 
 
 def _fetch(folder: Path) -> None:
     """Make modules of the two packages importable, but not what their packages load."""
     unpack(_GPTQ.fetch(folder), ("auto_gptq/nn_modules/qlinear/*.py",), 0, folder)
-    unpack(
-        _AWQ.fetch(folder), ("awq/modules/linear/gemm*.py", "awq/utils/*"), 0, folder
-    )
+    unpack(_AWQ.fetch(folder), ("awq/modules/linear/gem*.py", "awq/utils/*"), 0, folder)
     for path in ("auto_gptq/nn_modules/qlinear", "awq/modules/linear", "awq/utils"):
         parts = Path(path).parts
         for depth in range(1, len(parts) + 1):
@@ -154,6 +154,24 @@ def _awq() -> Iterator[Case]:
         "zero_point": True,
     }
     yield Case("awq-gemm", "autoawq 0.2.7.post3", settings, parts, values)
+    gemv = importlib.import_module("awq.modules.linear.gemv")
+    scale, zero = scale.T.contiguous(), zero.T.contiguous()
+    other = gemv.WQLinear_GEMV.from_linear(linear, 4, GROUP, scales=scale, zeros=zero)
+    # What it computes, it computes on a GPU: the same weight in other words.
+    settings = {**settings, "version": "gemv"}
+    parts = dict(other.state_dict())
+    yield Case("awq-gemv", "autoawq 0.2.7.post3", settings, parts, values)
+
+
+def _mxfp4() -> Iterator[Case]:
+    module = importlib.import_module("transformers.integrations.mxfp4")
+    parts = {
+        "weight_blocks": torch.randint(0, 256, (ROWS, 6, 2, 16), dtype=torch.uint8),
+        "weight_scales": torch.randint(110, 140, (ROWS, 6, 2), dtype=torch.uint8),
+    }
+    values = module.convert_moe_packed_tensors(*parts.values())
+    settings = {"quant_method": "mxfp4", "modules_to_not_convert": ["lm_head"]}
+    yield Case("mxfp4-experts", "transformers 5.23.0", settings, parts, values)
 
 
 _COMPRESSED: Final[dict[str, tuple[str, dict[str, Any]]]] = {

@@ -9,7 +9,7 @@ from gguf import GGMLQuantizationType
 from numpy.typing import NDArray
 
 from aprhub.api import ENCODINGS
-from aprhub_ggml import NEEDING_IMPORTANCE, native, provide_codecs
+from aprhub_ggml import NEEDING_IMPORTANCE, ON_A_GRID, native, provide_codecs
 from aprhub_ggml.encoding import encode_by_gguf
 from tests.judges.llama_api import library
 
@@ -68,6 +68,7 @@ def _marked(name: str) -> Any:
     return pytest.param(name, marks=[pytest.mark.slow] * (name in patient))
 
 
+TAKING_NAN = [each for each in NATIVE.values() if each.takes_nan]
 VARYING = "iq1_m"
 """ggml's releases sum up its candidates in another order and break ties otherwise."""
 STABLE = {*NATIVE} - {VARYING}
@@ -87,13 +88,27 @@ def test_the_kernels_make_the_bytes_of_llama_cpp(name: str, kind: str) -> None:
     np.testing.assert_array_equal(found, _by_llama(name, rows, None))
 
 
-@pytest.mark.parametrize("name", sorted({*NATIVE} - {*native.SEARCHED}))
+@pytest.mark.parametrize("name", sorted({*NATIVE} - {*ON_A_GRID}))
 def test_scales_overflow_as_those_of_llama_cpp(name: str) -> None:
     rows = _rows(name, INPUTS["overflowing"])
 
     found = native.encode(name, rows, None)
 
     np.testing.assert_array_equal(found, _by_llama(name, rows, None))
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("name", sorted(each.name for each in TAKING_NAN))
+def test_values_without_number_become_those_of_llama_cpp(
+    name: str, value: float
+) -> None:
+    rows = _rows(name, INPUTS["normal"].copy())
+    rows[1, 7] = rows[-1, 0] = rows[-1, 1] = value
+
+    for weights in (None, np.ones(rows.shape[1], np.float32)):
+        found = native.encode(name, rows, weights)
+
+        np.testing.assert_array_equal(found, _by_llama(name, rows, weights))
 
 
 def _weights() -> dict[str, Values]:

@@ -64,7 +64,7 @@ UNKNOWN: dict[str, tuple[str, Change, str]] = {
         setting(meta={"quantizer": ["gptqmodel:1.4.2"]}),
         "gptq_v2",
     ),
-    "awq version": ("awq-gemm", setting(version="gemv"), "version is 'gemv'"),
+    "awq version": ("awq-gemm", setting(version="marlin"), "version is 'marlin'"),
     "awq bits": ("awq-gemm", setting(bits=8), "bits is 8"),
     "no zeros": ("awq-gemm", setting(zero_point=False), "zero_point is False"),
     "sparse": ("compressed-int8", setting(format="marlin-24"), "'marlin-24'"),

@@ -94,7 +94,7 @@ def test_a_copy_has_no_steps_to_tell_of(gguf: Path, tmp_path: Path) -> None:
 def test_verbose_lists_every_tensor_and_key(gguf: Path, tmp_path: Path) -> None:
     lines = succeed("convert", gguf, tmp_path / "out.apr", "-v").out.splitlines()
 
-    arrow = "output_norm.weight -> model.norm.weight [64] f32: renamed"
+    arrow = "output_norm.weight -> model.norm.weight [64] f32, 256 bytes: renamed"
     assert f"    {arrow}" in lines
     assert sum(" -> " in each for each in lines) == 22
     assert "    general.architecture: renamed config.identity.architecture" in lines

@@ -213,7 +213,7 @@ def test_the_parts_of_a_packed_weight_are_inputs(tmp_path: Path) -> None:
     file = tmp_path / "codes.bin"
     file.write_bytes(bytes(8))
     codes = Tensor.at(file, 0, (2, 4), ENCODINGS["i8"])
-    tensor = packed("toy", [codes], ComputedRows(2, 4, compute)).decoded()
+    tensor = packed("toy", {"codes": codes}, ComputedRows(2, 4, compute)).decoded()
     layout = Layout((LayoutFile("m.bin", (TensorData("a", tensor),)),))
     before = journal.plan_key(layout, {})
 

@@ -30,7 +30,7 @@ def weight(height: int = 1) -> Tensor:
         return codes.sliced(first, stop).numpy() * factors[:, None]
 
     values = ComputedRows(6, 4, rows, height, ENCODINGS["bf16"])
-    return packed("toy 8-bit", (codes, scales), values)
+    return packed("toy 8-bit", {"codes": codes, "scales": scales}, values)
 
 
 def test_the_bytes_are_those_of_the_parts() -> None:
@@ -83,7 +83,7 @@ def test_no_more_is_held_than_a_piece(tmp_path: Path) -> None:
         return codes.sliced(first, stop).numpy().astype(np.float32)
 
     values = ComputedRows(1 << 13, 1 << 12, rows)
-    tensor = packed("toy 8-bit", (codes,), values)
+    tensor = packed("toy 8-bit", {"codes": codes}, values)
     tracemalloc.start()
     total = sum(each.size for each in tensor.cast(ENCODINGS["bf16"]).pieces(1 << 20))
     _, peak = tracemalloc.get_traced_memory()

@@ -2,7 +2,7 @@
 
 import itertools
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from aprhub.api import (
     ENCODINGS,
     Adjustment,
     Codec,
+    Encode,
     Family,
     Format,
     InputError,
@@ -447,7 +448,30 @@ def test_a_faulty_encoder_fails_its_check(check: str) -> None:
         _encoding_check(check, FAULTY_ENCODERS[check])
 
 
+FITTED = "test_a_header_is_for_all_values_however_they_are_cut"
+
+
 def test_there_is_a_faulty_encoder_for_every_check() -> None:
     checks = {name for name in vars(EncoderConformance) if name.startswith("test_")}
 
-    assert checks == {*FAULTY_ENCODERS}
+    assert checks == {*FAULTY_ENCODERS, FITTED}
+
+
+def test_a_header_of_the_first_piece_alone_fails_its_check() -> None:
+    def fit(pieces: Iterable[Rows]) -> tuple[Blocks, Encode]:
+        rows = sum(len(each) for each in itertools.islice(pieces, 1))
+        return np.array([rows], np.uint8), lambda values, _importance: _packed(values)
+
+    def fit_largest(pieces: Iterable[Rows]) -> tuple[Blocks, Encode]:
+        largest = np.float32(max(np.abs(each).max() for each in pieces))
+        return largest.reshape(1).view(np.uint8), lambda values, _: _packed(values)
+
+    values = np.random.default_rng(1).standard_normal((5, 32), np.float32)
+
+    def check(fit: Callable[[Iterable[Rows]], tuple[Blocks, Encode]]) -> None:
+        codec = Codec("q8_0", _unpacked, encoder="a test", fit=fit)
+        _call(ENCODERS, FITTED, {"codec": codec, "values": values})
+
+    check(fit_largest)
+    with pytest.raises(AssertionError):
+        check(fit)
