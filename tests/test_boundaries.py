@@ -23,6 +23,8 @@ LAYERS = {
     "version": "",
     "deferred": "",
     "errors": "",
+    "document": "errors",
+    "explanations": "errors",
     "ir": "errors",
     "equality": "ir",
     "pairs": "ir",
@@ -59,12 +61,16 @@ LAYERS = {
         " report tokenizer options unpacking importance"
     ),
     "merging": (
-        f"{_VALUES} registry lineage lift check difference report tokenizer"
+        f"{_VALUES} document registry lineage lift check difference report tokenizer"
         " options conversion"
     ),
     "adapters": (
         f"{_VALUES} equality registry detect lineage lift check encodings"
         " options export report conversion"
+    ),
+    "contracts": (
+        f"{_VALUES} document explanations difference registry detect lift options"
+        " report conversion"
     ),
     "decoder": f"{_VALUES} rope tokenizer",
     "running": f"{_VALUES} tokenizer registry options conversion decoder importance",
@@ -82,7 +88,7 @@ LAYERS = {
     "cli": (
         f"version {_VALUES} statistics report difference fidelity pictures"
         " registry detect identity lift options conversion front unpacking"
-        " decoder adapters merging"
+        " decoder adapters merging contracts explanations"
     ),
     "__main__": "cli",
 }

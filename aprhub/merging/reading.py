@@ -7,7 +7,7 @@ from typing import Final
 from attrs import frozen
 
 from aprhub.errors import UsageError
-from aprhub.merging.document import Entry, read
+from aprhub.document import Entry, read
 from aprhub.merging.parameters import Choice, Parameters
 from aprhub.merging.recipe import (
     DTYPES,
@@ -31,7 +31,7 @@ def read_recipe(path: Path, seed: int = 0) -> Recipe:
     Paths in it are as on the command line: from the current folder. Raises UsageError
     with the line of what cannot be understood.
     """
-    root = read(path)
+    root = read(path, "recipe")
     keys = root.mapping(*_KEYS)
     if "merge_method" not in keys:
         root.refuse("merge_method is missing")

@@ -83,20 +83,20 @@ class Entry:
         return "a list" if isinstance(self.value, tuple) else f"{self.value!r:.80}"
 
 
-def read(path: Path) -> Entry:
-    """Return what a YAML file says.
+def read(path: Path, kind: str) -> Entry:
+    """Return what a YAML file of a kind, such as a recipe, says.
 
     Raises UsageError with the line of what is not YAML, or more than plain values.
     """
     try:
         text = path.read_text("utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise MissingFileError(path, f"cannot be read as a recipe: {error}") from error
+        raise MissingFileError(path, f"cannot be read as a {kind}: {error}") from error
     loader = yaml.SafeLoader(text)
     try:
         root = loader.get_single_node()
         if root is None:
-            raise UsageError(f"{path}: the recipe is empty")
+            raise UsageError(f"{path}: the {kind} is empty")
         return _Reading(str(path), loader, set()).entry(root, "")
     except (yaml.YAMLError, RecursionError) as error:
         raise UsageError(f"{path}: this is not YAML: {error}") from error
