@@ -23,9 +23,12 @@ from aprhub.version import VERSION
 # Each command and the module of aprhub.cli that defines it, read when it is asked for.
 COMMANDS = {
     "adapter": "adapter",
+    "check": "check",
     "codecs": "plugins",
+    "contracts": "contracts",
     "convert": "convert",
     "diff": "diff",
+    "explain": "explanation",
     "explain-merge": "explain",
     "families": "plugins",
     "finetune": "adapter_merge",

@@ -6,8 +6,8 @@ from typing import Final
 
 from attrs import frozen
 
-from aprhub.errors import UsageError
 from aprhub.document import Entry, read
+from aprhub.errors import UsageError
 from aprhub.merging.parameters import Choice, Parameters
 from aprhub.merging.recipe import (
     DTYPES,
