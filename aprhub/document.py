@@ -17,7 +17,7 @@ _TAGS: Final = ("tag:yaml.org,2002:map", "tag:yaml.org,2002:seq")
 
 @frozen
 class Entry:
-    """A value of a YAML file, the line where it begins, and the keys that lead there.
+    """A value of a YAML file, the line where it, or its key, begins, and its path.
 
     Tags other than those of plain scalars, aliases and keys that stand twice are
     refused: a file gives nothing but texts, numbers, lists and mappings.
@@ -110,8 +110,8 @@ class _Reading:
     loader: yaml.SafeLoader
     seen: set[int]
 
-    def entry(self, node: yaml.Node, path: str) -> Entry:
-        line = node.start_mark.line + 1
+    def entry(self, node: yaml.Node, path: str, key: yaml.Node | None = None) -> Entry:
+        line = (key or node).start_mark.line + 1
         if id(node) in self.seen:
             raise UsageError(
                 f"{self.file}, line {line}: {path}: an alias; write the value out"
@@ -142,7 +142,7 @@ class _Reading:
         found: dict[str, Entry] = {}
         for key, value in node.value:
             name = str(key.value)
-            entry = self.entry(value, f"{path}.{name}".lstrip("."))
+            entry = self.entry(value, f"{path}.{name}".lstrip("."), key)
             if name in found:
                 entry.refuse("this key stands twice")
             found[name] = entry

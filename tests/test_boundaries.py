@@ -69,8 +69,8 @@ LAYERS = {
         " options export report conversion"
     ),
     "contracts": (
-        f"{_VALUES} document explanations difference registry detect lift options"
-        " report conversion"
+        f"version {_VALUES} document explanations difference registry lift options"
+        " conversion"
     ),
     "decoder": f"{_VALUES} rope tokenizer",
     "running": f"{_VALUES} tokenizer registry options conversion decoder importance",

@@ -36,11 +36,15 @@ def explainable(among: Sequence[Contract]) -> list[str]:
 
 def _of_falsifier(contract: Contract, falsifier: Falsifier) -> Explanation:
     sections = (
-        f"{falsifier.prediction}",
+        _sentence(falsifier.prediction),
         f"If it fails: {falsifier.if_fails}. It belongs to the contract"
-        f" {contract.name}: {contract.description}",
-        f"The test that would break it: {falsifier.test}",
-        "From a checkout, run its test and see what it says:\n\n"
-        f"    aprhub contracts run {contract.name}",
+        f" {contract.name}. {_sentence(contract.description)}",
+        f"The test that would break it:\n\n```text\n{falsifier.test}\n```",
+        "Run its tests in a checkout, and see what they say.\n\n"
+        f"```console\n$ aprhub contracts run {contract.name}\n```",
     )
-    return Explanation(falsifier.id, f"{falsifier.rule}.", sections)
+    return Explanation(falsifier.id, _sentence(falsifier.rule), sections)
+
+
+def _sentence(text: str) -> str:
+    return f"{text[:1].upper()}{text[1:].rstrip('.')}."

@@ -25,9 +25,10 @@ def shown_ids(tree: ast.Module) -> Iterator[tuple[int, str]]:
     """Yield the ids in the literals of a module, with lines; docstrings show none."""
     silent = set(map(id, _docstrings(tree)))
     for node in ast.walk(tree):
-        text = node.value if isinstance(node, ast.Constant) else None
-        if isinstance(text, str) and id(node) not in silent:
-            yield from ((node.lineno, each) for each in ids(text))
+        if not isinstance(node, ast.Constant) or id(node) in silent:
+            continue
+        if isinstance(node.value, str):
+            yield from ((node.lineno, each) for each in ids(node.value))
 
 
 def _docstrings(tree: ast.Module) -> Iterator[ast.expr]:

@@ -175,14 +175,16 @@ def _is_nothing(node: ast.stmt) -> bool:
 
 
 def _assigned_marks(body: Iterable[ast.stmt]) -> Iterator[ast.expr]:
-    """Yield what is assigned to `pytestmark`."""
+    """Yield what is assigned to `pytestmark`, one or a list."""
     for node in body:
-        if (
-            isinstance(node, ast.Assign)
-            and ast.unparse(node.targets[0]) == "pytestmark"
+        if isinstance(node, ast.Assign) and "pytestmark" in map(
+            ast.unparse, node.targets
         ):
-            listed = isinstance(node.value, ast.List | ast.Tuple)
-            yield from node.value.elts if listed else [node.value]
+            match node.value:
+                case ast.List(marks) | ast.Tuple(marks):
+                    yield from marks
+                case mark:
+                    yield mark
 
 
 def _skip(marks: Iterable[ast.expr]) -> str:

@@ -51,7 +51,7 @@ def validated(path: Path) -> tuple[Contract | None, list[Finding]]:
         return contract, list(findings(contract))
     except (UsageError, MissingFileError) as error:
         # The error names the file itself, and the line where there is one.
-        what = str(error).removeprefix(f"{path}").lstrip(",: ")
+        what = " ".join(str(error).removeprefix(str(path)).lstrip(",: ").split())
         return None, [Finding.of(PARSING, path, _line(what), what)]
 
 
