@@ -7,7 +7,11 @@ from typing import Final, NoReturn
 import yaml
 from attrs import frozen
 
-from aprhub.errors import MissingFileError, UsageError
+from aprhub.errors import (
+    MissingFileError,
+    UsageError,
+    near_miss,
+)
 
 Scalar = str | int | float | bool | None
 
@@ -46,7 +50,8 @@ class Entry:
             self.refuse(f"keys and values expected, not {self.shown}")
         for name, entry in self.value.items():
             if known and name not in known:
-                entry.refuse(f"unknown key; known here: {', '.join(known)}")
+                near = near_miss(name, known)
+                entry.refuse(f"unknown key; known here: {', '.join(known)}{near}")
         return {name: e for name, e in self.value.items() if e.value is not None}
 
     def items(self) -> "tuple[Entry, ...]":

@@ -14,7 +14,10 @@ from typing import Final
 from attrs import frozen
 
 from aprhub.choices import Place
-from aprhub.errors import UsageError
+from aprhub.errors import (
+    UsageError,
+    near_miss,
+)
 from aprhub.ir.config import ModelConfig
 from aprhub.ir.encoding import ENCODINGS, Encoding
 from aprhub.ir.model import EMBEDDING, HEAD
@@ -64,7 +67,8 @@ class Quantization:
         """
         if mixture.lower() not in MIXTURES:
             known = ", ".join(sorted(MIXTURES))
-            raise UsageError(f"no mixture is called {mixture!r} (known: {known})")
+            near = near_miss(mixture, MIXTURES)
+            raise UsageError(f"no mixture is called {mixture!r}{near} (known: {known})")
         pairs = tuple(map(_override, overrides))
         return cls(mixture.lower(), pairs, **options)
 

@@ -116,6 +116,17 @@ def test_the_wheel_has_the_table_of_every_family(names: list[str]) -> None:
     assert len(found) >= 5
 
 
+def test_the_wheel_has_every_contract_and_every_explanation(names: list[str]) -> None:
+    shipped = [
+        path.relative_to(ROOT).as_posix()
+        for pattern in ("contracts/shipped/*.yaml", "explanations/*.md")
+        for path in (ROOT / "aprhub").glob(pattern)
+    ]
+
+    assert len(shipped) > 60
+    assert set(names) >= set(shipped)
+
+
 def test_the_installed_package_is_not_the_checkout(installed: Installed) -> None:
     code = "import json, sys, aprhub; print(json.dumps([aprhub.__file__, *sys.path]))"
 
@@ -151,3 +162,5 @@ def test_the_installed_program_converts_a_model(installed: Installed) -> None:
     assert report["verified"] == "values"
     assert (installed.folder / "pico.apr").stat().st_size == report["nbytes"]
     assert installed.aprhub("diff", source, "pico.apr")["equal"]
+    contract = ("--contract", "merge-runnable")
+    assert installed.aprhub("check", "pico.apr", *contract)["holds"]

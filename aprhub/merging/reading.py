@@ -7,7 +7,10 @@ from typing import Final
 from attrs import frozen
 
 from aprhub.document import Entry, read
-from aprhub.errors import UsageError
+from aprhub.errors import (
+    UsageError,
+    near_miss,
+)
 from aprhub.merging.parameters import Choice, Parameters
 from aprhub.merging.recipe import (
     DTYPES,
@@ -98,7 +101,8 @@ def _model(entry: Entry) -> Path:
 def _dtype(entry: Entry) -> str:
     name = entry.text()
     if name not in DTYPES:
-        entry.refuse(f"{name!r} is none of {', '.join(DTYPES)}")
+        near = near_miss(name, DTYPES)
+        entry.refuse(f"{name!r} is none of {', '.join(DTYPES)}{near}")
     return name
 
 

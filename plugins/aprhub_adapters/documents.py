@@ -76,7 +76,8 @@ def read(path: Path) -> Document | None:
             raise UnsupportedFileError(path, what)
         values = _DECODER.decode(path.read_text("utf-8"))
     except OSError as error:
-        raise EnvironmentFailureError(f"{path}: {error.strerror}") from error
+        what = f"{path}: cannot be read: {error.strerror}"
+        raise EnvironmentFailureError(what) from error
     except RecursionError:
         raise CorruptFileError(path, "nested too deeply") from None
     except ValueError as error:

@@ -73,7 +73,8 @@ def scanned(path: Path) -> Container:
         with path.open("rb") as file:
             return _scanned(path, file)
     except OSError as error:
-        raise EnvironmentFailureError(f"{path}: {error.strerror}") from error
+        what = f"{path}: cannot be read: {error.strerror}"
+        raise EnvironmentFailureError(what) from error
 
 
 def _scanned(path: Path, file: BinaryIO) -> Container:

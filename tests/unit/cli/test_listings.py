@@ -91,9 +91,9 @@ def test_every_command_is_listed_in_the_help() -> None:
     text = succeed("--help").out
 
     assert sorted(COMMANDS) == [
-        *("adapter", "codecs", "convert", "diff", "explain-merge", "families"),
-        *("finetune", "formats", "imatrix", "inspect", "merge", "methods"),
-        *("plugins", "quantize", "tensors"),
+        *("adapter", "check", "codecs", "contracts", "convert", "diff", "explain"),
+        *("explain-merge", "families", "finetune", "formats", "imatrix", "inspect"),
+        *("merge", "methods", "plugins", "quantize", "tensors"),
     ]
     assert all(f"\n  {name} " in text for name in COMMANDS)
 
@@ -112,4 +112,6 @@ def test_every_command_explains_its_options(command: str) -> None:
     text = succeed(*command.split(), "--help").out
 
     assert f" {command} [OPTIONS]" in text
-    assert {"--json", "--debug", "--strict-plugins"} <= set(text.split())
+    pluggable = command.split()[0] not in ("contracts", "explain")
+    assert {"--json", "--debug"} <= set(text.split())
+    assert ("--strict-plugins" in text) == pluggable
