@@ -1,14 +1,14 @@
 """Lint: what is wrong with contracts, and with what binds them to tests."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
 from attrs import field, frozen
 
 from aprhub.contracts import findings
-from aprhub.contracts.bindings import JUDGED, binding
+from aprhub.contracts.bindings import JUDGED, BindingKind, binding
 from aprhub.contracts.collection import collected
 from aprhub.contracts.contract import Contract, Falsifier, contract_files, text
 from aprhub.contracts.drift import MEANINGS, Drift, Resolved, resolved
@@ -85,15 +85,17 @@ def lint(folder: Path, options: LintOptions) -> Lint:
     found = [each for _, wrong in read for each in wrong]
     contracts = [contract for contract, _ in read if contract]
     found += _registered_twice(contracts)
-    judged: Counter[str] = Counter()
+    bounds: list[_Bound] = []
     if options.binding or options.collect:
         tree = SourceTree.of(options.root)
+        bounds = [_bound(e, tree) for each in contracts for e in each.falsifiers]
         found += _unregistered(contracts, tree)
-        bindings = _Bindings(contracts, tree, judged, collect=options.collect)
-        found += bindings.findings()
+        found += [fault for each in bounds for fault in _faults(each)]
+    if options.collect:
+        found += _uncollected(bounds, options.root)
     if options.strict:
         found = [each.strictly() for each in found]
-    return Lint(len(files), tuple(found), judged)
+    return Lint(len(files), tuple(found), Counter(each.kind for each in bounds))
 
 
 def registered(contract: Contract) -> Iterator[str]:
@@ -101,8 +103,10 @@ def registered(contract: Contract) -> Iterator[str]:
     yield contract.id
     yield from (each.id for each in contract.falsifiers if each.id)
     for section in ("proof_obligations", "invariants", "gates", "validation_rules"):
-        entries = contract.listed(section)
-        yield from filter(None, (text(each.mapping(), "id") for each in entries))
+        entry = contract.root.mapping().get(section)
+        listed = entry.value if entry and isinstance(entry.value, tuple) else ()
+        maps = (each.value for each in listed if isinstance(each.value, Mapping))
+        yield from filter(None, (text(each, "id") for each in maps))
     yield from filter(None, [text(contract.section("qa_gate"), "id")])
 
 
@@ -129,38 +133,43 @@ def _unregistered(contracts: Iterable[Contract], tree: SourceTree) -> Iterator[F
 
 
 @frozen
-class _Bindings:
-    contracts: Sequence[Contract]
-    tree: SourceTree
-    judged: Counter[str]
-    collect: bool
+class _Bound:
+    """A falsifier, what kind of thing it is bound to, and what that resolves to."""
 
-    def findings(self) -> Iterator[Finding]:
-        """Yield what is wrong with the tests that falsifiers cite, and count them."""
-        good: list[tuple[Falsifier, Resolved]] = []
-        for contract in self.contracts:
-            for falsifier in contract.falsifiers:
-                bound = binding(falsifier.test)
-                self.judged[bound.kind] += 1
-                if bound.kind in JUDGED:
-                    found = resolved(bound, self.tree)
-                    yield from _faults(falsifier, found)
-                    good += [(falsifier, each) for each in found if each.tests]
-        if self.collect:
-            yield from self._uncollected(good)
+    falsifier: Falsifier
+    kind: BindingKind
+    found: tuple[Resolved, ...]
 
-    def _uncollected(
-        self, good: Iterable[tuple[Falsifier, Resolved]]
-    ) -> Iterator[Finding]:
-        """Find what stands in the sources, but pytest itself does not collect."""
-        cited = [(each.cited, falsifier) for falsifier, each in good]
-        nodes = collected(self.tree.root, (node for node, _ in cited if "::" in node))
-        known = {name for node in nodes for name in _prefixes(node)}
-        for node, falsifier in cited:
-            if "::" in node and node.removeprefix("./") not in known:
-                what = f"{falsifier.id}: pytest does not collect {node}"
-                repair = "run pytest --collect-only on it"
-                yield Finding.at(falsifier.entry, findings.UNCOLLECTED, what, repair)
+
+def _bound(falsifier: Falsifier, tree: SourceTree) -> _Bound:
+    bound = binding(falsifier.test)
+    found = resolved(bound, tree) if bound.kind in JUDGED else ()
+    return _Bound(falsifier, bound.kind, tuple(found))
+
+
+def _faults(bound: _Bound) -> Iterator[Finding]:
+    for each in bound.found:
+        if each.drift:
+            yield _drift(bound.falsifier, each, each.drift)
+        for test in each.tests:
+            yield from _weaknesses(bound.falsifier, test)
+
+
+def _uncollected(bounds: Iterable[_Bound], root: Path) -> Iterator[Finding]:
+    """Find what stands in the sources, but pytest itself does not collect."""
+    cited = [
+        (each.cited.removeprefix("./"), bound.falsifier)
+        for bound in bounds
+        for each in bound.found
+        if each.tests and "::" in each.cited
+    ]
+    nodes = collected(root, (node for node, _ in cited))
+    known = {name for node in nodes for name in _prefixes(node)}
+    for node, falsifier in cited:
+        if node not in known:
+            what = f"{falsifier.id}: pytest does not collect {node}"
+            repair = "run pytest --collect-only on it"
+            yield Finding.at(falsifier.entry, findings.UNCOLLECTED, what, repair)
 
 
 def _prefixes(node: str) -> Iterator[str]:
@@ -170,14 +179,6 @@ def _prefixes(node: str) -> Iterator[str]:
     while "::" in whole:
         yield whole
         whole = whole.rpartition("::")[0]
-
-
-def _faults(falsifier: Falsifier, found: Iterable[Resolved]) -> Iterator[Finding]:
-    for each in found:
-        if each.drift:
-            yield _drift(falsifier, each, each.drift)
-        for test in each.tests:
-            yield from _weaknesses(falsifier, test)
 
 
 def _drift(falsifier: Falsifier, found: Resolved, drift: Drift) -> Finding:
