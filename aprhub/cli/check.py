@@ -42,5 +42,7 @@ def check(file: Path, wanted: str, **options: Any) -> None:
         click.echo(f"{file}: {contract.name} {verdict}")
         for fault in found.faults:
             click.echo(f"  - {printable(str(fault))}")
+        for refusal in found.refusals:
+            click.echo(f"  note: {printable(str(refusal))}")
     if not found.holds:
         sys.exit(1)

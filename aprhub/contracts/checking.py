@@ -11,7 +11,7 @@ from aprhub import conversion
 from aprhub.contracts.contract import Contract
 from aprhub.conversion import Opened
 from aprhub.difference import EQUAL, difference
-from aprhub.errors import Fault, ModelError, UsageError, about
+from aprhub.errors import Fault, ModelError, UnrepresentableError, UsageError, about
 from aprhub.lift import LiftOptions
 from aprhub.options import ConvertOptions
 from aprhub.registry import Registry
@@ -51,12 +51,28 @@ class Subject:
 
 
 @frozen
+class Refusal:
+    """A format that cannot hold the model, and said so: no fault of either."""
+
+    format: str
+    why: str
+
+    def __str__(self) -> str:
+        """Return the refusal as one line."""
+        return f"{self.format} cannot hold it: {' '.join(self.why.split())}"
+
+
+@frozen
 class Checked:
-    """Whether a model keeps a contract, and every way in which it does not."""
+    """Whether a model keeps a contract, and every way in which it does not.
+
+    `refusals` are formats that the contract says nothing about, for this model.
+    """
 
     path: Path
     contract: str
     faults: tuple[Fault, ...]
+    refusals: tuple[Refusal, ...] = ()
 
     @property
     def holds(self) -> bool:
@@ -71,6 +87,7 @@ class Checked:
             "contract": self.contract,
             "holds": self.holds,
             "faults": [str(each) for each in self.faults],
+            "refusals": [str(each) for each in self.refusals],
         }
 
 
@@ -86,11 +103,17 @@ def checked(subject: Subject, contract: Contract) -> Checked:
         what = f"{contract.name} cannot be run on a file; these contracts can: {able}"
         raise UsageError(what)
     with about(subject.path):
-        faults = tuple(_caught(demands, subject))
-    return Checked(subject.path, contract.name, faults)
+        found = tuple(_caught(demands, subject))
+    faults = tuple(each for each in found if isinstance(each, Fault))
+    refusals = tuple(each for each in found if isinstance(each, Refusal))
+    if refusals and len(refusals) == len(_writable(subject.registry)):
+        faults += (
+            Fault(str(subject.path), "no format can hold it: nothing was judged"),
+        )
+    return Checked(subject.path, contract.name, faults, refusals)
 
 
-def _caught(demands: "Demands", subject: Subject) -> Iterator[Fault]:
+def _caught(demands: "Demands", subject: Subject) -> Iterator[Fault | Refusal]:
     """Yield the faults of a check, and those of an error that it ends with."""
     try:
         yield from demands(subject)
@@ -129,7 +152,7 @@ def _gguf(subject: Subject) -> Iterator[Fault]:
     yield from (Fault(target.name, each) for each in report.unrunnable)
 
 
-def _roundtrip(subject: Subject) -> Iterator[Fault]:
+def _roundtrip(subject: Subject) -> Iterator[Fault | Refusal]:
     """Demand that every format gives back what it got, to the last bit of a value."""
     home = subject.opened().stored.format
     for target in _writable(subject.registry):
@@ -140,13 +163,16 @@ def _roundtrip(subject: Subject) -> Iterator[Fault]:
 
 def _there_and_back(
     subject: Subject, away: Path, target: Format, home: str
-) -> Iterator[Fault]:
+) -> Iterator[Fault | Refusal]:
     back = away.with_name("back" + "".join(_suffix(subject.registry.format(home))))
     asked = {"verify": "values", "allow_unrunnable": True}
     try:
         subject.converted(away, target_format=target.name, **asked)
         there = Subject(away, subject.registry, subject.lift)
         there.converted(back, target_format=home, **asked)
+    except UnrepresentableError as error:
+        yield Refusal(target.name, str(error))
+        return
     except ModelError as error:
         yield Fault(target.name, str(error))
         return
@@ -195,13 +221,17 @@ def _bijection(subject: Subject) -> Iterator[Fault]:
                 yield Fault(name, f"{theirs.stored} is two weights at once")
 
 
-def _accounting(subject: Subject) -> Iterator[Fault]:
+def _accounting(subject: Subject) -> Iterator[Fault | Refusal]:
     """Demand that a conversion into any format tells of every tensor and every key."""
     stored = subject.opened().stored
     for target in _writable(subject.registry):
         asked = {"dry_run": True, "allow_unrunnable": True, "force": True}
         place = Path(_file_name(target))
-        report = subject.converted(place, target_format=target.name, **asked)
+        try:
+            report = subject.converted(place, target_format=target.name, **asked)
+        except UnrepresentableError as error:
+            yield Refusal(target.name, str(error))
+            continue
         told = {each.source for each in report.tensors}
         for name in stored.tensors.keys() - told:
             yield Fault(name, f"not told of by a conversion into {target.name}")
@@ -210,7 +240,7 @@ def _accounting(subject: Subject) -> Iterator[Fault]:
                 yield Fault(key.key, f"{key.fate} ({key.why})")
 
 
-Demands = Callable[[Subject], Iterator[Fault]]
+Demands = Callable[[Subject], Iterator[Fault | Refusal]]
 
 DEMANDS: Final[Mapping[str, Demands]] = {
     "checkpoint-packaging": _packaging,

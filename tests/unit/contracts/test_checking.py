@@ -6,7 +6,7 @@ import pytest
 from attrs import evolve
 
 from aprhub import ConvertOptions, ModelIR, Registry, save_model
-from aprhub.api import Format, LineageStep, Naming, StoredModel, UsageError
+from aprhub.api import Format, KeyFate, LineageStep, Naming, StoredModel, UsageError
 from aprhub.contracts.catalogue import contracts, named
 from aprhub.contracts.checking import DEMANDS, Checked, Subject, checked
 from aprhub.errors import CorruptFileError, InputError, UnknownNameError
@@ -116,6 +116,54 @@ def test_a_format_that_loses_a_value_does_not_bring_it_back(tmp_path: Path) -> N
     found = _check(path, "format-roundtrip", evolve(REGISTRY, formats=formats))
 
     assert list(map(str, found.faults)) == ["norm_eps: changed by way of apr"]
+
+
+def test_a_key_that_is_dropped_is_accounted_for_by_nobody(tmp_path: Path) -> None:
+    path = _saved(_model(), tmp_path / "model.gguf")
+    dropped = KeyFate("general.licence", "dropped", why="nobody asked for it")
+
+    def with_dropped(fmt: Format) -> Format:
+        opened = fmt.open
+        assert opened
+        return evolve(fmt, open=lambda file: evolve(opened(file), fates=(dropped,)))
+
+    formats = tuple(
+        evolve(each, value=with_dropped(each.value)) for each in REGISTRY.formats
+    )
+
+    found = _check(path, "convert-accounting", evolve(REGISTRY, formats=formats))
+
+    assert set(map(str, found.faults)) == {
+        "general.licence: dropped (nobody asked for it)"
+    }
+
+
+@pytest.fixture
+def flat(tmp_path: Path) -> Path:
+    """Return a GGUF with a tokenizer that has no form in a folder."""
+    model = _model()
+    assert model.tokenizer
+    assert model.tokenizer.flat
+    vocabulary = evolve(model.tokenizer.flat, pre="of-no-name")
+    tokenizer = evolve(model.tokenizer, flat=vocabulary, json=None)
+    return _saved(evolve(model, tokenizer=tokenizer), tmp_path / "model.gguf")
+
+
+def test_a_format_that_refuses_aloud_breaks_nothing(flat: Path) -> None:
+    found = _check(flat, "convert-accounting")
+
+    assert found.holds
+    (refusal,) = found.refusals
+    assert refusal.format == "safetensors"
+    assert "no tokenizer.json can be built" in str(refusal)
+
+
+def test_where_every_format_refuses_nothing_is_proved(flat: Path) -> None:
+    found = _check(flat, "format-roundtrip")
+
+    assert len(found.refusals) == 3
+    (fault,) = found.faults
+    assert "nothing was judged" in str(fault)
 
 
 def test_what_is_no_model_is_an_error_and_no_verdict(tmp_path: Path) -> None:
