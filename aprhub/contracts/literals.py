@@ -6,9 +6,10 @@ from collections.abc import Iterator
 from typing import Final
 
 ID: Final = re.compile(
-    r"(?<![\w-])(?:OBLIG(?:-[A-Z0-9]+)+|[A-Z][A-Z0-9]*(?:-[A-Z0-9]+)*-\d{2,}[a-z]?)\b"
+    r"(?<![\w-])(?:(?:FALSIFY|GATE|INV|OBLIG)(?:-[A-Z0-9]+)+[a-z]?"
+    r"|[A-Z][A-Z0-9]*(?:-[A-Z0-9]+)*-\d{2,}[a-z]?)\b"
 )
-"""What looks like an id."""
+"""What looks like an id: words of which the last is a number, or the first tells."""
 
 _STANDARDS: Final = ("SHA-", "CRC-", "UTF-", "ISO-", "FP-")
 """Names of standards look the same."""
