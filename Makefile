@@ -37,6 +37,7 @@ lint:
 	$(LINT) -m ruff check .
 	$(LINT) -m ruff format --check .
 	$(LINT) -m mypy
+	$(LINT) -m aprhub contracts lint --strict --strict-test-binding --collect
 
 bench:
 	$(PYTHON) -m venv --clear .venv-bench

@@ -4,7 +4,6 @@ from typing import TYPE_CHECKING
 
 from aprhub import tokenizer
 from aprhub.deferred import deferred
-from aprhub.documents import Document, decoded_json, shown
 from aprhub.errors import (
     AprhubError,
     CorruptFileError,
@@ -30,6 +29,7 @@ from aprhub.ir.packed import ComputedRows, computed_part, packed
 from aprhub.ir.source import Bytes, FileRange, Memory, Source
 from aprhub.ir.tensor import Tensor
 from aprhub.ir.tokenizer import FlatVocabulary, Tokenizer
+from aprhub.json_document import Document, decoded_json, shown
 from aprhub.spec.adapter import (
     AdapterFiles,
     AdapterLayout,

@@ -69,7 +69,8 @@ def _spelling(dialect: Dialect | None, canonical: str, target: Path) -> Spelling
     spelling = dialect.to_theirs(canonical)
     if spelling is None:
         name = dialect.naming.name
-        raise UnrepresentableError(target, f"naming {name} has no name for {canonical}")
+        what = f"naming {name} has no name for {canonical}; choose another format"
+        raise UnrepresentableError(target, what)
     return spelling
 
 

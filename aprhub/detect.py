@@ -2,7 +2,12 @@
 
 from pathlib import Path
 
-from aprhub.errors import AmbiguousFormatError, UnknownFormatError, UsageError
+from aprhub.errors import (
+    AmbiguousFormatError,
+    UnknownFormatError,
+    UsageError,
+    near_miss,
+)
 from aprhub.registry import Provided, Registry
 from aprhub.spec.format import Confidence, FileEvidence, Format
 
@@ -82,7 +87,8 @@ def _by_name(
             for extension in each.value.extensions
         )
         raise UsageError(
-            f"{path}: no format has the extension {path.suffix!r} (known:"
+            f"{path}: no format has the extension {path.suffix!r}"
+            f"{near_miss(path.suffix, known)} (known:"
             f" {', '.join(known)}); use one of them, or say which with --to"
         )
     return found[0].value

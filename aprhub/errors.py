@@ -197,7 +197,16 @@ class UnknownNameError(PluginError):
 
     def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
         names = sorted(set(known))
-        near = get_close_matches(name.lower(), names, n=1)
-        hint = f"; did you mean {near[0]!r}?" if near else ""
-        listed = ", ".join(names) or "none"
-        super().__init__(f"no {kind} is called {name!r}{hint} (known: {listed})")
+        more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+        listed = ", ".join(names[:_SHOWN]) or "none"
+        super().__init__(
+            f"no {kind} is called {name!r}{near_miss(name, names)}"
+            f" (known: {listed}{more})"
+        )
+
+
+def near_miss(name: str, known: Iterable[str]) -> str:
+    """Return a question after the known name that was probably meant, or nothing."""
+    names = {each.lower(): each for each in known}
+    near = get_close_matches(name.lower(), list(names), n=1)
+    return f"; did you mean {names[near[0]]!r}?" if near else ""

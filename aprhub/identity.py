@@ -7,7 +7,11 @@ from typing import Final
 
 from attrs import frozen
 
-from aprhub.errors import Fault, IdentityError
+from aprhub.errors import (
+    Fault,
+    IdentityError,
+    near_miss,
+)
 from aprhub.registry import Registry
 from aprhub.spec.family import Family, role_of
 from aprhub.spec.format import StoredModel
@@ -119,7 +123,8 @@ def _claimed(stored: StoredModel, families: Sequence[Family]) -> list[Family]:
         if not any(claim in family.claims for family in families):
             raise IdentityError(
                 stored.path,
-                f"architecture {claim!r:.80} is not a known family (known:"
+                f"architecture {claim!r:.80} is not a known family"
+                f"{near_miss(claim, (each.name for each in families))} (known:"
                 f" {_listed(families)}); convert the container alone with"
                 " --naming keep",
             )

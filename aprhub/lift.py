@@ -157,7 +157,10 @@ class _Lifting:
                     problem = f"stored twice, also as {other.stored}"
                     faults.append(Fault(spelling.stored, problem))
         if faults:
-            raise ModelCheckError(self.stored.path, "ambiguous tensors", faults)
+            what = (
+                f"{len(faults)} tensors are there twice, under two names; take one out"
+            )
+            raise ModelCheckError(self.stored.path, what, faults)
         return found
 
     def _with_rope_factors(

@@ -57,4 +57,5 @@ def file_fingerprint(path: Path) -> str:
         with path.open("rb") as file:
             return "sha256:" + hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
-        raise EnvironmentFailureError(f"{path}: {error.strerror}") from error
+        what = f"{path}: cannot be read: {error.strerror}"
+        raise EnvironmentFailureError(what) from error

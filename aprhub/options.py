@@ -8,7 +8,10 @@ from attrs import asdict, field, frozen
 from attrs.converters import optional
 
 from aprhub.encodings import LowerOptions
-from aprhub.errors import UsageError
+from aprhub.errors import (
+    UsageError,
+    near_miss,
+)
 from aprhub.lift import LiftOptions
 from aprhub.lineage import file_fingerprint
 from aprhub.quantization import Quantization
@@ -164,4 +167,6 @@ class RunOptions:
 
 def _require(name: str, value: str | None, allowed: Sequence[str]) -> None:
     if value is not None and value not in allowed:
-        raise UsageError(f"{name} {value!r} is none of {', '.join(allowed)}")
+        listed = ", ".join(allowed)
+        near = near_miss(value, allowed)
+        raise UsageError(f"{name} {value!r} is none of {listed}{near}")

@@ -14,7 +14,10 @@ from typing import Final
 from attrs import frozen
 
 from aprhub.choices import Place
-from aprhub.errors import UsageError
+from aprhub.errors import (
+    UsageError,
+    near_miss,
+)
 from aprhub.ir.config import ModelConfig
 from aprhub.ir.encoding import ENCODINGS, Encoding
 from aprhub.ir.model import EMBEDDING, HEAD
@@ -65,7 +68,8 @@ class Quantization:
         name = ALIASES.get(mixture.lower(), mixture.lower())
         if name not in MIXTURES:
             known = ", ".join(sorted((*MIXTURES, *ALIASES)))
-            raise UsageError(f"no mixture is called {mixture!r} (known: {known})")
+            near = near_miss(mixture, MIXTURES)
+            raise UsageError(f"no mixture is called {mixture!r}{near} (known: {known})")
         found = cls(name, tuple(map(_read_override, overrides)), **options)
         if found.weighed and (found.method or ENCODINGS[MIXTURES[name].encoding].flat):
             raise UsageError(f"{name} takes no importance matrix")

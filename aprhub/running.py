@@ -39,7 +39,8 @@ class Runnable:
             found = opened(path, registry, options.lift, options.source_format).found
         if found.family is None:
             raise UsageError(
-                "with names kept, nothing is known of how a model computes"
+                "with names kept, nothing is known of how a model computes; leave out"
+                " --naming keep"
             )
         return cls(path, found.model, found.family)
 

@@ -32,6 +32,8 @@ LAYERS = {
     "version": "",
     "deferred": "",
     "errors": "",
+    "yaml_document": "errors",
+    "explanations": "errors",
     "ir": "errors",
     "equality": "ir",
     "pairs": "ir",
@@ -39,10 +41,10 @@ LAYERS = {
     "rope": "errors ir",
     "tokenizer": "deferred errors ir",
     "spec": "errors ir",
-    "documents": "errors spec",
+    "json_document": "errors spec",
     "hookspecs": "spec",
     "tokens": "errors ir tokenizer",
-    "api": f"deferred {_VALUES} hookspecs tokenizer documents",
+    "api": f"deferred {_VALUES} hookspecs tokenizer json_document",
     "report": "ir spec",
     "lineage": "ir spec version errors",
     "difference": "ir equality pairs",
@@ -92,9 +94,13 @@ LAYERS = {
         f"{_VALUES} equality registry detect lineage lift check options"
         " export report conversion tokens encoders"
     ),
+    "contracts": (
+        f"version {_VALUES} yaml_document explanations difference registry lift"
+        " options conversion"
+    ),
     "merging": (
         f"{_VALUES} registry lineage lift check difference report tokenizer"
-        " options conversion tokens adapters"
+        " options conversion tokens adapters yaml_document"
     ),
     "corpus": "errors ir tokenizer export",
     "course": "errors",
@@ -129,6 +135,7 @@ LAYERS = {
         " runs registry detect identity lift options conversion front"
         " unpacking decoder adapters merging sampling generating acceptance"
         " corpus course pretraining stamping scoring health verification"
+        " contracts explanations"
     ),
     "__main__": "cli",
 }

@@ -84,8 +84,9 @@ def test_every_command_of_the_program_is_shown_in_the_readme() -> None:
     assert shown >= COMMANDS.keys()
 
 
-def test_the_reference_of_the_command_line_is_the_programs_own_help() -> None:
-    script = ROOT / "scripts" / "cli_reference.py"
+@pytest.mark.parametrize("name", ["cli_reference", "error_reference"])
+def test_what_is_made_of_the_program_is_of_this_program(name: str) -> None:
+    script = ROOT / "scripts" / f"{name}.py"
 
     check = [sys.executable, str(script), "--check"]
     done = subprocess.run(check, capture_output=True, text=True, check=False)

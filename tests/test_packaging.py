@@ -111,9 +111,19 @@ def test_the_wheel_has_the_table_of_every_family(names: list[str]) -> None:
     folder = "aprhub_families/tables"
     tables = (ROOT / "plugins" / folder).glob("*.toml")
 
-    found = {name for name in names if name.endswith(".toml")}
+    found = {name for name in names if name.startswith(f"{folder}/")}
     assert found == {f"{folder}/{table.name}" for table in tables}
     assert len(found) >= 5
+
+
+def test_the_wheel_has_every_contract_and_every_explanation(names: list[str]) -> None:
+    contracts = (ROOT / "contracts").glob("*.yaml")
+    pages = (ROOT / "aprhub" / "explanations").glob("*.md")
+
+    shipped = {f"aprhub/contracts/shipped/{each.name}" for each in contracts}
+    shipped |= {f"aprhub/explanations/{each.name}" for each in pages}
+    assert len(shipped) > 60
+    assert set(names) >= shipped
 
 
 def test_the_installed_package_is_not_the_checkout(installed: Installed) -> None:
@@ -151,3 +161,5 @@ def test_the_installed_program_converts_a_model(installed: Installed) -> None:
     assert report["verified"] == "values"
     assert (installed.folder / "pico.apr").stat().st_size == report["nbytes"]
     assert installed.aprhub("diff", source, "pico.apr")["equal"]
+    contract = ("--contract", "merge-runnable")
+    assert installed.aprhub("check", "pico.apr", *contract)["holds"]

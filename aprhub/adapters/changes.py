@@ -31,7 +31,7 @@ def refuse_unlike(base: Opened, tuned: Opened) -> None:
         if left[name].shape != right[name].shape
     ]
     if faults:
-        what = f"not built like {base.stored.path}"
+        what = f"not built like {base.stored.path}; give two models of one shape"
         raise ModelCheckError(tuned.stored.path, what, faults)
 
 

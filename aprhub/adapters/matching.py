@@ -63,7 +63,8 @@ def matched(
     family = base.found.family
     if family is None:
         what = (
-            "an adapter fits a family's weights, and the names of this base were kept"
+            "an adapter fits a family's weights, and the names of this base were kept;"
+            " leave out --naming keep"
         )
         raise IdentityError(base.stored.path, what)
     namings = [registry.naming(name) for name in stored.namings]
@@ -127,7 +128,10 @@ class _Matching:
                     twice.append(Fault(told.stored, f"stored twice, also as {other}"))
                 parts[told.part] = Placed(told, tensor)
         if twice:
-            raise ModelCheckError(self.stored.path, "ambiguous tensors", twice)
+            what = (
+                f"{len(twice)} tensors are there twice, under two names; take one out"
+            )
+            raise ModelCheckError(self.stored.path, what, twice)
         return groups, unmatched
 
     def _spelling(self, weight: str) -> Spelling | None:
@@ -169,7 +173,9 @@ class _Matching:
             if AdapterPart.BIAS in parts and bias_of(name) not in self.model.tensors
         ]
         if faults:
-            what = f"{len(faults)} tensors do not fit the base"
+            what = (
+                f"{len(faults)} tensors do not fit the base: was it trained on another?"
+            )
             raise ModelCheckError(self.stored.path, what, faults)
 
     def _shape(self, name: str, rows: int | None) -> tuple[int, ...]:

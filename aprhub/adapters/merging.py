@@ -215,5 +215,8 @@ def is_effective(path: Path, name: str, change: LowRank) -> bool:
 
 
 def _not_numbers(path: Path, name: str, matrix: str) -> ModelCheckError:
-    what = f"the {matrix} of the change of {name} has values that are no numbers"
+    what = (
+        f"the {matrix} of the change of {name} has values that are no numbers; take a"
+        " checkpoint from before its training failed"
+    )
     return ModelCheckError(path, what)

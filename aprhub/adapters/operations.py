@@ -22,6 +22,7 @@ from aprhub.errors import (
     UnrunnableError,
     UsageError,
     about,
+    near_miss,
 )
 from aprhub.export.witness import checksum_faults
 from aprhub.ir.adapter import Adapter
@@ -59,7 +60,9 @@ class AdapterMerge:
         """Refuse an encoding that is none of the allowed ones, and no adapter."""
         if self.encoding not in ENCODINGS_OF_MERGED:
             allowed = ", ".join(ENCODINGS_OF_MERGED)
-            raise UsageError(f"merged encoding {self.encoding!r} is none of {allowed}")
+            near = near_miss(self.encoding, ENCODINGS_OF_MERGED)
+            what = f"merged encoding {self.encoding!r} is none of {allowed}{near}"
+            raise UsageError(what)
         if not self.adapters:
             raise UsageError("give at least one adapter to merge")
 
@@ -104,7 +107,7 @@ def fitted(
         found, stored = open_adapter(path, registry, layout)
         faults = checksum_faults(stored.container.checksums)
         if faults:
-            raise ModelCheckError(path, "damaged", faults)
+            raise ModelCheckError(path, "damaged; get it again", faults)
         return Fitted(path, found, stored, matched(stored, base, registry, match))
 
 

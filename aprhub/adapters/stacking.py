@@ -14,7 +14,12 @@ from attrs import frozen
 from numpy.typing import NDArray
 
 from aprhub.adapters.truncation import truncated_product, truncated_svd
-from aprhub.errors import Fault, UnrepresentableError, UsageError
+from aprhub.errors import (
+    Fault,
+    UnrepresentableError,
+    UsageError,
+    near_miss,
+)
 from aprhub.ir.adapter import Adapter
 from aprhub.ir.encoding import F32
 from aprhub.ir.joining import combined, concatenated
@@ -46,7 +51,7 @@ class Stacking:
     def __attrs_post_init__(self) -> None:
         """Refuse a mode that is none, and numbers that make no sense for it."""
         if self.mode not in MODES:
-            listed = ", ".join(MODES)
+            listed = ", ".join(MODES) + near_miss(self.mode, MODES)
             raise UsageError(f"mode {self.mode!r} is none of {listed}")
         pruned = self.mode.removesuffix("_svd") in MIXED
         if pruned and self.density is None:
@@ -82,7 +87,7 @@ def stacked(
     """
     weights = stacking.weights or (1.0,) * len(adapters)
     if len(weights) != len(adapters):
-        what = f"{len(weights)} weights for {len(adapters)} adapters"
+        what = f"{len(weights)} weights for {len(adapters)} adapters; give one for each"
         raise UsageError(what)
     if len(adapters) == 1 and stacking.mode == "cat" and weights == (1.0,):
         return adapters[0]
@@ -115,7 +120,9 @@ def _refuse_unsummable(adapters: Sequence[Adapter], paths: Sequence[Path]) -> No
                 faults.append(Fault(name, f"replaced by {owners[name]} and {path}"))
             owners[name] = path
     if faults:
-        raise UnrepresentableError(paths[0], "cannot be made into one adapter", faults)
+        raise UnrepresentableError(
+            paths[0], "cannot be made one; merge one by one", faults
+        )
 
 
 @frozen

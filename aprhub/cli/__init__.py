@@ -17,7 +17,10 @@ from typing import Any, NoReturn
 import click
 
 from aprhub.cli.options import printable
-from aprhub.errors import AprhubError
+from aprhub.errors import (
+    AprhubError,
+    near_miss,
+)
 from aprhub.version import VERSION
 
 # Each command and the module of aprhub.cli that defines it, read when it is asked for;
@@ -25,12 +28,15 @@ from aprhub.version import VERSION
 COMMANDS = {
     "adapter": "adapter",
     "bench": "run",
+    "check": "check",
     "codecs": "plugins",
+    "contracts": "contracts",
     "convert": "convert",
     "corpus": "corpus",
     "diff": "diff",
     "doctor": "doctor",
     "eval": "score:score",
+    "explain": "explanation",
     "explain-merge": "explain",
     "families": "plugins",
     "finetune": "adapter_merge",
@@ -76,6 +82,15 @@ class _Group(click.Group):
         module = import_module(f"aprhub.cli.{home}")
         command: click.Command = getattr(module, name or cmd_name.replace("-", "_"))
         return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Return the command that the first word names; suggest one if none is."""
+        name = args[0]
+        if name not in COMMANDS and not name.startswith("-"):
+            ctx.fail(f"no such command: {name!r}{near_miss(name, COMMANDS)}")
+        return super().resolve_command(ctx, args)
 
     def main(self, args: Sequence[str] | None = None, *rest: Any, **extra: Any) -> Any:
         """Run a command; a termination signal unwinds, so that nothing is left."""

@@ -16,17 +16,21 @@ F = TypeVar("F", bound=Callable[..., Any])
 _NUMBER = re.compile(r"-?[\d.,]+(e[-+]?\d+)?|-?inf|nan|-")
 
 
+_DEBUG = click.option("--debug", is_flag=True, help="Show the traceback of an error.")
+_STRICT = click.option(
+    "--strict-plugins", is_flag=True, help="Fail if any plugin is broken."
+)
+_JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+
+
+def printed(function: F) -> F:
+    """Add `--json` and `--debug` to a command that needs no plugins."""
+    return _JSON(_DEBUG(function))
+
+
 def shared(function: F) -> F:
     """Add `--json`, `--strict-plugins` and `--debug` to a command."""
-    for option in (
-        click.option("--debug", is_flag=True, help="Show the traceback of an error."),
-        click.option(
-            "--strict-plugins", is_flag=True, help="Fail if any plugin is broken."
-        ),
-        click.option("--json", "as_json", is_flag=True, help="Print JSON."),
-    ):
-        function = option(function)
-    return function
+    return _JSON(_STRICT(_DEBUG(function)))
 
 
 def registry(*, strict: bool) -> "Registry":

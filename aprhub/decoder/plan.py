@@ -58,7 +58,9 @@ class Plan:
         """Return a number of the configuration; raises ModelCheckError without it."""
         value = getattr(self.config, field)
         if value is None:
-            raise ModelCheckError("configuration", f"{field} is not known")
+            raise ModelCheckError(
+                "configuration", f"{field} is not known: the model does not say it"
+            )
         return float(value)
 
     def is_sliding(self, layer: int) -> bool:

@@ -24,7 +24,9 @@ def read_text(path: Path) -> str:
     try:
         return path.read_text("utf-8")
     except UnicodeDecodeError as error:
-        raise CorruptFileError(path, "not UTF-8", offset=error.start) from error
+        raise CorruptFileError(
+            path, "not UTF-8; save it so", offset=error.start
+        ) from error
 
 
 def token_chunks(

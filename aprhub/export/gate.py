@@ -19,12 +19,17 @@ def reopened(path: Path, fmt: Format, meant: StoredModel) -> StoredModel:
         found = fmt.open(path)
     except AprhubError as error:
         raise UnrunnableError(
-            meant.path, f"the written file could not be opened again: {error}"
+            meant.path,
+            f"the written file could not be opened again: {error} (a defect of the"
+            f" format {fmt.name}; report it)",
         ) from error
     faults = [*_tensor_faults(found, meant), *_config_faults(found, meant)]
     if faults:
         raise UnrunnableError(
-            meant.path, "the written file is not what was meant", faults
+            meant.path,
+            "the written file is not what was meant (a defect of the format"
+            f" {fmt.name}; report it)",
+            faults,
         )
     return evolve(found, path=meant.path, family=meant.family)
 

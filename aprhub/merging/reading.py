@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
-from aprhub.merging.document import Entry, read
+from aprhub.errors import near_miss
 from aprhub.merging.parameters import Choice, Parameters
 from aprhub.merging.recipe import (
     DTYPES,
@@ -15,6 +15,7 @@ from aprhub.merging.recipe import (
     TokenizerPolicy,
     TokenRule,
 )
+from aprhub.yaml_document import Entry, read
 
 _KEYS: Final = (
     *("merge_method", "base_model", "models", "slices", "parameters", "dtype"),
@@ -30,7 +31,7 @@ def read_recipe(path: Path, seed: int = 0) -> Recipe:
     Paths in it are as on the command line: from the current folder. Raises UsageError
     with the line of what cannot be understood.
     """
-    root = read(path)
+    root = read(path, "recipe")
     keys = root.mapping(*_KEYS)
     if "merge_method" not in keys:
         root.refuse("merge_method is missing")
@@ -117,7 +118,8 @@ def _model(entry: Entry) -> Path:
 def _dtype(entry: Entry) -> str:
     name = entry.text()
     if name not in DTYPES:
-        entry.refuse(f"{name!r} is none of {', '.join(DTYPES)}")
+        near = near_miss(name, DTYPES)
+        entry.refuse(f"{name!r} is none of {', '.join(DTYPES)}{near}")
     return name
 
 

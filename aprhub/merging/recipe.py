@@ -6,7 +6,10 @@ from typing import Any, Final
 
 from attrs import field, frozen
 
-from aprhub.errors import UsageError
+from aprhub.errors import (
+    UsageError,
+    near_miss,
+)
 from aprhub.merging.parameters import Parameters
 
 DTYPES: Final = {
@@ -91,7 +94,9 @@ class Recipe:
     def __attrs_post_init__(self) -> None:
         """Refuse what no merge could be made of."""
         if self.dtype is not None and self.dtype not in DTYPES:
-            raise UsageError(f"dtype {self.dtype!r} is none of {', '.join(DTYPES)}")
+            near = near_miss(self.dtype, DTYPES)
+            listed = ", ".join(DTYPES)
+            raise UsageError(f"dtype {self.dtype!r} is none of {listed}{near}")
         if not 0 <= self.seed < 1 << 63:
             raise UsageError(f"the seed must be from 0 to 2^63, is {self.seed}")
         if not all(each.ingredients for each in self.slices) or not self.slices:

@@ -78,7 +78,8 @@ class FileEvidence:
             with path.open("rb") as file:
                 return cls(path, file.read(4096), path.stat().st_size)
         except OSError as error:
-            raise EnvironmentFailureError(f"{path}: {error.strerror}") from error
+            what = f"{path}: cannot be read: {error.strerror}"
+            raise EnvironmentFailureError(what) from error
 
 
 @frozen

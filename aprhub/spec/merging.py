@@ -8,7 +8,10 @@ import numpy as np
 from attrs import field, frozen
 from numpy.typing import NDArray
 
-from aprhub.errors import UsageError
+from aprhub.errors import (
+    UsageError,
+    near_miss,
+)
 
 Values = NDArray[np.float32]
 """Elements of a tensor as they are read: `(rows, columns)`."""
@@ -204,7 +207,8 @@ class MergeMethod:
         for each in self.parameters:
             if each.name == name:
                 return each
-        known = ", ".join(each.name for each in self.parameters) or "none"
+        names = [each.name for each in self.parameters]
         raise UsageError(
-            f"{where}: {self.name} has no parameter {name!r} (its parameters: {known})"
+            f"{where}: {self.name} has no parameter {name!r}{near_miss(name, names)}"
+            f" (its parameters: {', '.join(names) or 'none'})"
         )

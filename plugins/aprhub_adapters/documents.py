@@ -26,7 +26,8 @@ def read(path: Path) -> Document | None:
             raise UnsupportedFileError(path, what)
         return Document.parse(path, path.read_text("utf-8"))
     except OSError as error:
-        raise EnvironmentFailureError(f"{path}: {error.strerror}") from error
+        what = f"{path}: cannot be read: {error.strerror}"
+        raise EnvironmentFailureError(what) from error
     except UnicodeDecodeError as error:
         raise CorruptFileError(path, "not UTF-8", offset=error.start) from error
 

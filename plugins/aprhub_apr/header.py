@@ -125,7 +125,7 @@ def _check_sum(path: Path, data: bytes, stored: int) -> None:
         raise CorruptFileError(
             path,
             f"the header's checksum is {stored:#010x}, its bytes give"
-            f" {_crc(data):#010x}",
+            f" {_crc(data):#010x}; the file is damaged, get it again",
             where="header field checksum",
             offset=_CHECKSUM,
         )

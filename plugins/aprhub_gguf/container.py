@@ -65,7 +65,8 @@ def read_container(path: Path, complaints: Complaints | None = None) -> Containe
                 Cursor(file, path, path.stat().st_size), complaints or Complaints()
             )
     except OSError as error:
-        raise EnvironmentFailureError(f"{path}: {error.strerror}") from error
+        what = f"{path}: cannot be read: {error.strerror}"
+        raise EnvironmentFailureError(what) from error
 
 
 def _read(cursor: Cursor, complaints: Complaints) -> Container:

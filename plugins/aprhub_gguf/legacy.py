@@ -52,7 +52,8 @@ def open_legacy(path: Path) -> Importance:
         with path.open("rb") as file:
             return _read(Cursor(file, path, path.stat().st_size))
     except OSError as error:
-        raise EnvironmentFailureError(f"{path}: {error.strerror}") from error
+        what = f"{path}: cannot be read: {error.strerror}"
+        raise EnvironmentFailureError(what) from error
 
 
 def _read(cursor: Cursor) -> Importance:

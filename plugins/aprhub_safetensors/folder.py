@@ -34,7 +34,8 @@ class ModelFolder:
         try:
             return cls(root, frozenset(each.name for each in root.iterdir()))
         except OSError as error:
-            raise EnvironmentFailureError(f"{root}: {error.strerror}") from error
+            what = f"{root}: cannot be read: {error.strerror}"
+            raise EnvironmentFailureError(what) from error
 
     def file(self, name: str) -> Path:
         """Return the path of a file of the folder.

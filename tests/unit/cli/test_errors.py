@@ -23,6 +23,33 @@ def test_wrong_usage_is_two(words: list[str]) -> None:
     assert done.err.startswith("Usage: ")
 
 
+MISSPELT = {
+    "did you mean 'convert'?": ("convret", "{}", "out.apr"),
+    "did you mean 'gguf'?": ("inspect", "{}", "--from", "ggfu"),
+    "did you mean 'llama'?": ("inspect", "{}", "--family", "lama"),
+    "did you mean '.gguf'?": ("convert", "{}", "out.guf"),
+    "did you mean 'q4_k_m'?": ("convert", "{}", "out.gguf", "--quantize", "q4-k-m"),
+    "did you mean 'cat'?": (
+        *("adapter", "merge", "{}", "adapter", "-o", "out.gguf"),
+        *("--mode", "cta"),
+    ),
+    "did you mean 'slerp'?": ("merge", "--method", "slrep", "{}", "{}", "-o", "out"),
+}
+
+
+@pytest.mark.parametrize("guess", MISSPELT)
+def test_a_name_that_nobody_knows_is_answered_with_the_nearest(
+    guess: str, gguf: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+
+    done = run(*(word.format(gguf) for word in MISSPELT[guess]))
+
+    assert done.code == 2
+    assert guess in done.err
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.parametrize("command", ["inspect", "tensors", "convert", "diff"])
 def test_a_damaged_file_is_three(gguf: Path, tmp_path: Path, command: str) -> None:
     damaged = tmp_path / "cut.gguf"

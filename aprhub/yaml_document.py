@@ -7,7 +7,11 @@ from typing import Final, NoReturn
 import yaml
 from attrs import frozen
 
-from aprhub.errors import MissingFileError, UsageError
+from aprhub.errors import (
+    MissingFileError,
+    UsageError,
+    near_miss,
+)
 
 Scalar = str | int | float | bool | None
 
@@ -17,7 +21,7 @@ _TAGS: Final = ("tag:yaml.org,2002:map", "tag:yaml.org,2002:seq")
 
 @frozen
 class Entry:
-    """A value of a YAML file, the line where it begins, and the keys that lead there.
+    """A value of a YAML file, the line where it, or its key, begins, and its path.
 
     Tags other than those of plain scalars, aliases and keys that stand twice are
     refused: a file gives nothing but texts, numbers, lists and mappings.
@@ -46,7 +50,8 @@ class Entry:
             self.refuse(f"keys and values expected, not {self.shown}")
         for name, entry in self.value.items():
             if known and name not in known:
-                entry.refuse(f"unknown key; known here: {', '.join(known)}")
+                near = near_miss(name, known)
+                entry.refuse(f"unknown key; known here: {', '.join(known)}{near}")
         return {name: e for name, e in self.value.items() if e.value is not None}
 
     def items(self) -> "tuple[Entry, ...]":
@@ -83,20 +88,20 @@ class Entry:
         return "a list" if isinstance(self.value, tuple) else f"{self.value!r:.80}"
 
 
-def read(path: Path) -> Entry:
-    """Return what a YAML file says.
+def read(path: Path, kind: str) -> Entry:
+    """Return what a YAML file of a kind, such as a recipe, says.
 
     Raises UsageError with the line of what is not YAML, or more than plain values.
     """
     try:
         text = path.read_text("utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise MissingFileError(path, f"cannot be read as a recipe: {error}") from error
+        raise MissingFileError(path, f"cannot be read as a {kind}: {error}") from error
     loader = yaml.SafeLoader(text)
     try:
         root = loader.get_single_node()
         if root is None:
-            raise UsageError(f"{path}: the recipe is empty")
+            raise UsageError(f"{path}: the {kind} is empty")
         return _Reading(str(path), loader, set()).entry(root, "")
     except (yaml.YAMLError, RecursionError) as error:
         raise UsageError(f"{path}: this is not YAML: {error}") from error
@@ -110,8 +115,8 @@ class _Reading:
     loader: yaml.SafeLoader
     seen: set[int]
 
-    def entry(self, node: yaml.Node, path: str) -> Entry:
-        line = node.start_mark.line + 1
+    def entry(self, node: yaml.Node, path: str, key: yaml.Node | None = None) -> Entry:
+        line = (key or node).start_mark.line + 1
         if id(node) in self.seen:
             raise UsageError(
                 f"{self.file}, line {line}: {path}: an alias; write the value out"
@@ -142,7 +147,7 @@ class _Reading:
         found: dict[str, Entry] = {}
         for key, value in node.value:
             name = str(key.value)
-            entry = self.entry(value, f"{path}.{name}".lstrip("."))
+            entry = self.entry(value, f"{path}.{name}".lstrip("."), key)
             if name in found:
                 entry.refuse("this key stands twice")
             found[name] = entry
