@@ -33,6 +33,7 @@ LAYERS = {
     "hookspecs": "spec",
     "api": f"deferred {_VALUES} hookspecs tokenizer",
     "report": "ir spec",
+    "hashing": "errors ir tokenizer",
     "lineage": "ir spec version errors",
     "difference": "ir equality pairs",
     "fidelity": "errors ir equality pairs",
@@ -89,7 +90,7 @@ LAYERS = {
     ),
     "cli": (
         f"version {_VALUES} statistics report difference fidelity pictures"
-        " registry detect identity lift options conversion front unpacking"
+        " registry detect identity lift options conversion front unpacking hashing"
         " decoder adapters merging sampling generating acceptance"
     ),
     "__main__": "cli",

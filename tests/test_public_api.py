@@ -42,8 +42,8 @@ HEAVY = {
 
 COMMANDS = (
     *("adapter", "bench", "codecs", "convert", "diff", "eval", "explain-merge"),
-    *("families", "finetune", "formats", "imatrix", "inspect", "merge", "methods"),
-    *("plugins", "qa", "run", "tensors"),
+    *("families", "finetune", "formats", "hash", "imatrix", "inspect", "merge"),
+    *("methods", "plugins", "qa", "run", "tensors"),
 )
 
 

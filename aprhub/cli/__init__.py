@@ -33,6 +33,7 @@ COMMANDS = {
     "families": "plugins",
     "finetune": "adapter_merge",
     "formats": "plugins",
+    "hash": "hash:hash_file",
     "imatrix": "imatrix",
     "inspect": "inspect",
     "merge": "merge",
