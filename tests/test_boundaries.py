@@ -34,7 +34,7 @@ LAYERS = {
     "api": f"deferred {_VALUES} hookspecs tokenizer",
     "report": "ir spec",
     "hashing": "errors ir tokenizer",
-    "lineage": "ir spec version errors",
+    "lineage": "ir spec version errors hashing",
     "difference": "ir equality pairs",
     "fidelity": "errors ir equality pairs",
     "pictures": "errors fidelity",
@@ -67,6 +67,7 @@ LAYERS = {
         f"{_VALUES} equality registry detect lineage lift check encodings"
         " options export report conversion"
     ),
+    "ancestry": "errors ir registry hashing lineage lift conversion adapters",
     "sampling": "errors",
     "decoder": f"{_VALUES} rope tokenizer sampling",
     "running": f"{_VALUES} tokenizer registry options conversion decoder importance",
@@ -91,6 +92,7 @@ LAYERS = {
     "cli": (
         f"version {_VALUES} statistics report difference fidelity pictures"
         " registry detect identity lift options conversion front unpacking hashing"
+        " ancestry"
         " decoder adapters merging sampling generating acceptance"
     ),
     "__main__": "cli",

@@ -43,7 +43,7 @@ HEAVY = {
 COMMANDS = (
     *("adapter", "bench", "codecs", "convert", "diff", "eval", "explain-merge"),
     *("families", "finetune", "formats", "hash", "imatrix", "inspect", "merge"),
-    *("methods", "plugins", "qa", "run", "tensors"),
+    *("methods", "plugins", "provenance", "qa", "run", "tensors"),
 )
 
 

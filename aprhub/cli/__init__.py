@@ -39,6 +39,7 @@ COMMANDS = {
     "merge": "merge",
     "methods": "plugins",
     "plugins": "plugins",
+    "provenance": "provenance",
     "qa": "qa",
     "quantize": "convert",
     "run": "run",
