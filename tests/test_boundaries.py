@@ -68,6 +68,8 @@ LAYERS = {
         " options export report conversion"
     ),
     "ancestry": "errors ir registry hashing lineage lift conversion adapters",
+    "manifest": "ir spec hashing lineage",
+    "signing": "errors",
     "sampling": "errors",
     "decoder": f"{_VALUES} rope tokenizer sampling",
     "running": f"{_VALUES} tokenizer registry options conversion decoder importance",
@@ -92,7 +94,7 @@ LAYERS = {
     "cli": (
         f"version {_VALUES} statistics report difference fidelity pictures"
         " registry detect identity lift options conversion front unpacking hashing"
-        " ancestry"
+        " ancestry manifest signing"
         " decoder adapters merging sampling generating acceptance"
     ),
     "__main__": "cli",

@@ -42,8 +42,8 @@ HEAVY = {
 
 COMMANDS = (
     *("adapter", "bench", "codecs", "convert", "diff", "eval", "explain-merge"),
-    *("families", "finetune", "formats", "hash", "imatrix", "inspect", "merge"),
-    *("methods", "plugins", "provenance", "qa", "run", "tensors"),
+    *("families", "finetune", "formats", "hash", "imatrix", "inspect", "manifest"),
+    *("merge", "methods", "plugins", "provenance", "qa", "run", "sign", "tensors"),
 )
 
 

@@ -36,6 +36,7 @@ COMMANDS = {
     "hash": "hash:hash_file",
     "imatrix": "imatrix",
     "inspect": "inspect",
+    "manifest": "sign",
     "merge": "merge",
     "methods": "plugins",
     "plugins": "plugins",
@@ -43,6 +44,7 @@ COMMANDS = {
     "qa": "qa",
     "quantize": "convert",
     "run": "run",
+    "sign": "sign",
     "tensors": "tensors",
 }
 

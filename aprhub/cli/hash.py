@@ -31,7 +31,7 @@ def hash_file(file: Path, listed: bool, values: bool, **options: Any) -> None:
     """
     from aprhub.hashing import hashed
 
-    model = read_canonical(file, options)
+    _, model = read_canonical(file, options)
     start = time.perf_counter()
     found = hashed(model, values=values)
     seconds = time.perf_counter() - start

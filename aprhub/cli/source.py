@@ -67,8 +67,10 @@ def opened(file: Path, options: dict[str, Any]) -> tuple["StoredModel", "Registr
     return unpacked(reader.opened(file), plugins, options["naming"]), plugins
 
 
-def read_canonical(file: Path, options: dict[str, Any]) -> "ModelIR":
-    """Open a file as the options say; return its canonical model, checked."""
+def read_canonical(
+    file: Path, options: dict[str, Any]
+) -> tuple["StoredModel", "ModelIR"]:
+    """Open a file as the options say; return it, and its canonical model, checked."""
     from aprhub.conversion import opened as read
     from aprhub.errors import about
     from aprhub.lift import LiftOptions
@@ -76,7 +78,8 @@ def read_canonical(file: Path, options: dict[str, Any]) -> "ModelIR":
     plugins = registry(strict=options["strict_plugins"])
     lift = LiftOptions(options["naming"], options["family"])
     with about(file):
-        return read(file, plugins, lift, options["source_format"]).found.model
+        found = read(file, plugins, lift, options["source_format"])
+    return found.stored, found.found.model
 
 
 def fit_of(
