@@ -92,8 +92,9 @@ def test_every_command_is_listed_in_the_help() -> None:
 
     assert sorted(COMMANDS) == [
         *("adapter", "bench", "codecs", "convert", "diff", "eval", "explain-merge"),
-        *("families", "finetune", "formats", "imatrix", "inspect", "merge"),
-        *("methods", "plugins", "qa", "quantize", "run", "tensors"),
+        *("families", "finetune", "formats", "hash", "imatrix", "inspect"),
+        *("manifest", "merge", "methods", "plugins", "provenance", "qa", "quantize"),
+        *("run", "sign", "tensors"),
     ]
     assert all(f"\n  {name} " in text for name in COMMANDS)
 
