@@ -54,7 +54,8 @@ def _converted(
     announce: Announce | None,
 ) -> Report:
     given = opened(source, registry, options.lift, options.source_format)
-    step = lineage.step("convert", [given.stored], options.told)
+    origin = given.origin(hashed=options.hash_inputs)
+    step = lineage.step("convert", [origin], options.told)
     return written(given.extended(step), target, options, registry, announce)
 
 
@@ -72,6 +73,15 @@ class Opened:
         original = provenance.original_format or self.stored.format
         provenance = evolve(provenance, original_format=original)
         return self.changed(evolve(model, provenance=provenance))
+
+    def origin(self, *, hashed: bool) -> tuple[Path, str]:
+        """Return the path and what tells this model from others in a lineage.
+
+        That is a fingerprint of its table, or if `hashed` the hash of the model.
+        """
+        if hashed:
+            return self.stored.path, lineage.model_fingerprint(self.found.model)
+        return self.stored.path, lineage.fingerprint(self.stored)
 
     def changed(self, model: ModelIR) -> "Opened":
         """Return the same source with another model made of it."""

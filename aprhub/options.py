@@ -43,7 +43,8 @@ class ConvertOptions:
     `verify` is `names`, `values`, `bytes` or `logits`: the level at which the output is
     compared with the source after writing. With `resume`, an interruption leaves what
     was written in a hidden folder beside the target, and the same conversion goes on
-    from there.
+    from there. With `hash_inputs`, the lineage has the hash of each input, for which
+    all of them are read, instead of a fingerprint of its table.
     """
 
     source_format: str | None = None
@@ -65,6 +66,7 @@ class ConvertOptions:
     verify: str | None = None
     workers: int = 0
     resume: bool = False
+    hash_inputs: bool = False
 
     def __attrs_post_init__(self) -> None:
         """Refuse values that are none of the allowed ones."""

@@ -46,7 +46,8 @@ LAYERS = {
     "tokens": "errors ir tokenizer",
     "api": f"deferred {_VALUES} hookspecs tokenizer json_document",
     "report": "ir spec",
-    "lineage": "ir spec version errors",
+    "hashing": "errors ir tokenizer",
+    "lineage": "ir spec version errors hashing",
     "difference": "ir equality pairs",
     "fidelity": "errors ir equality pairs",
     "pictures": "errors fidelity",
@@ -94,9 +95,12 @@ LAYERS = {
         f"{_VALUES} equality registry detect lineage lift check options"
         " export report conversion tokens encoders"
     ),
+    "ancestry": "errors ir registry hashing lineage lift conversion adapters",
+    "manifest": "ir spec hashing lineage",
+    "signing": "errors",
     "contracts": (
-        f"version {_VALUES} yaml_document explanations difference registry lift"
-        " options conversion"
+        f"version {_VALUES} yaml_document explanations difference registry"
+        " lift options conversion"
     ),
     "merging": (
         f"{_VALUES} registry lineage lift check difference report tokenizer"
@@ -135,7 +139,7 @@ LAYERS = {
         " runs registry detect identity lift options conversion front"
         " unpacking decoder adapters merging sampling generating acceptance"
         " corpus course pretraining stamping scoring health verification"
-        " contracts explanations"
+        " contracts explanations hashing ancestry manifest signing"
     ),
     "__main__": "cli",
 }

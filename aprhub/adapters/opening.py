@@ -5,13 +5,14 @@ from pathlib import Path
 
 from attrs import evolve
 
-from aprhub import detect
+from aprhub import detect, lineage
 from aprhub.errors import (
     AmbiguousFormatError,
     MissingFileError,
     UnknownFormatError,
     UnsupportedFileError,
 )
+from aprhub.ir.model import ModelIR
 from aprhub.lift import decodable
 from aprhub.registry import Registry
 from aprhub.spec.adapter import AdapterLayout, StoredAdapter
@@ -43,6 +44,18 @@ def open_adapter(
     layout, container = found[0]
     container = evolve(container, tensors=decodable(container.tensors, registry))
     return layout, layout.open(container)
+
+
+def adapter_fingerprint(stored: StoredAdapter, *, hashed: bool) -> str:
+    """Return what tells an adapter from others in a lineage.
+
+    That is a fingerprint of its table, or if `hashed` the hash of its tensors under the
+    names that they have in the file.
+    """
+    container = stored.container
+    if not hashed:
+        return lineage.fingerprint(container)
+    return lineage.model_fingerprint(ModelIR(container.config, container.tensors))
 
 
 def _candidates(

@@ -11,7 +11,7 @@ from attrs import evolve, field, frozen
 from aprhub import conversion, detect, lineage
 from aprhub.adapters.matching import ZERO_MATCHED, Matched, MatchOptions, matched
 from aprhub.adapters.merging import ENCODINGS_OF_MERGED, KEEP, Changes, Merging
-from aprhub.adapters.opening import open_adapter
+from aprhub.adapters.opening import adapter_fingerprint, open_adapter
 from aprhub.adapters.reports import AdapterUse, MergeReport
 from aprhub.adapters.stacking import Stacking, stacked
 from aprhub.check import checked
@@ -179,8 +179,11 @@ def _extended(
     base: Opened, changes: Changes, found: Sequence[Fitted], options: ConvertOptions
 ) -> Opened:
     """Return the merged model with a step in its lineage, checked once more."""
-    inputs = [base.stored]
-    inputs += [evolve(each.stored.container, path=each.path) for each in found]
+    hashed = options.hash_inputs
+    inputs = [base.origin(hashed=hashed)]
+    inputs += [
+        (each.path, adapter_fingerprint(each.stored, hashed=hashed)) for each in found
+    ]
     told = {**options.told, "layers_merged": len(changes.merged)}
     done = changes.result.extended(lineage.step("adapter merge", inputs, told))
     checked(done.found, done.stored)

@@ -10,6 +10,7 @@ from aprhub.cli.options import registry
 
 if TYPE_CHECKING:
     from aprhub.identity import Fit
+    from aprhub.ir.model import ModelIR
     from aprhub.options import RunOptions
     from aprhub.registry import Registry
     from aprhub.spec.format import StoredModel
@@ -64,6 +65,21 @@ def opened(file: Path, options: dict[str, Any]) -> tuple["StoredModel", "Registr
     plugins = registry(strict=options["strict_plugins"])
     reader = identify(file, plugins, options["source_format"])
     return unpacked(reader.opened(file), plugins, options["naming"]), plugins
+
+
+def read_canonical(
+    file: Path, options: dict[str, Any]
+) -> tuple["StoredModel", "ModelIR"]:
+    """Open a file as the options say; return it, and its canonical model, checked."""
+    from aprhub.conversion import opened as read
+    from aprhub.errors import about
+    from aprhub.lift import LiftOptions
+
+    plugins = registry(strict=options["strict_plugins"])
+    lift = LiftOptions(options["naming"], options["family"])
+    with about(file):
+        found = read(file, plugins, lift, options["source_format"])
+    return found.stored, found.found.model
 
 
 def fit_of(

@@ -73,6 +73,13 @@ _OPTIONS = (
         help="If interrupted, leave what is written in a hidden folder beside TARGET,"
         " from where the same command goes on.",
     ),
+    click.option(
+        "--hash",
+        "hash_inputs",
+        is_flag=True,
+        help="Record the hash of each input in the lineage, instead of a fingerprint"
+        " of its table of tensors. All inputs are read once more.",
+    ),
     click.option("-q", "--quiet", is_flag=True, help="Print nothing but errors."),
     click.option("-v", "--verbose", is_flag=True, help="List every tensor and key."),
 )

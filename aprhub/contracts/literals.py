@@ -11,7 +11,7 @@ ID: Final = re.compile(
 )
 """What looks like an id: words of which the last is a number, or the first tells."""
 
-_STANDARDS: Final = ("SHA-", "CRC-", "UTF-", "ISO-", "FP-")
+_STANDARDS: Final = ("SHA-", "CRC-", "UTF-", "ISO-", "FP-", "P-")
 """Names of standards look the same."""
 
 _BODIES = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)

@@ -91,7 +91,8 @@ def repaired(
     try:
         options = ConvertOptions(naming=told.naming, family=told.family, force=force)
         given = _opened(before.mended, registry, options)
-        step = lineage.step("doctor", [given.stored], _told(before))
+        origin = given.stored.path, lineage.fingerprint(given.stored)
+        step = lineage.step("doctor", [origin], _told(before))
         report = written(given.extended(step), target, options, registry)
     except (UsageError, EnvironmentFailureError):
         raise

@@ -32,7 +32,8 @@ class LineageStep:
     """One operation that a model went through.
 
     `inputs` maps each input's file name to a hash of its metadata and tensor table,
-    `sha256:…`; `tools` maps distributions to versions.
+    `sha256-of-table:…`, or of the model in it, `aprhub-model-1:…`; `tools` maps
+    distributions to versions.
     """
 
     operation: str

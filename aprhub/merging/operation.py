@@ -75,7 +75,8 @@ def merged(recipe: Recipe, options: ConvertOptions, registry: Registry) -> Opene
     tokens = _vocabulary(recipe, plan, options, registry)
     merging = _Merging(recipe, method, plan, sources, tokens)
     found = merging.lifted(notes)
-    step = lineage.step("merge", [s.stored for s in sources.values()], _told(recipe))
+    origins = [s.origin(hashed=options.hash_inputs) for s in sources.values()]
+    step = lineage.step("merge", origins, _told(recipe))
     checksums = [each for s in sources.values() for each in s.stored.checksums]
     stored = evolve(root.stored, checksums=tuple(checksums))
     whole = Opened(stored, checked(found, root.stored))

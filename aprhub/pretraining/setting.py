@@ -121,7 +121,8 @@ def _lineage(
     start: Start, options: PretrainOptions, told: Mapping[str, Any]
 ) -> LineageStep:
     names = [path.name for path in options.dataset]
-    inputs = [start.stored] if start.stored else []
+    stored = start.stored
+    inputs = [(stored.path, lineage.fingerprint(stored))] if stored else []
     return lineage.step("pretrain", inputs, {**told, "dataset": names})
 
 

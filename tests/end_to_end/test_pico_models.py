@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from aprhub import open_model
+from aprhub.hashing import hashed
 from tests.end_to_end.roads import (
     TOLERANCE,
     comparable,
@@ -157,6 +159,15 @@ def test_our_gguf_holds_the_tensors_of_llama_cpps_converter(
     rounded = {"rope_freqs.weight"} & theirs.keys()
     assert [ours.pop(name) and theirs.pop(name) for name in rounded] or not rounded
     assert ours == theirs
+
+
+@pytest.mark.parametrize("name", ["llama", "llama-spm", "mixtral", "phi3"])
+def test_a_foreign_gguf_has_the_hash_of_the_folder_it_was_made_from(name: str) -> None:
+    folder = pico(name)
+
+    theirs = hashed(open_model(converted(folder)))
+
+    assert theirs.model == hashed(open_model(folder)).model
 
 
 @pytest.mark.parametrize("family", FAMILIES)

@@ -468,7 +468,6 @@ def test_the_tokens_of_another_model_are_refused(place: Path, tmp_path: Path) ->
 
 
 def test_logs_for_tensorboard_hold_the_metrics(place: Path) -> None:
-    pytest.importorskip("tensorboard")
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
     succeed(*from_nothing(place, "board", "--num-steps", 2), "--tensorboard")
