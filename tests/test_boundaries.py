@@ -132,7 +132,7 @@ LAYERS = {
     ),
     "testing": (
         f"api {_VALUES} registry lift check report options conversion front"
-        " adapters merging stamping"
+        " adapters merging stamping health"
     ),
     "cli": (
         f"version {_VALUES} statistics report difference fidelity pictures"

@@ -81,7 +81,8 @@ BOUNDS: Final[Mapping[str, Bound]] = {
     "mxfp4": Bound(Fraction(1, 4)),
     # The same, 6 being the largest magnitude, with scales of 3 bits, 2^-9 the least.
     "nvfp4": Bound(Fraction(1, 6) + Fraction(1, 16), 6 * 2**15),
-    "apr_q4": Bound(Fraction(1, 8), 8),
+    # As q4_0; scales below the normal numbers of an f16 are zero.
+    "apr_q4": Bound(Fraction(1, 8), 8 * 2**11),
     "apr_q8": Bound(Fraction(1, 254), reach=WHOLE),
     # -1, 0 and 1 times the largest magnitude: the nearest is no worse than zero.
     "tq1_0": Bound(Fraction(1), 1, POWER),

@@ -22,7 +22,7 @@ from tests.judges.converter import converted
 from tests.judges.corpus import STRINGS
 from tests.judges.llama import Llama
 from tests.judges.mistakes import IN_GGUF, IN_HF, Mistake, made_in_gguf, made_in_hf
-from tests.judges.pico import FAMILIES, PROMPTS, pico
+from tests.judges.pico import FAMILIES, PROMPTS, QUICK_FIRST, pico
 
 RANKLESS = ("llama-spm", "mistral", "mixtral")
 """Families whose `tokenizer.json` llama.cpp's converter stores with equal scores for
@@ -123,7 +123,7 @@ def test_a_transform_left_out_of_a_folder_is_seen(
         assert_transformers_agrees(wrong, mistake.family)
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", QUICK_FIRST)
 def test_the_way_through_apr_changes_no_byte(
     ggufs: Ggufs, family: str, tmp_path: Path
 ) -> None:
@@ -133,7 +133,7 @@ def test_the_way_through_apr_changes_no_byte(
     assert_llama_agrees(tmp_path / "back.gguf", family)
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", QUICK_FIRST)
 def test_a_folder_made_from_apr_is_the_first_folder(
     family: str, tmp_path: Path
 ) -> None:
@@ -170,7 +170,7 @@ def test_a_foreign_gguf_has_the_hash_of_the_folder_it_was_made_from(name: str) -
     assert theirs.model == hashed(open_model(folder)).model
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", QUICK_FIRST)
 def test_token_ids_survive_every_format(
     ggufs: Ggufs, family: str, tmp_path: Path
 ) -> None:

@@ -9,9 +9,7 @@ from tests.end_to_end import quantised
 from tests.end_to_end.quantised import Sources
 from tests.judges.tensor_digest import digest
 
-pytestmark = pytest.mark.xdist_group("gemma")
-
-QUICK = ("q4_k_m+imatrix",)
+pytestmark = [pytest.mark.xdist_group("gemma"), pytest.mark.slow]
 
 
 @pytest.fixture(scope="module")
@@ -19,7 +17,7 @@ def sources(tmp_path_factory: pytest.TempPathFactory) -> Sources:
     return Sources(tmp_path_factory.mktemp("gemma"))
 
 
-@pytest.mark.parametrize(("model", "case"), quantised.cases("gemma3", quick=QUICK))
+@pytest.mark.parametrize(("model", "case"), quantised.cases("gemma3"))
 def test_types_and_bytes_are_those_of_llama_cpp(
     model: str, case: str, sources: Sources, tmp_path: Path
 ) -> None:

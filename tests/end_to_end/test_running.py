@@ -40,7 +40,9 @@ def cut(*words: object) -> list[object]:
 
 
 def chunks_of(folder: Path, text: Path) -> NDArray[np.int64]:
-    return token_chunks(text, open_model(folder).tokenizer, LENGTH, COUNT)
+    tokenizer = open_model(folder).tokenizer
+    assert tokenizer
+    return token_chunks(text, tokenizer, LENGTH, COUNT)
 
 
 def fed(folder: Path, chunks: NDArray[np.int64]) -> Mapping[str, NDArray[np.float64]]:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Final, Literal
 
 import numpy as np
+import pytest
 from numpy.typing import NDArray
 
 from tests.judges import assets, cache, hf, spm
@@ -34,6 +35,15 @@ PROMPTS: Final = (
 )
 
 FAMILIES: Final = tuple(RECIPES)
+
+_PATIENT: Final = ("gemma3", "llama", "llama-tied", "qwen2", "qwen2_moe", "qwen3_moe")
+"""Families with large vocabularies; of such ones qwen3 and llama-rope are left."""
+
+QUICK_FIRST: Final = [
+    pytest.param(family, marks=[pytest.mark.slow] * (family in _PATIENT))
+    for family in FAMILIES
+]
+"""All families as parameters; those that take long marked slow."""
 
 
 def pico(family: str, dtype: DType = "float32") -> Path:

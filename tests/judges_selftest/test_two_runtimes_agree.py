@@ -17,7 +17,7 @@ from tests.judges.compare import (
 from tests.judges.converter import converted
 from tests.judges.llama import Llama
 from tests.judges.mistakes import Mistake
-from tests.judges.pico import FAMILIES, PROMPTS, pico
+from tests.judges.pico import PROMPTS, QUICK_FIRST, pico
 
 TOLERANCE = 1e-3
 
@@ -42,7 +42,7 @@ def compared(gguf: Path, folder: Path, ids: tuple[int, ...]) -> Agreement:
     return agreement(from_llama_cpp(gguf, ids), from_transformers(folder, ids))
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", QUICK_FIRST)
 def test_llama_cpp_and_transformers_agree_on_a_right_conversion(family: str) -> None:
     folder = pico(family)
     prompts = [token_ids(family, prompt) for prompt in PROMPTS]
@@ -58,7 +58,7 @@ def test_a_right_conversion_to_bf16_stays_close() -> None:
     assert divergences(found, from_transformers(folder, ids)).mean() < 1e-2
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", QUICK_FIRST)
 def test_logits_are_far_from_uniform_and_do_not_echo_the_prompt(family: str) -> None:
     ids = token_ids(family, PROMPTS[0])
     logits = from_transformers(pico(family), ids)
