@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 import click
 
 from aprhub.cli.options import echo_json, echo_table, shared
-from aprhub.cli.run import iterations, max_tokens, warmup
+from aprhub.cli.run import length_option, speed_options
 from aprhub.cli.source import run_request
 from aprhub.cli.source import source as source_options
 
@@ -43,9 +43,8 @@ def _skips(function: F) -> F:
     metavar="X",
     help="Tokens per second that throughput demands.",
 )
-@max_tokens(32)
-@iterations(10)
-@warmup(3)
+@length_option(32)
+@speed_options(10, 3)
 @click.option(
     "--min-executed",
     type=click.IntRange(min=0),

@@ -15,46 +15,35 @@ F = TypeVar("F", bound=Callable[..., Any])
 _POSITIVE = click.IntRange(min=1)
 
 
-def iterations(default: int) -> Callable[[F], F]:
-    """Return what adds `--iterations`."""
+def counted(name: str, default: int, text: str, least: int = 1) -> Callable[[F], F]:
+    """Return what adds an option for a count."""
     return click.option(
-        "--iterations",
-        type=_POSITIVE,
+        name,
+        type=click.IntRange(min=least),
         default=default,
         show_default=True,
         metavar="N",
-        help="How often the speed is measured; the median counts.",
+        help=text,
     )
 
 
-def warmup(default: int) -> Callable[[F], F]:
-    """Return what adds `--warmup`."""
-    return click.option(
-        "--warmup",
-        type=click.IntRange(min=0),
-        default=default,
-        show_default=True,
-        metavar="N",
-        help="Runs before those that count.",
-    )
-
-
-def max_tokens(default: int) -> Callable[[F], F]:
+def length_option(default: int) -> Callable[[F], F]:
     """Return what adds `--max-tokens`."""
-    return click.option(
-        "--max-tokens",
-        type=_POSITIVE,
-        default=default,
-        show_default=True,
-        metavar="N",
-        help="Tokens to make at most.",
-    )
+    return counted("--max-tokens", default, "Tokens to make at most.")
+
+
+def speed_options(iterations: int, warmup: int) -> Callable[[F], F]:
+    """Return what adds `--iterations` and `--warmup`."""
+    how_often = "How often the speed is measured; the median counts."
+    before = counted("--warmup", warmup, "Runs before those that count.", 0)
+    counting = counted("--iterations", iterations, how_often)
+    return lambda function: counting(before(function))
 
 
 @click.command()
 @click.argument("model", type=click.Path(path_type=Path))
 @click.argument("prompt")
-@max_tokens(128)
+@length_option(128)
 @click.option(
     "--temperature",
     type=click.FloatRange(min=0),
@@ -98,9 +87,8 @@ def run(model: Path, prompt: str, **options: Any) -> None:
 
 @click.command()
 @click.argument("model", type=click.Path(path_type=Path))
-@max_tokens(128)
-@iterations(5)
-@warmup(1)
+@length_option(128)
+@speed_options(5, 1)
 @click.option(
     "--floor",
     type=click.FloatRange(min=0),
