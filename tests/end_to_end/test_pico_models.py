@@ -1,7 +1,9 @@
 """Every family, both ways, judged by the logits of llama.cpp and transformers."""
 
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -22,7 +24,7 @@ from tests.judges.converter import converted
 from tests.judges.corpus import STRINGS
 from tests.judges.llama import Llama
 from tests.judges.mistakes import IN_GGUF, IN_HF, Mistake, made_in_gguf, made_in_hf
-from tests.judges.pico import FAMILIES, PROMPTS, QUICK_FIRST, pico
+from tests.judges.pico import FAMILIES, PATIENT, PROMPTS, QUICK_FIRST, pico
 
 RANKLESS = ("llama-spm", "mistral", "mixtral")
 """Families whose `tokenizer.json` llama.cpp's converter stores with equal scores for
@@ -52,6 +54,16 @@ def assert_transformers_agrees(folder: Path, family: str) -> None:
         assert found.within(TOLERANCE), found
 
 
+def one_of_each(mistakes: Sequence[Mistake]) -> list[Any]:
+    """Return all as parameters; of families that take long, all but one slow."""
+    seen, found = set(), []
+    for mistake in mistakes:
+        again = mistake.family in seen and mistake.family in PATIENT
+        found.append(pytest.param(mistake, marks=[pytest.mark.slow] * again))
+        seen.add(mistake.family)
+    return found
+
+
 class Ggufs(dict[str, Path]):
     """The GGUF file of each family, converted from its folder when first wanted."""
 
@@ -78,7 +90,7 @@ def test_a_gguf_made_from_a_folder_runs_with_its_logits(
     assert_llama_agrees(ggufs[family], family)
 
 
-@pytest.mark.parametrize("mistake", IN_GGUF, ids=str)
+@pytest.mark.parametrize("mistake", one_of_each(IN_GGUF), ids=str)
 def test_a_transform_left_out_of_a_gguf_is_seen(
     ggufs: Ggufs, mistake: Mistake, tmp_path: Path
 ) -> None:
@@ -111,7 +123,7 @@ def test_a_folder_made_from_a_foreign_gguf_runs_with_its_logits(
         assert hf.tokenize(back, text) == hf.tokenize(pico(family), text), text
 
 
-@pytest.mark.parametrize("mistake", IN_HF, ids=str)
+@pytest.mark.parametrize("mistake", one_of_each(IN_HF), ids=str)
 def test_a_transform_left_out_of_a_folder_is_seen(
     ggufs: Ggufs, mistake: Mistake, tmp_path: Path
 ) -> None:

@@ -36,11 +36,11 @@ PROMPTS: Final = (
 
 FAMILIES: Final = tuple(RECIPES)
 
-_PATIENT: Final = ("gemma3", "llama", "llama-tied", "qwen2", "qwen2_moe", "qwen3_moe")
+PATIENT: Final = ("gemma3", "llama", "llama-tied", "qwen2", "qwen2_moe", "qwen3_moe")
 """Families with large vocabularies; of such ones qwen3 and llama-rope are left."""
 
 QUICK_FIRST: Final = [
-    pytest.param(family, marks=[pytest.mark.slow] * (family in _PATIENT))
+    pytest.param(family, marks=[pytest.mark.slow] * (family in PATIENT))
     for family in FAMILIES
 ]
 """All families as parameters; those that take long marked slow."""
