@@ -6,7 +6,7 @@ broken or shadowed plugin must not cost another, and must not go unseen.
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import Distribution, EntryPoint, entry_points
 from typing import Generic, TypeVar, cast
 
 import pluggy
@@ -87,14 +87,14 @@ class Registry:
         Plugins of the distributions and names in the variable APRHUB_DISABLE (comma-
         separated) are left out. With `strict`, a broken plugin raises PluginError.
         """
-        registry = cls.of(_entries())
+        registry = cls._of(_entries())
         if strict and registry.broken:
             listed = "\n".join(f"  - {each}" for each in registry.broken)
             raise PluginError(f"plugins could not be loaded:\n{listed}")
         return registry
 
     @classmethod
-    def of(cls, entries: Iterable[EntryPoint]) -> "Registry":
+    def _of(cls, entries: "Iterable[_Found]") -> "Registry":
         """Return what the given entry points provide."""
         manager = pluggy.PluginManager("aprhub")
         manager.add_hookspecs(hookspecs)
@@ -179,29 +179,43 @@ def _names(value: T) -> tuple[str, ...]:
     return (value.name, *(value.aliases if isinstance(value, Format) else ()))
 
 
-def _entries() -> list[EntryPoint]:
+@frozen
+class _Found:
+    """An entry point, and the name of its plugin with the distribution it is of."""
+
+    plugin: str
+    entry: EntryPoint
+
+
+def _entries() -> list[_Found]:
+    """Return the entry points of all plugins that are not disabled, by name."""
     disabled = {name.strip() for name in os.environ.get(DISABLE, "").split(",")}
+    read = _Distributions()
     found = {
-        (_plugin_name(entry), entry.value): entry
+        (read.plugin(entry), entry.value): entry
         for entry in entry_points(group=GROUP)
-        if not {entry.name, _distribution(entry)} & disabled
+        if not {entry.name, read[entry.dist][0]} & disabled
     }
-    return [found[key] for key in sorted(found)]
+    return [_Found(key[0], found[key]) for key in sorted(found)]
 
 
-def _distribution(entry: EntryPoint) -> str:
-    return entry.dist.name if entry.dist else "unknown"
+class _Distributions(dict[Distribution | None, tuple[str, str]]):
+    """Name and version of distributions; the file with both is read once for each."""
 
+    def __missing__(self, dist: Distribution | None) -> tuple[str, str]:
+        metadata = dist.metadata if dist else {"Name": "unknown", "Version": ""}
+        self[dist] = metadata["Name"], metadata["Version"]
+        return self[dist]
 
-def _plugin_name(entry: EntryPoint) -> str:
-    version = f" {entry.dist.version}" if entry.dist else ""
-    return f"{entry.name} ({_distribution(entry)}{version})"
+    def plugin(self, entry: EntryPoint) -> str:
+        """Return the name of an entry point with those of its distribution."""
+        return f"{entry.name} ({' '.join(self[entry.dist]).rstrip()})"
 
 
 def _register(
-    manager: pluggy.PluginManager, entry: EntryPoint, broken: list[Broken]
+    manager: pluggy.PluginManager, found: _Found, broken: list[Broken]
 ) -> None:
-    name = _plugin_name(entry)
+    name, entry = found.plugin, found.entry
     if manager.has_plugin(name):
         why = f"another entry point has this name; {entry.value} is left out"
         broken.append(Broken(name, PluginError(why)))
