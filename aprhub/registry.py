@@ -7,7 +7,7 @@ broken or shadowed plugin must not cost another, and must not go unseen.
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from importlib.metadata import Distribution, EntryPoint, entry_points
-from typing import Generic, TypeVar, cast
+from typing import Generic, Self, TypeVar, cast
 
 import pluggy
 from attrs import frozen
@@ -88,10 +88,7 @@ class Registry:
         separated) are left out. With `strict`, a broken plugin raises PluginError.
         """
         registry = cls._of(_entries())
-        if strict and registry.broken:
-            listed = "\n".join(f"  - {each}" for each in registry.broken)
-            raise PluginError(f"plugins could not be loaded:\n{listed}")
-        return registry
+        return registry.unbroken() if strict else registry
 
     @classmethod
     def _of(cls, entries: "Iterable[_Found]") -> "Registry":
@@ -116,6 +113,13 @@ class Registry:
             tuple(broken),
             layouts,
         )
+
+    def unbroken(self) -> Self:
+        """Return the registry itself; raises PluginError if a plugin is broken."""
+        if self.broken:
+            listed = "\n".join(f"  - {each}" for each in self.broken)
+            raise PluginError(f"plugins could not be loaded:\n{listed}")
+        return self
 
     def format(self, name: str) -> Format:
         """Return the format of a name or alias, or `DISTRIBUTION:name`."""

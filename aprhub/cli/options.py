@@ -34,10 +34,11 @@ def shared(function: F) -> F:
 
 
 def registry(*, strict: bool) -> "Registry":
-    """Return the installed plugins."""
+    """Return the installed plugins, or those that a host handed to `main` as `obj`."""
     from aprhub.registry import Registry
 
-    return Registry.load(strict=strict)
+    found = click.get_current_context().find_object(Registry) or Registry.load()
+    return found.unbroken() if strict else found
 
 
 def echo_json(value: Any) -> None:

@@ -14,8 +14,10 @@ from attrs import frozen
 from click.testing import CliRunner
 
 from aprhub.cli import main
+from aprhub.registry import Registry
 
 SECONDS: Final = 10.0
+_PLUGINS: Final = Registry.load(strict=True)
 _LAUNCHER: Final = Path(__file__).with_name("launcher.py")
 
 
@@ -68,9 +70,10 @@ def deadline(seconds: float = SECONDS) -> Iterator[None]:
 
 
 def run(*arguments: str | Path) -> Outcome:
-    """Run a command in this process."""
+    """Run a command in this process, with plugins that are loaded once for all."""
+    words = [str(each) for each in arguments]
     with deadline():
-        result = CliRunner().invoke(main, [str(each) for each in arguments])
+        result = CliRunner().invoke(main, words, obj=_PLUGINS)
     escaped = None if isinstance(result.exception, SystemExit) else result.exception
     return Outcome(result.exit_code, result.stdout, result.stderr, escaped)
 

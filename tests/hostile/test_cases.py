@@ -61,7 +61,6 @@ UNSOUND = [
 ]
 
 
-@pytest.mark.slow
 @pytest.mark.usefixtures("bounded_memory")
 @pytest.mark.parametrize("trial", UNSOUND, ids=str)
 def test_an_unsound_model_does_not_become_a_folder_unsaid(

@@ -14,8 +14,8 @@ from tests.hostile import apr_file, gguf_file, model_folder, safetensors_file
 from tests.hostile.fields import boundaries
 from tests.hostile.program import deadline
 
-ROUNDS: Final = 150
-TEXT_ROUNDS: Final = 50
+ROUNDS: Final = 300
+TEXT_ROUNDS: Final = 100
 SPECIAL: Final = (0, 1, 2**31 - 1, 2**31, 2**32 - 1, 2**60, 2**63 - 1, 2**63, 2**64 - 1)
 
 Damage = Callable[[random.Random, bytearray, int], None]

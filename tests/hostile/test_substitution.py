@@ -15,7 +15,7 @@ from tests.hostile.case import Expected, odd
 from tests.hostile.program import Outcome, run
 from tests.hostile.trial import complaints
 
-ROUNDS: Final = 50
+ROUNDS: Final = 100
 STRANGE: Final[tuple[Any, ...]] = (
     *(None, True, False, 0, -1, 1, 2**31, 2**63, 2**64, 10**30, 0.5, -1.5, 1e308),
     *("", "x", "\0", "\ud800", "\x1b[31m", "x" * 5000, "../x", "1", "[]"),

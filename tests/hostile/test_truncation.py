@@ -10,7 +10,7 @@ from tests.hostile import apr_file, gguf_file, model_folder, safetensors_file
 from tests.hostile.fields import Field, boundaries, joined
 from tests.hostile.program import run
 
-STRIDE: Final = 41
+STRIDE: Final = 23
 
 
 @frozen

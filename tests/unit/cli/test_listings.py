@@ -1,12 +1,15 @@
 """`aprhub plugins`, `formats`, `families` and `codecs`, with the plugins installed."""
 
+import json
 from collections.abc import Iterator
 
 import click
 import pytest
+from click.testing import CliRunner
 
 from aprhub import Registry
 from aprhub.cli import COMMANDS, main, subcommands
+from aprhub.registry import Broken
 from tests.unit.cli.conftest import Models
 from tests.unit.cli.program import succeed
 
@@ -85,6 +88,16 @@ def test_a_disabled_plugin_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None
     assert ("format", "gguf") not in kinds
     assert {name for kind, name in kinds if kind == "naming"} == set()
     assert ("format", "apr") in kinds
+
+
+def test_a_host_hands_its_own_plugins_over() -> None:
+    broken = Registry(broken=(Broken("theirs", ValueError("no")),))
+
+    listed = CliRunner().invoke(main, ["formats", "--json"], obj=broken)
+    strict = CliRunner().invoke(main, ["formats", "--strict-plugins"], obj=broken)
+
+    assert json.loads(listed.stdout)["formats"] == []
+    assert (strict.exit_code, "theirs: ValueError: no" in strict.stderr) == (3, True)
 
 
 def test_every_command_is_listed_in_the_help() -> None:
