@@ -9,7 +9,6 @@ from tests.hostile.program import run
 from tests.hostile.trial import CONTROL, TRIALS, Trial
 
 
-@pytest.mark.slow
 @pytest.mark.usefixtures("bounded_memory")
 @pytest.mark.parametrize("trial", TRIALS, ids=str)
 def test_a_hostile_input_is_found_out_and_nothing_else_happens(
