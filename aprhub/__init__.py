@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from aprhub.adapters.operations import AdapterMerge
     from aprhub.course import Course
     from aprhub.errors import AprhubError
+    from aprhub.finetuning.options import FinetuneOptions
     from aprhub.front import (
         convert,
         diff,
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
     from aprhub.runs import (
         divergence,
         evaluate,
+        finetune,
         generate,
         imatrix,
         pretrain,
@@ -52,6 +54,7 @@ _HOMES: Final = {
     "AprhubError": "aprhub.errors",
     "ConvertOptions": "aprhub.options",
     "Course": "aprhub.course",
+    "FinetuneOptions": "aprhub.finetuning.options",
     "ModelIR": "aprhub.ir.model",
     "PretrainOptions": "aprhub.pretraining.options",
     "Registry": "aprhub.registry",
@@ -67,6 +70,7 @@ _HOMES: Final = {
     "measure": "aprhub.front",
     "divergence": "aprhub.runs",
     "evaluate": "aprhub.runs",
+    "finetune": "aprhub.runs",
     "generate": "aprhub.runs",
     "imatrix": "aprhub.runs",
     "merge_adapters": "aprhub.front",
@@ -85,6 +89,7 @@ __all__ = [
     "AprhubError",
     "ConvertOptions",
     "Course",
+    "FinetuneOptions",
     "ModelIR",
     "PretrainOptions",
     "Registry",
@@ -99,6 +104,7 @@ __all__ = [
     "diff",
     "divergence",
     "evaluate",
+    "finetune",
     "generate",
     "imatrix",
     "measure",

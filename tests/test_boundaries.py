@@ -115,6 +115,7 @@ LAYERS = {
         " lineage export options conversion tokenizer corpus decoder course"
         " training pictures"
     ),
+    "finetuning": "errors registry detect options conversion corpus pretraining",
     "generating": "errors tokenizer registry options decoder running sampling",
     "acceptance": (
         "errors tokenizer registry detect options conversion decoder"
@@ -125,10 +126,13 @@ LAYERS = {
         " fidelity report unpacking adapters merging stamping scoring"
         " verification"
     ),
-    "runs": "ir registry options decoder running sampling generating pretraining front",
+    "runs": (
+        "ir registry options decoder running sampling generating pretraining"
+        " finetuning front"
+    ),
     "aprhub": (
         "version deferred errors ir registry report options conversion"
-        " front runs adapters sampling course pretraining stamping"
+        " front runs adapters sampling course pretraining finetuning stamping"
     ),
     "testing": (
         f"api {_VALUES} registry lift check report options conversion front"
@@ -138,7 +142,7 @@ LAYERS = {
         f"version {_VALUES} statistics report difference fidelity pictures"
         " runs registry detect identity lift options conversion front"
         " unpacking decoder adapters merging sampling generating acceptance"
-        " corpus course pretraining stamping scoring health verification"
+        " corpus course pretraining finetuning stamping scoring health verification"
         " contracts explanations hashing ancestry manifest signing"
     ),
     "__main__": "cli",

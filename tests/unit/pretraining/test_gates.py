@@ -144,21 +144,32 @@ def test_a_checkpoint_may_have_spare_rows() -> None:
     refuse_vocabulary(pico_tokenizer(), 268, exact=True)
 
 
-def lineage(*operations: str) -> Provenance:
-    return Provenance(
-        lineage=tuple(
-            LineageStep(each, {}, {"val_loss": 4.62} if each == "pretrain" else {})
-            for each in operations
-        )
-    )
+STEPS: dict[str, LineageStep] = {
+    "pretrain": LineageStep("pretrain", {}, {"val_loss": 4.62}),
+    "chats": LineageStep("finetune", {}, {"val_loss": 1.5, "task": "instruct"}),
+    "texts": LineageStep("finetune", {}, {"val_loss": 4.5, "task": "text"}),
+}
+
+
+def recorded(*names: str, learns: str = "text") -> float | None:
+    steps = (STEPS.get(name, LineageStep(name, {})) for name in names)
+    return recorded_loss(Provenance(lineage=tuple(steps)), learns)
 
 
 def test_a_recorded_loss_holds_until_the_weights_become_others() -> None:
-    assert recorded_loss(lineage("pretrain")) == 4.62
-    assert recorded_loss(lineage("merge", "pretrain", "convert", "stamp")) == 4.62
-    assert recorded_loss(lineage("pretrain", "merge")) is None
-    assert recorded_loss(lineage("convert")) is None
-    assert recorded_loss(Provenance()) is None
+    assert recorded("pretrain") == 4.62
+    assert recorded("merge", "pretrain", "convert", "stamp") == 4.62
+    assert recorded("pretrain", "merge") is None
+    assert recorded("convert") is None
+    assert recorded() is None
+
+
+def test_a_recorded_loss_is_that_of_what_is_learnt() -> None:
+    assert recorded("pretrain", "texts") == 4.5
+    assert recorded("pretrain", "chats") is None
+    assert recorded("pretrain", learns="instruct") is None
+    assert recorded("pretrain", "chats", learns="instruct") == 1.5
+    assert recorded("chats", "texts", learns="instruct") is None
 
 
 def test_a_start_much_worse_than_its_checkpoint_says_is_refused() -> None:
