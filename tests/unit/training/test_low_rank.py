@@ -1,5 +1,6 @@
 """Pairs beside frozen weights: what is trained, and what stays as it is."""
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,8 @@ from aprhub.low_rank import LowRankOptions
 from aprhub.training.low_rank import LowRankLinear, adapt, adapter_of
 from aprhub.training.nf4 import Nf4Linear
 from aprhub.training.optimizer import optimizer_of
+from aprhub.training.progress import Progress
+from aprhub.training.state import State
 from aprhub.training.trainer import Trainer
 from tests.unit.training.toy import course, losses, model, trainer
 
@@ -183,6 +186,22 @@ def test_quantised_weights_are_a_seventh_and_the_others_are_kept() -> None:
 
 def _bytes(found: Decoder, part: str) -> int:
     return sum(t.nbytes for n, t in found.state_dict().items() if part in n)
+
+
+@pytest.mark.parametrize("quantized", [False, True])
+def test_a_training_of_pairs_goes_on_to_the_bit(
+    quantized: bool, tmp_path: Path
+) -> None:
+    options = LowRankOptions(quantized=quantized)
+    whole = losses(adapted(options), 6)
+    first, second = adapted(options), adapted(options)
+    losses(first, 4)
+    state = State(tmp_path / "state.safetensors")
+    state.save(first.decoder, first.optimizer, Progress(step=4), {})
+
+    state.load(second.decoder, second.optimizer, 4)
+
+    assert [second.step(number).loss for number in (4, 5)] == whole[4:]
 
 
 def test_an_adapter_has_the_pairs_as_they_were_when_it_was_taken() -> None:
