@@ -108,7 +108,8 @@ LAYERS = {
     ),
     "corpus": "errors ir tokenizer export",
     "course": "errors",
-    "training": f"{_VALUES} corpus decoder course",
+    "low_rank": "errors ir",
+    "training": f"{_VALUES} corpus decoder course low_rank",
     "running": f"{_VALUES} tokenizer registry options conversion decoder importance",
     "pretraining": (
         f"{_VALUES} registry detect identity unsaid lift unpacking check"
