@@ -116,7 +116,10 @@ LAYERS = {
         " lineage export options conversion tokenizer corpus decoder course"
         " training pictures"
     ),
-    "finetuning": "errors registry detect options conversion corpus pretraining",
+    "finetuning": (
+        f"{_VALUES} registry detect options conversion corpus adapters low_rank"
+        " training pretraining"
+    ),
     "generating": "errors tokenizer registry options decoder running sampling",
     "acceptance": (
         "errors tokenizer registry detect options conversion decoder"
@@ -143,8 +146,8 @@ LAYERS = {
         f"version {_VALUES} statistics report difference fidelity pictures"
         " runs registry detect identity lift options conversion front"
         " unpacking decoder adapters merging sampling generating acceptance"
-        " corpus course pretraining finetuning stamping scoring health verification"
-        " contracts explanations hashing ancestry manifest signing"
+        " corpus course low_rank pretraining finetuning stamping scoring health"
+        " verification contracts explanations hashing ancestry manifest signing"
     ),
     "__main__": "cli",
 }

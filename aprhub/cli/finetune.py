@@ -7,13 +7,56 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from aprhub.cli.adapter_options import added
-from aprhub.cli.options import shared
+from aprhub.cli.options import refuse_given, shared
 from aprhub.cli.source import source as source_options
 from aprhub.cli.training import Session
-from aprhub.cli.training_options import COURSE, PATH, RUN, course_of
+from aprhub.cli.training_options import COURSE, PATH, POSITIVE, RUN, course_of
 
 if TYPE_CHECKING:
     from aprhub.finetuning.options import FinetuneOptions
+    from aprhub.low_rank import LowRankOptions
+
+METHODS = ("full", "lora", "qlora")
+
+ADAPTER = (
+    click.option(
+        "--rank",
+        type=POSITIVE,
+        default=16,
+        show_default=True,
+        help="Rank of the pairs that an adapter is made of.",
+    ),
+    click.option(
+        "--alpha",
+        type=float,
+        default=32.0,
+        show_default=True,
+        help="How strongly a pair counts: this much, over its rank.",
+    ),
+    click.option(
+        "--rslora",
+        "rank_stabilised",
+        is_flag=True,
+        help="Over the root of its rank instead.",
+    ),
+    click.option(
+        "--target-modules",
+        "targets",
+        metavar="ROLES",
+        help="Weights that get pairs, such as attn.q,attn.v; else all of the layers.",
+    ),
+    click.option(
+        "--quantize-nf4", is_flag=True, help="Keep those in four bits, as qlora does."
+    ),
+    click.option(
+        "--layout",
+        metavar="LAYOUT",
+        default="peft",
+        show_default=True,
+        help="Layout of the adapters that are kept, such as entrenar.",
+    ),
+)
+"""What says how an adapter is trained; nothing without one."""
 
 
 class _Command(click.Command):
@@ -72,17 +115,29 @@ def _names_adapter(words: Sequence[str]) -> bool:
     help="Stop unless BASE has this size: a preset, or its end, such as 0.5b.",
 )
 @click.option(
+    "--method",
+    type=click.Choice(METHODS),
+    default="full",
+    show_default=True,
+    help="Train all weights; an adapter; or one for weights in four bits (NF4).",
+)
+@added(ADAPTER)
+@click.option(
+    "--merge", is_flag=True, help="Write BASE with the best adapter merged into it."
+)
+@click.option(
     "-o",
     "--output",
     type=PATH,
-    help="Write the best model there at the end, in the format of its extension.",
+    help="Where the best model or adapter goes at the end, in the form that the"
+    " extension says.",
 )
 @added(RUN)
 @added(COURSE)
 @source_options("BASE")
 @shared
 def finetune(base: Path, **options: Any) -> None:
-    """Train BASE, a model in any format, further.
+    """Train BASE, a model in any format, further: all of it, or an adapter for it.
 
     Conversations are rendered with the model's own chat template, and only answers are
     learnt. SIGTERM and SIGINT leave a checkpoint, from which --resume goes on. It needs
@@ -99,7 +154,29 @@ def finetune(base: Path, **options: Any) -> None:
 
 def _wanted(base: Path, options: dict[str, Any]) -> "FinetuneOptions":
     from aprhub.finetuning.options import FinetuneOptions
-    from aprhub.pretraining.options import FINETUNE
+    from aprhub.pretraining.options import FINETUNE, LOW_RANK
 
-    course = course_of(options, FINETUNE)
-    return FinetuneOptions(**options, init=base, course=course)
+    if options["task"] == "instruct":
+        refuse_given(("text_key", "separator"), "--task text")
+    else:
+        refuse_given(("too_long", "packed"), "--task instruct")
+    low_rank = _low_rank(options)
+    course = course_of(options, LOW_RANK if low_rank else FINETUNE)
+    return FinetuneOptions(**options, init=base, course=course, low_rank=low_rank)
+
+
+def _low_rank(options: dict[str, Any]) -> "LowRankOptions | None":
+    """Take what says how an adapter is trained out of the options."""
+    from aprhub.low_rank import LowRankOptions
+
+    method, targets = options.pop("method"), options.pop("targets")
+    quantized = options.pop("quantize_nf4") or method == "qlora"
+    chosen = {n: options.pop(n) for n in ("rank", "alpha", "rank_stabilised")}
+    if method == "full":
+        besides = ("targets", "quantize_nf4", "layout", "merge")
+        refuse_given((*chosen, *besides), "--method lora or qlora")
+        return None
+    refuse_given(("target_format",), "--method full; adapters have a --layout")
+    if targets is not None:
+        chosen["targets"] = tuple(targets.split(","))
+    return LowRankOptions(**chosen, quantized=quantized)

@@ -1,46 +1,42 @@
 """Fine-tune: the gates of pretraining, then a run on the same machinery."""
 
-from pathlib import Path
-
-from aprhub.conversion import convert
-from aprhub.detect import target_format
-from aprhub.errors import TargetExistsError, about
+from aprhub.errors import about
+from aprhub.finetuning.adapters import Pairs
+from aprhub.finetuning.delivery import deliver, refuse_undeliverable
 from aprhub.finetuning.options import FinetuneOptions
-from aprhub.options import ConvertOptions
 from aprhub.pretraining.operation import Audience, refuse_at_once
 from aprhub.pretraining.outcome import Outcome
-from aprhub.pretraining.products import WholeModel
+from aprhub.pretraining.products import Product, WholeModel
 from aprhub.pretraining.sizes import refuse_other_size
-from aprhub.pretraining.start import from_checkpoint
+from aprhub.pretraining.start import Start, from_checkpoint
 from aprhub.registry import Registry
 
 
 def finetune(
     options: FinetuneOptions, registry: Registry, audience: Audience
 ) -> Outcome:
-    """Train a model further, on conversations or on text.
+    """Train a model further, on conversations or on text: all of it, or an adapter.
 
     Raises an AprhubError that names the gate that was not passed; then nothing was
     trained.
     """
     refuse_at_once(options)
     if options.output is not None:
-        _refuse_unwritable(options.output, registry)
+        refuse_undeliverable(options.output, options, registry)
     start = from_checkpoint(options.init, options, registry)
     if options.model_size is not None:
         with about(options.init):
             refuse_other_size(options.model_size, start.model.config, registry)
     from aprhub.pretraining.run import run
 
-    found = run(start, options, WholeModel.of(start, options, registry), audience)
+    found = run(start, options, _product(start, options, registry), audience)
     if options.output is not None and audience.interrupted() is None:
         best = found.best or found.checkpoint
-        convert(best, options.output, ConvertOptions(), registry)
+        deliver(best, options.output, options, registry)
     return found
 
 
-def _refuse_unwritable(target: Path, registry: Registry) -> None:
-    """Refuse before hours of training what would be refused after them."""
-    target_format(target, registry)
-    if target.exists():
-        raise TargetExistsError(target)
+def _product(start: Start, options: FinetuneOptions, registry: Registry) -> Product:
+    if options.low_rank is None:
+        return WholeModel.of(start, options, registry)
+    return Pairs.of(options, options.low_rank, registry)

@@ -3,10 +3,11 @@
 from pathlib import Path
 from typing import Any
 
-from attrs import field, frozen
+from attrs import asdict, field, frozen
 
 from aprhub.corpus.options import ChatOptions, CorpusOptions
 from aprhub.errors import UsageError
+from aprhub.low_rank import LowRankOptions
 from aprhub.pretraining.options import INSTRUCT, TASKS, TrainingOptions
 
 
@@ -16,8 +17,10 @@ class FinetuneOptions(TrainingOptions):
 
     `task` is one of TASKS. Conversations that are longer than a sequence are dropped
     or cut, as `too_long` says; with `packed`, a sequence has as many as fit. Where
-    `init` has not the size that `model_size` names, nothing is trained. At the end, the
-    best model is written to `output`.
+    `init` has not the size that `model_size` names, nothing is trained. With
+    `low_rank`, what is trained is an adapter, kept in `layout`. At the end, the best
+    model or adapter is written to `output`; with `merge`, the best adapter merged into
+    `init`.
     """
 
     operation = "finetune"
@@ -28,6 +31,9 @@ class FinetuneOptions(TrainingOptions):
     too_long: str = field(default="drop", kw_only=True)
     packed: bool = field(default=False, kw_only=True)
     model_size: str | None = field(default=None, kw_only=True)
+    low_rank: LowRankOptions | None = field(default=None, kw_only=True)
+    layout: str = field(default="peft", kw_only=True)
+    merge: bool = field(default=False, kw_only=True)
     output: Path | None = field(default=None, kw_only=True)
 
     def __attrs_post_init__(self) -> None:
@@ -35,6 +41,9 @@ class FinetuneOptions(TrainingOptions):
         super().__attrs_post_init__()
         if self.task not in TASKS:
             raise UsageError(f"task {self.task!r} is none of {', '.join(TASKS)}")
+        if self.merge and (self.low_rank is None or self.output is None):
+            what = "needs an adapter to train, and an output to write"
+            raise UsageError(f"merging {what} (--method lora, --output)")
 
     @property
     def learns(self) -> str:
@@ -44,7 +53,11 @@ class FinetuneOptions(TrainingOptions):
     @property
     def told(self) -> dict[str, Any]:
         """What decides the weights that come out, beside the files."""
-        return {**super().told, "task": self.task}
+        told = {**super().told, "task": self.task}
+        if self.low_rank is None:
+            return told
+        targets = list(self.low_rank.targets)
+        return {**told, **asdict(self.low_rank), "targets": targets}
 
     def sequences(self, vocab_size: int | None) -> CorpusOptions | ChatOptions:
         """Return how the data become sequences, for a model with so many tokens."""

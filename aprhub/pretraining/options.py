@@ -12,10 +12,12 @@ from aprhub.lift import LiftOptions
 
 FINETUNE: Final = "finetune"
 FROM_SCRATCH: Final = "from-scratch"
+LOW_RANK: Final = "low-rank"
 
-RATES: Final = {FINETUNE: 5e-5, FROM_SCRATCH: 3e-4}
-WARMUPS: Final = {FINETUNE: 100, FROM_SCRATCH: 1000}
-"""The learning rate, and the most steps of warm-up, of either mode."""
+RATES: Final = {FINETUNE: 5e-5, FROM_SCRATCH: 3e-4, LOW_RANK: 2e-4}
+WARMUPS: Final = {FINETUNE: 100, FROM_SCRATCH: 1000, LOW_RANK: 100}
+"""The learning rate, and the most steps of warm-up, of each mode; that of adapters is
+the one of QLoRA (arXiv 2305.14314, appendix B)."""
 
 
 def defaults_of(mode: str, num_steps: int) -> dict[str, Any]:

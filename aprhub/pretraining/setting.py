@@ -53,8 +53,7 @@ def setting(start: Start, options: TrainingOptions, product: Product) -> Setting
     told = {**options.told, "data": corpus.fingerprint, "start": _fingerprint(start)}
     shapes = {name: tuple(p.shape) for name, p in found.decoder.named_parameters()}
     product.prepare(found.decoder)
-    work = work_per_token(shapes, start.model.config, options.seq_len)
-    trainer = _trainer(found, corpus, options, work)
+    trainer = _trainer(found, corpus, options, _work(start, options, found, shapes))
     return Setting(
         trainer,
         told,
@@ -74,6 +73,14 @@ def _loaded(start: Start, options: TrainingOptions) -> Loaded:
         weights = fresh_weights(model.config, start.family, course.seed)
         model = evolve(model, tensors=weights)
     return loaded(model, start.family, device=device_of(course.device))
+
+
+def _work(
+    start: Start, options: TrainingOptions, found: Loaded, shapes: Shapes
+) -> float:
+    moving = {name: tuple(p.shape) for name, p in trained(found.decoder).items()}
+    still, config = shapes.keys() - moving.keys(), start.model.config
+    return work_per_token({**shapes, **moving}, config, options.seq_len, still)
 
 
 def _trainer(
