@@ -117,8 +117,8 @@ LAYERS = {
         " training pictures"
     ),
     "finetuning": (
-        f"{_VALUES} registry detect options conversion corpus adapters low_rank"
-        " training pretraining"
+        f"{_VALUES} registry detect lineage options conversion corpus adapters"
+        " low_rank training pretraining"
     ),
     "generating": "errors tokenizer registry options decoder running sampling",
     "acceptance": (

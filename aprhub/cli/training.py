@@ -29,6 +29,7 @@ class Session:
 
     plugins: "Registry"
     quiet: bool
+    verbose: bool
     as_json: bool
 
     @classmethod
@@ -36,7 +37,8 @@ class Session:
         """Take what says so out of the options of a command."""
         options.pop("debug")
         plugins = registry(strict=options.pop("strict_plugins"))
-        return cls(plugins, options.pop("quiet"), options.pop("as_json"))
+        names = ("quiet", "verbose", "as_json")
+        return cls(plugins, *(options.pop(name) for name in names))
 
     def train(self, run: Callable[..., "Outcome"], wanted: "TrainingOptions") -> None:
         """Run one of the trainings of `aprhub.runs`, and print what it comes to.
@@ -44,7 +46,10 @@ class Session:
         Where a signal ended it, that ends the process too.
         """
         silent = self.quiet or self.as_json
-        with interruption() as caught, shown(wanted.course, silent=silent) as watch:
+        with (
+            interruption() as caught,
+            shown(wanted.course, silent=silent, verbose=self.verbose) as watch,
+        ):
             found = run(
                 wanted,
                 registry=self.plugins,
@@ -128,33 +133,41 @@ def interruption() -> Iterator[Interruption]:
 
 
 @contextmanager
-def shown(course: "Course", *, silent: bool) -> Iterator[Watch]:
-    """Give what prints each measurement, and on a terminal how far a training is."""
+def shown(course: "Course", *, silent: bool, verbose: bool = False) -> Iterator[Watch]:
+    """Give what prints each measurement, and on a terminal how far a training is.
+
+    With `verbose` it prints each step instead of that.
+    """
     if silent:
         yield _unsaid
-    elif not sys.stderr.isatty():
-        yield _Lines(course)
+    elif verbose or not sys.stderr.isatty():
+        yield _Lines(course, verbose=verbose)
     else:
         with _bar(course, _Lines(course)) as watch:
             yield watch
 
 
 class _Lines:
-    """Prints a line for each measurement."""
+    """Prints a line for each measurement, and for each step if that is wanted."""
 
-    def __init__(self, course: "Course") -> None:
+    def __init__(self, course: "Course", *, verbose: bool = False) -> None:
         self._course = course
+        self._verbose = verbose
         self._last: Mapping[str, Any] = {}
 
     def __call__(self, event: Mapping[str, Any]) -> None:
+        line = f"step {event['step']}/{self._course.num_steps}"
         if "val_loss" not in event:
             self._last = event
+            if self._verbose:
+                click.echo(f"{line}  {_loss(event)}")
             return
-        line = f"step {event['step']}/{self._course.num_steps}"
         line += f"  validation loss {event['val_loss']:.4f}"
-        if self._last:
-            line += f"  loss {self._last['loss']:.4f}  {_speed(self._last)}"
-        click.echo(line)
+        click.echo(f"{line}  {_loss(self._last)}" if self._last else line)
+
+
+def _loss(event: Mapping[str, Any]) -> str:
+    return f"loss {event['loss']:.4f}  {_speed(event)}"
 
 
 def _speed(event: Mapping[str, Any]) -> str:
@@ -171,8 +184,7 @@ def _bar(course: "Course", lines: Watch) -> Iterator[Watch]:
 
     def watch(event: Mapping[str, Any]) -> None:
         if "loss" in event:
-            line = f"loss {event['loss']:.4f}  {_speed(event)}"
-            progress.update(task, completed=event["step"], told=line)
+            progress.update(task, completed=event["step"], told=_loss(event))
             lines(event)
         else:
             progress.stop()

@@ -1,15 +1,17 @@
 """Adapters as what a run trains: pairs beside the weights of a model that stay."""
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
-from attrs import frozen
+from attrs import asdict, frozen
 
 from aprhub.adapters.writing import AdapterWriter, WriteOptions
 from aprhub.conversion import Opened, opened
 from aprhub.errors import UsageError
 from aprhub.finetuning.options import FinetuneOptions
 from aprhub.ir.model import LineageStep
+from aprhub.lineage import model_fingerprint
 from aprhub.low_rank import LowRankOptions
 from aprhub.registry import Registry
 from aprhub.spec.adapter import AdapterLayout
@@ -48,6 +50,13 @@ class Pairs:
         if self.layout.files:
             return ""
         return self.registry.format(self.layout.format).extensions[0]
+
+    @property
+    def told(self) -> Mapping[str, Any]:
+        """What pairs there are, and beside which weights: all of these are read."""
+        targets = list(self.low_rank.targets)
+        base = model_fingerprint(self.base.found.model)
+        return {**asdict(self.low_rank), "targets": targets, "base": base}
 
     def prepare(self, decoder: "Decoder") -> None:
         """Put the pairs in; refuse at once what the layout could not hold later."""

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from attrs import asdict, field, frozen
+from attrs import field, frozen
 
 from aprhub.corpus.options import ChatOptions, CorpusOptions
 from aprhub.errors import UsageError
@@ -53,11 +53,7 @@ class FinetuneOptions(TrainingOptions):
     @property
     def told(self) -> dict[str, Any]:
         """What decides the weights that come out, beside the files."""
-        told = {**super().told, "task": self.task}
-        if self.low_rank is None:
-            return told
-        targets = list(self.low_rank.targets)
-        return {**told, **asdict(self.low_rank), "targets": targets}
+        return {**super().told, "task": self.task}
 
     def sequences(self, vocab_size: int | None) -> CorpusOptions | ChatOptions:
         """Return how the data become sequences, for a model with so many tokens."""

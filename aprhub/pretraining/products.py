@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from attrs import evolve, frozen
 
@@ -24,6 +24,10 @@ class Product(Protocol):
     @property
     def suffix(self) -> str:
         """How the name of a file of it ends; nothing where it is a folder."""
+
+    @property
+    def told(self) -> Mapping[str, Any]:
+        """What decides what comes out, beside the options of every training."""
 
     def prepare(self, decoder: "Decoder") -> None:
         """Let what is trained have gradients, and nothing else."""
@@ -55,6 +59,11 @@ class WholeModel:
         """How the name of a file of it ends; nothing where it is a folder."""
         found = self.registry.format(self.target_format)
         return "" if found.writes_folder else found.extensions[0]
+
+    @property
+    def told(self) -> Mapping[str, Any]:
+        """Nothing: all weights are in the state of a run."""
+        return {}
 
     def prepare(self, decoder: "Decoder") -> None:
         """Let every parameter be trained."""

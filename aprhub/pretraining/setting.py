@@ -50,7 +50,8 @@ def setting(start: Start, options: TrainingOptions, product: Product) -> Setting
     found = _loaded(start, options)
     corpus = _corpus(start, options)
     refuse_short_corpus(corpus.train, options)
-    told = {**options.told, "data": corpus.fingerprint, "start": _fingerprint(start)}
+    files = {"data": corpus.fingerprint, "start": _fingerprint(start)}
+    told = {**options.told, **product.told, **files}
     shapes = {name: tuple(p.shape) for name, p in found.decoder.named_parameters()}
     product.prepare(found.decoder)
     trainer = _trainer(found, corpus, options, _work(start, options, found, shapes))

@@ -27,15 +27,13 @@ from tests.end_to_end.test_pretraining import (
     measured,
     own_logits,
 )
+from tests.end_to_end.tuning import BASE, tuned, write_sums
 from tests.judges import hf
 from tests.judges.compare import agreement
 from tests.judges.llama import Llama
-from tests.judges.pico import pico
 from tests.unit import toys
 from tests.unit.cli.program import refused, run, succeed
 from tests.unit.corpus.texts import lines
-
-BASE = pico("llama-spm")
 
 HEADER = (
     "hidden=64 layers=2 heads=4 kv_heads=2 vocab=2000 parameters=336704 trained=336704"
@@ -64,31 +62,10 @@ def one_thread() -> Iterator[None]:
 def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a folder with conversations, a text, and a trained model."""
     place = tmp_path_factory.mktemp("finetuning")
-    sums = ((one, two) for one in range(10) for two in range(10))
-    pairs = [
-        {"prompt": f"What is {one} plus {two}?", "completion": f"It is {one + two}."}
-        for one, two in sums
-    ]
-    lines(place / "sums.jsonl", pairs)
-    texts = ({"text": f"{each['prompt']} {each['completion']}"} for each in pairs)
-    lines(place / "texts.jsonl", texts)
+    write_sums(place)
     done = succeed(*tuned(place, "run", "-o", place / "best.gguf"))
     (place / "printed").write_text(done.out)
     return place
-
-
-def tuned(place: Path, name: str, *more: object, base: Path = BASE) -> list[object]:
-    """Return the words of twenty small steps on conversations."""
-    words = [
-        *("--data", place / "sums.jsonl", "--run-dir", place / name, "--lr", 3e-3),
-        *("--cache", place / "cache", "--num-steps", 20, "--steps-per-epoch", 10),
-        *("--batch-size", 4, "--seq-len", 48, "--epochs", 9, "--device", "cpu"),
-        *("--validation-fraction", 0.2, "--warmup-steps", 2),
-    ]
-    said = {str(word) for word in more}
-    pairs = zip(words[::2], words[1::2], strict=True)
-    kept = [word for pair in pairs if str(pair[0]) not in said for word in pair]
-    return ["finetune", base, *kept, *more]
 
 
 def test_a_run_prints_the_sizes_of_the_model_before_it_begins(place: Path) -> None:
@@ -326,7 +303,6 @@ def test_a_model_of_the_size_that_is_said_is_trained(word: str) -> None:
         (("-o", "model.zip"), "extension"),
         (("--device", "cuda:15"), "FALSIFY-APR-PRETRAIN-INIT-CUDA-001"),
         (("--seq-len", 1024), "the model is made for 512 tokens, not for 1024"),
-        (("--merge",), "No such option '--merge'"),
     ],
 )
 def test_what_cannot_be_is_refused_before_anything_is_trained(
