@@ -85,6 +85,8 @@ def _echo(found: "Outcome") -> None:
     click.echo(f"checkpoint: {found.checkpoint}")
     if found.best not in (None, found.checkpoint):
         click.echo(f"best: {found.best}")
+    if found.output is not None:
+        click.echo(f"output: {found.output}")
 
 
 @define

@@ -1,5 +1,9 @@
 """Fine-tune: the gates of pretraining, then a run on the same machinery."""
 
+from collections.abc import Iterator
+
+from attrs import evolve
+
 from aprhub.errors import about
 from aprhub.finetuning.adapters import Pairs
 from aprhub.finetuning.delivery import deliver, refuse_undeliverable
@@ -30,10 +34,17 @@ def finetune(
     from aprhub.pretraining.run import run
 
     found = run(start, options, _product(start, options, registry), audience)
-    if options.output is not None and audience.interrupted() is None:
-        best = found.best or found.checkpoint
-        deliver(best, options.output, options, registry)
-    return found
+    if options.output is None or audience.interrupted() is not None:
+        return found
+    deliver(found.best or found.checkpoint, options.output, options, registry)
+    notes = (*found.notes, *_merged_otherwise(options))
+    return evolve(found, output=options.output, notes=notes)
+
+
+def _merged_otherwise(options: FinetuneOptions) -> Iterator[str]:
+    if options.merge and options.low_rank and options.low_rank.quantized:
+        what = "the adapter was trained beside weights in four bits, and is merged"
+        yield f"{what} into those of {options.init}: losses differ from those above"
 
 
 def _product(start: Start, options: FinetuneOptions, registry: Registry) -> Product:

@@ -18,7 +18,7 @@ class Outcome:
     loss before the first step, None where the run went on from an earlier one;
     `recorded_loss` is what the model said of itself. `checkpoint` is that of the last
     step, `best` the one with the lowest validation loss, None where nothing was
-    measured yet.
+    measured yet. `output` is what was made of the best besides.
     """
 
     run_dir: Path
@@ -33,6 +33,7 @@ class Outcome:
     first_loss: float | None
     recorded_loss: float | None
     notes: tuple[str, ...]
+    output: Path | None = None
 
     def as_json(self) -> dict[str, Any]:
         """Return everything as JSON-like data."""

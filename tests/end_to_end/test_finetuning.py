@@ -120,6 +120,8 @@ def test_a_checkpoint_passes_the_gates_of_qa(
 
 
 def test_the_best_model_is_what_is_written(place: Path) -> None:
+    printed = (place / "printed").read_text()
+    assert printed.splitlines()[-1] == f"output: {place / 'best.gguf'}"
     best = {"best.gguf": open_model(place / "best.gguf"), "20": open_model(last(place))}
 
     left, right = (model.tensors for model in best.values())
