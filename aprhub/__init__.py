@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     )
     from aprhub.ir.model import ModelIR
     from aprhub.ir.tensor import Tensor
+    from aprhub.low_rank import LowRankOptions
     from aprhub.options import ConvertOptions, RunOptions, VerifyOptions
     from aprhub.pretraining.options import PretrainOptions
     from aprhub.registry import Registry
@@ -55,6 +56,7 @@ _HOMES: Final = {
     "ConvertOptions": "aprhub.options",
     "Course": "aprhub.course",
     "FinetuneOptions": "aprhub.finetuning.options",
+    "LowRankOptions": "aprhub.low_rank",
     "ModelIR": "aprhub.ir.model",
     "PretrainOptions": "aprhub.pretraining.options",
     "Registry": "aprhub.registry",
@@ -90,6 +92,7 @@ __all__ = [
     "ConvertOptions",
     "Course",
     "FinetuneOptions",
+    "LowRankOptions",
     "ModelIR",
     "PretrainOptions",
     "Registry",

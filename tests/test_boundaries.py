@@ -136,7 +136,8 @@ LAYERS = {
     ),
     "aprhub": (
         "version deferred errors ir registry report options conversion"
-        " front runs adapters sampling course pretraining finetuning stamping"
+        " front runs adapters sampling course low_rank pretraining finetuning"
+        " stamping"
     ),
     "testing": (
         f"api {_VALUES} registry lift check report options conversion front"

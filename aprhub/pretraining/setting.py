@@ -65,7 +65,7 @@ def setting(start: Start, options: TrainingOptions, product: Product) -> Setting
 
 
 def _loaded(start: Start, options: TrainingOptions) -> Loaded:
-    """Return the decoder with all weights of the start, on the device."""
+    """Return the decoder with all weights of the start."""
     course, model = options.course, start.model
     if start.is_baseline:
         shapes = Plan.of(model.config, start.family).shapes
@@ -73,7 +73,7 @@ def _loaded(start: Start, options: TrainingOptions) -> Loaded:
     if start.stored is None:
         weights = fresh_weights(model.config, start.family, course.seed)
         model = evolve(model, tensors=weights)
-    return loaded(model, start.family, device=device_of(course.device))
+    return loaded(model, start.family)
 
 
 def _work(
@@ -87,7 +87,9 @@ def _work(
 def _trainer(
     found: Loaded, corpus: Corpus, options: TrainingOptions, work: float
 ) -> Trainer:
-    course, decoder = options.course, found.decoder
+    course = options.course
+    device = device_of(course.device)
+    decoder = found.decoder.to(device)
     decoder.recomputes = course.activation_checkpointing
     if course.compiled:
         decoder.compile()
@@ -97,7 +99,7 @@ def _trainer(
         corpus.train.batches(course.batch_size, course.seed, epochs=options.epochs),
         corpus.validation,
         course,
-        device_of(course.device),
+        device,
         work,
     )
 

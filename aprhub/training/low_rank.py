@@ -81,8 +81,10 @@ def _targeted(decoder: Decoder, targets: tuple[str, ...]) -> dict[str, nn.Linear
     roles = sorted({role_of(name) for name in linears})
     for target in targets:
         if not any(_is_meant(role, target) for role in roles):
-            known = f"the layers of the model have {', '.join(roles)}"
-            raise UsageError(f"no weight has the role {target!r}; {known}")
+            raise UsageError(
+                f"no weight has the role {target!r}; the layers of the model have"
+                f" {', '.join(roles)}"
+            )
     return {
         name: linear
         for name, linear in linears.items()

@@ -14,6 +14,7 @@ from aprhub.api import (
     StoredModel,
 )
 from aprhub.errors import IdentityError
+from aprhub.finetuning.options import FinetuneOptions
 from aprhub.pretraining.gates import (
     recorded_loss,
     refuse_encoder,
@@ -87,6 +88,13 @@ def test_a_claim_against_all_evidence_is_refused(claim: str, family: str) -> Non
     assert f"its tensors are those of {family}" in said
     assert f"aprhub convert model.toy model-{family}.toy --family {family}\n" in said
     assert f"aprhub pretrain --init model-{family}.toy" in said
+
+
+def test_the_repair_ends_with_the_command_that_was_refused() -> None:
+    tuned = FinetuneOptions((Path("text"),), Path("run"), init=Path("m"))
+
+    with pytest.raises(IdentityError, match="aprhub finetune model-qwen2"):
+        refuse_mismatch(held("qwen2", **CLAIMS["llama"]), toys.INSTALLED, tuned)
 
 
 @pytest.mark.parametrize("family", sorted(PICOS))

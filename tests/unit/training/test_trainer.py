@@ -188,3 +188,7 @@ def test_work_counts_what_is_multiplied() -> None:
 
     expected = 6 * (288 * 64 + attention + experts) + 12 * 2 * 4 * 24 * LENGTH
     assert work_per_token(shapes, config, LENGTH) == expected
+    # What stands still needs no gradient of its own.
+    assert work_per_token(shapes, config, LENGTH, {"layers.0.attn.q.weight"}) == (
+        expected - 2 * 64 * 4 * 24
+    )

@@ -14,12 +14,13 @@ from safetensors.numpy import load_file
 from aprhub import Tensor, conversion, open_model
 from aprhub.adapters.operations import AdapterMerge
 from aprhub.adapters.writing import AdapterWriter
+from aprhub.api import UnrepresentableError
 from aprhub.decoder.model import Decoder
 from aprhub.decoder.weights import loaded
 from aprhub.front import merge_adapters
 from aprhub.ir.adapter import Adapter
 from aprhub.lift import LiftOptions
-from aprhub.low_rank import LowRankOptions
+from aprhub.low_rank import PROJECTIONS, LowRankOptions
 from aprhub.training.low_rank import adapt, adapter_of
 from aprhub.training.nf4 import Nf4Linear, decoded
 from aprhub.training.optimizer import BETAS, EPS, optimizer_of
@@ -157,7 +158,7 @@ def test_logits_are_those_of_peft_and_of_the_merged_model_whatever_the_layout(
             np.testing.assert_allclose(values, weights[0][name], rtol=1e-6, atol=1e-7)
 
 
-@pytest.mark.parametrize("family", ["gemma3", "qwen3", "qwen2_moe", "mixtral"])
+@pytest.mark.parametrize("family", ["gemma3", "qwen2_moe", "mixtral"])
 def test_merged_models_of_other_families_compute_what_was_trained(
     family: str, tmp_path: Path
 ) -> None:
@@ -176,6 +177,45 @@ def test_merged_models_of_other_families_compute_what_was_trained(
     merged = open_model(tmp_path / "merged.apr", registry=REGISTRY)
     plain = loaded(merged, REGISTRY.family(family)).decoder
     assert_near(logits(plain), logits(found.decoder))
+
+
+@pytest.mark.parametrize(
+    ("family", "rank_stabilised", "targets"),
+    [
+        ("mixtral", False, PROJECTIONS),
+        ("mixtral", True, ("attn.q", "ffn.down")),
+        ("qwen3_moe", True, PROJECTIONS),
+    ],
+)
+def test_peft_computes_the_same_with_pairs_of_experts(
+    family: str, rank_stabilised: bool, targets: tuple[str, ...], tmp_path: Path
+) -> None:
+    base = saved(model(family), tmp_path / "base")
+    options = LowRankOptions(4, 8.0, rank_stabilised, targets)
+    found = adapted(options, family)
+
+    folder = written(adapter_of(found.decoder, options), base, tmp_path / "adapter")
+
+    assert_near(peft.judged(base, folder, IDS).logits, logits(found.decoder))
+
+
+@pytest.mark.parametrize(
+    ("family", "targets", "what"),
+    [
+        ("qwen2_moe", ("ffn.down",), "leaves out what is for experts of qwen2_moe"),
+        ("mixtral", ("ffn.gate", "ffn.up"), "changes w1 and w3, and peft takes all"),
+        ("qwen3_moe", ("ffn.up",), "changes up_proj, and peft takes all three"),
+    ],
+)
+def test_pairs_of_experts_that_peft_does_not_apply_are_refused(
+    family: str, targets: tuple[str, ...], what: str, tmp_path: Path
+) -> None:
+    base = saved(model(family), tmp_path / "base")
+    options = LowRankOptions(targets=targets)
+    adapter = adapter_of(adapted(options, family).decoder, options)
+
+    with pytest.raises(UnrepresentableError, match=what):
+        written(adapter, base, tmp_path / "adapter")
 
 
 def test_a_base_that_is_not_quantised_is_another_than_the_pairs_were_trained_on(
