@@ -176,7 +176,10 @@ def _low_rank(options: dict[str, Any]) -> "LowRankOptions | None":
         besides = ("targets", "quantize_nf4", "layout", "merge")
         refuse_given((*chosen, *besides), "--method lora or qlora")
         return None
-    refuse_given(("target_format",), "--method full; adapters have a --layout")
+    refuse_given(
+        ("target_format", "license", "data_license"),
+        "--method full: adapters have a --layout, and no room for licences",
+    )
     if targets is not None:
         chosen["targets"] = tuple(targets.split(","))
     return LowRankOptions(**chosen, quantized=quantized)

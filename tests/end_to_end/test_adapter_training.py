@@ -166,6 +166,7 @@ def test_a_run_goes_on_with_its_own_pairs_and_weights(
         (("--merge",), "merging needs an adapter to train, and an output to write"),
         (("--target-modules", "attn.z"), "no weight has the role 'attn.z'"),
         (("--format", "gguf"), "--format belongs to --method full"),
+        (("--data-license", "MIT"), "--data-license belongs to --method full"),
         (("--layout", "pefd"), "no adapter layout is called 'pefd'; did you mean"),
         (("--rank", 0), "0 is not in the range x>=1"),
         (("--alpha", -1), "alpha is a positive number, not -1.0"),
