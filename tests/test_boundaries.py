@@ -117,8 +117,8 @@ LAYERS = {
         " training pictures"
     ),
     "finetuning": (
-        f"{_VALUES} registry detect lineage options conversion corpus adapters"
-        " low_rank training pretraining"
+        f"{_VALUES} registry detect lineage options conversion decoder corpus"
+        " adapters low_rank training pretraining"
     ),
     "generating": "errors tokenizer registry options decoder running sampling",
     "acceptance": (
@@ -256,6 +256,13 @@ def test_only_what_runs_models_imports_the_decoder_at_once(file: Path) -> None:
 
     heavy = {"decoder", "running", "training", "generating", "acceptance"}
     assert not used & heavy or relative(file) in RUNNERS
+
+
+def test_every_training_runs_in_one_place() -> None:
+    outside = (file for file in HUB if file.parent != TRAINING)
+    users = [file for file in outside if "aprhub.training.loop" in imports(file)]
+
+    assert list(map(relative, users)) == ["aprhub/pretraining/run.py"]
 
 
 @every(HUB)
