@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from aprhub.adapters.operations import AdapterMerge
     from aprhub.course import Course
     from aprhub.errors import AprhubError
+    from aprhub.finetuning.options import FinetuneOptions
     from aprhub.front import (
         convert,
         diff,
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     )
     from aprhub.ir.model import ModelIR
     from aprhub.ir.tensor import Tensor
+    from aprhub.low_rank import LowRankOptions
     from aprhub.options import ConvertOptions, RunOptions, VerifyOptions
     from aprhub.pretraining.options import PretrainOptions
     from aprhub.registry import Registry
@@ -40,6 +42,7 @@ if TYPE_CHECKING:
     from aprhub.runs import (
         divergence,
         evaluate,
+        finetune,
         generate,
         imatrix,
         pretrain,
@@ -52,6 +55,8 @@ _HOMES: Final = {
     "AprhubError": "aprhub.errors",
     "ConvertOptions": "aprhub.options",
     "Course": "aprhub.course",
+    "FinetuneOptions": "aprhub.finetuning.options",
+    "LowRankOptions": "aprhub.low_rank",
     "ModelIR": "aprhub.ir.model",
     "PretrainOptions": "aprhub.pretraining.options",
     "Registry": "aprhub.registry",
@@ -67,6 +72,7 @@ _HOMES: Final = {
     "measure": "aprhub.front",
     "divergence": "aprhub.runs",
     "evaluate": "aprhub.runs",
+    "finetune": "aprhub.runs",
     "generate": "aprhub.runs",
     "imatrix": "aprhub.runs",
     "merge_adapters": "aprhub.front",
@@ -85,6 +91,8 @@ __all__ = [
     "AprhubError",
     "ConvertOptions",
     "Course",
+    "FinetuneOptions",
+    "LowRankOptions",
     "ModelIR",
     "PretrainOptions",
     "Registry",
@@ -99,6 +107,7 @@ __all__ = [
     "diff",
     "divergence",
     "evaluate",
+    "finetune",
     "generate",
     "imatrix",
     "measure",

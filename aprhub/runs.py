@@ -15,10 +15,14 @@ from aprhub.sampling import Sampling
 if TYPE_CHECKING:
     from aprhub.decoder.divergence import Divergence
     from aprhub.decoder.scoring import Score
+    from aprhub.finetuning.options import FinetuneOptions
     from aprhub.generating import Generation
     from aprhub.ir.importance import Importance
     from aprhub.pretraining.options import PretrainOptions
     from aprhub.pretraining.outcome import Outcome
+
+Watch = Callable[[Mapping[str, Any]], None]
+Interrupted = Callable[[], str | None]
 
 
 def _unwatched(_event: Mapping[str, Any]) -> None:
@@ -115,15 +119,38 @@ def pretrain(
     options: "PretrainOptions",
     *,
     registry: Registry | None = None,
-    watch: Callable[[Mapping[str, Any]], None] = _unwatched,
-    interrupted: Callable[[], str | None] = _undisturbed,
+    watch: Watch = _unwatched,
+    interrupted: Interrupted = _undisturbed,
+    begins: Watch = _unwatched,
 ) -> "Outcome":
     """Train a model on text, from a checkpoint in any format or from nothing.
 
-    `watch` is told what every step and measurement came to, as a line of the run's
+    `begins` is told the sizes of the model, when no gate is left that needs no step,
+    and `watch` what every step and measurement came to, as a line of the run's
     `metrics.jsonl` has it; `interrupted` is asked after every step whether it is to be
     the last, and returns why. Needs torch: an EnvironmentFailureError without it.
     """
+    from aprhub.pretraining.operation import Audience
     from aprhub.pretraining.operation import pretrain as run
 
-    return run(options, registry or Registry.load(), watch, interrupted)
+    audience = Audience(watch, interrupted, begins)
+    return run(options, registry or Registry.load(), audience)
+
+
+def finetune(
+    options: "FinetuneOptions",
+    *,
+    registry: Registry | None = None,
+    watch: Watch = _unwatched,
+    interrupted: Interrupted = _undisturbed,
+    begins: Watch = _unwatched,
+) -> "Outcome":
+    """Train a model in any format further: on the answers of conversations, or on text.
+
+    What is told, asked and needed is as in `pretrain`.
+    """
+    from aprhub.finetuning.operation import finetune as run
+    from aprhub.pretraining.operation import Audience
+
+    audience = Audience(watch, interrupted, begins)
+    return run(options, registry or Registry.load(), audience)

@@ -108,12 +108,17 @@ LAYERS = {
     ),
     "corpus": "errors ir tokenizer export",
     "course": "errors",
-    "training": f"{_VALUES} corpus decoder course",
+    "low_rank": "errors ir",
+    "training": f"{_VALUES} corpus decoder course low_rank",
     "running": f"{_VALUES} tokenizer registry options conversion decoder importance",
     "pretraining": (
         f"{_VALUES} registry detect identity unsaid lift unpacking check"
         " lineage export options conversion tokenizer corpus decoder course"
         " training pictures"
+    ),
+    "finetuning": (
+        f"{_VALUES} registry detect lineage options conversion decoder corpus"
+        " adapters low_rank training pretraining"
     ),
     "generating": "errors tokenizer registry options decoder running sampling",
     "acceptance": (
@@ -125,10 +130,14 @@ LAYERS = {
         " fidelity report unpacking adapters merging stamping scoring"
         " verification"
     ),
-    "runs": "ir registry options decoder running sampling generating pretraining front",
+    "runs": (
+        "ir registry options decoder running sampling generating pretraining"
+        " finetuning front"
+    ),
     "aprhub": (
         "version deferred errors ir registry report options conversion"
-        " front runs adapters sampling course pretraining stamping"
+        " front runs adapters sampling course low_rank pretraining finetuning"
+        " stamping"
     ),
     "testing": (
         f"api {_VALUES} registry lift check report options conversion front"
@@ -138,8 +147,8 @@ LAYERS = {
         f"version {_VALUES} statistics report difference fidelity pictures"
         " runs registry detect identity lift options conversion front"
         " unpacking decoder adapters merging sampling generating acceptance"
-        " corpus course pretraining stamping scoring health verification"
-        " contracts explanations hashing ancestry manifest signing"
+        " corpus course low_rank pretraining finetuning stamping scoring health"
+        " verification contracts explanations hashing ancestry manifest signing"
     ),
     "__main__": "cli",
 }
@@ -247,6 +256,13 @@ def test_only_what_runs_models_imports_the_decoder_at_once(file: Path) -> None:
 
     heavy = {"decoder", "running", "training", "generating", "acceptance"}
     assert not used & heavy or relative(file) in RUNNERS
+
+
+def test_every_training_runs_in_one_place() -> None:
+    outside = (file for file in HUB if file.parent != TRAINING)
+    users = [file for file in outside if "aprhub.training.loop" in imports(file)]
+
+    assert list(map(relative, users)) == ["aprhub/pretraining/run.py"]
 
 
 @every(HUB)

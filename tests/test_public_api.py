@@ -16,10 +16,10 @@ from aprhub.cli import COMMANDS
 ROOT = Path(__file__).parents[1]
 
 FRONT = """
-AdapterMerge AprhubError ConvertOptions Course ModelIR PretrainOptions Registry Report
-RunOptions Sampling StampOptions Tensor VerifyOptions __version__ convert diff
-divergence evaluate generate imatrix measure merge merge_adapters open_model pretrain
-quality save_model stamp verify
+AdapterMerge AprhubError ConvertOptions Course FinetuneOptions LowRankOptions ModelIR
+PretrainOptions Registry Report RunOptions Sampling StampOptions Tensor VerifyOptions
+__version__ convert diff divergence evaluate finetune generate imatrix measure merge
+merge_adapters open_model pretrain quality save_model stamp verify
 """
 
 API = """

@@ -39,7 +39,7 @@ COMMANDS = {
     "explain": "explanation",
     "explain-merge": "explain",
     "families": "plugins",
-    "finetune": "adapter_merge",
+    "finetune": "finetune",
     "formats": "plugins",
     "hash": "hash:hash_file",
     "imatrix": "imatrix",

@@ -4,9 +4,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-from click.core import ParameterSource
 
-from aprhub.cli.options import echo_json, echo_table, registry, shared
+from aprhub.cli.options import echo_json, echo_table, refuse_given, registry, shared
 
 if TYPE_CHECKING:
     from aprhub.corpus import Corpus
@@ -112,22 +111,13 @@ def _prepared(
     from aprhub.corpus import ChatOptions, CorpusOptions, prepared, prepared_chats
 
     chats = options["chats"]
-    _refuse(_OF_TEXT if chats else _OF_CHATS, "text" if chats else "--chats")
+    refuse_given(_OF_TEXT if chats else _OF_CHATS, "text" if chats else "--chats")
     names = _OF_ALL + (_OF_CHATS if chats else _OF_TEXT)
     asked = {name: options[name] for name in names}
     asked["vocab_size"] = stored.config.vocab_size
     if chats:
         return prepared_chats(sources, stored.tokenizer, ChatOptions(**asked))
     return prepared(sources, stored.tokenizer, CorpusOptions(**asked))
-
-
-def _refuse(names: tuple[str, ...], what: str) -> None:
-    """Raise UsageError where an option is given that does nothing."""
-    context = click.get_current_context()
-    for name in names:
-        if context.get_parameter_source(name) is not ParameterSource.DEFAULT:
-            option = name.replace("_", "-")
-            raise click.UsageError(f"--{option} belongs to {what}")
 
 
 def _described(found: "Corpus") -> dict[str, Any]:

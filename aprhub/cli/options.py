@@ -3,10 +3,11 @@
 import json
 import math
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
+from click.core import ParameterSource
 
 if TYPE_CHECKING:
     from aprhub.registry import Registry
@@ -31,6 +32,15 @@ def printed(function: F) -> F:
 def shared(function: F) -> F:
     """Add `--json`, `--strict-plugins` and `--debug` to a command."""
     return _JSON(_STRICT(_DEBUG(function)))
+
+
+def refuse_given(names: Collection[str], what: str) -> None:
+    """Raise UsageError where an option is given that does nothing; say whose it is."""
+    context = click.get_current_context()
+    for option in context.command.params:
+        source = context.get_parameter_source(option.name or "")
+        if option.name in names and source is not ParameterSource.DEFAULT:
+            raise click.UsageError(f"{option.opts[0]} belongs to {what}")
 
 
 def registry(*, strict: bool) -> "Registry":

@@ -1,127 +1,92 @@
-"""Options that say how a model is trained, and what is shown while it is."""
+"""What is shown of a training, and what a signal does to it."""
 
 import signal
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from types import FrameType
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import click
-from attrs import define
+from attrs import define, frozen
+
+from aprhub.cli.options import echo_json, registry
 
 if TYPE_CHECKING:
     from rich.progress import Progress
 
     from aprhub.course import Course
+    from aprhub.pretraining.options import TrainingOptions
+    from aprhub.pretraining.outcome import Outcome
+    from aprhub.registry import Registry
 
-F = TypeVar("F", bound=Callable[..., Any])
 Watch = Callable[[Mapping[str, Any]], None]
 
-_POSITIVE = click.IntRange(min=1)
-_COUNT = click.IntRange(min=0)
-_RATE = click.FloatRange(0, min_open=True)
 
-_OPTIONS = (
-    click.option(
-        "--lr", type=_RATE, help="Highest learning rate: 5e-5 or 3e-4, by --mode."
-    ),
-    click.option(
-        "--num-steps", type=_COUNT, default=1000, show_default=True, help="Steps."
-    ),
-    click.option(
-        "--warmup-steps",
-        type=_COUNT,
-        help="Steps in which the rate rises: a tenth, at most 100 or 1000, by --mode.",
-    ),
-    click.option(
-        "--schedule",
-        type=click.Choice(["cosine", "wsd"]),
-        default="cosine",
-        show_default=True,
-        help="How the rate falls: to a tenth, or stable and to 0 in the last fifth.",
-    ),
-    click.option(
-        "--batch-size",
-        type=_POSITIVE,
-        default=16,
-        show_default=True,
-        help="Sequences in a step.",
-    ),
-    click.option(
-        "--accumulate",
-        type=_POSITIVE,
-        default=1,
-        show_default=True,
-        metavar="N",
-        help="Compute a step in N parts, which takes less memory.",
-    ),
-    click.option(
-        "--weight-decay",
-        type=click.FloatRange(0),
-        default=0.1,
-        show_default=True,
-        help="Decay of matrices.",
-    ),
-    click.option(
-        "--clip",
-        type=_RATE,
-        default=1.0,
-        show_default=True,
-        help="Largest norm of a gradient.",
-    ),
-    click.option(
-        "--steps-per-epoch",
-        type=_POSITIVE,
-        default=100,
-        show_default=True,
-        help="Steps between measurements, each of which leaves a checkpoint.",
-    ),
-    click.option(
-        "--target-val-loss",
-        type=_RATE,
-        help="End when the validation loss is as low as this.",
-    ),
-    click.option(
-        "--patience",
-        type=_POSITIVE,
-        metavar="N",
-        help="End when N measurements in a row were not better than the best.",
-    ),
-    click.option(
-        "--seed",
-        type=int,
-        default=42,
-        show_default=True,
-        help="Decides the order of the text, and new weights.",
-    ),
-    click.option(
-        "--device",
-        default="auto",
-        show_default=True,
-        help="cpu, cuda, cuda:N, or auto: a GPU if there is one.",
-    ),
-    click.option(
-        "--precision",
-        type=click.Choice(["f32", "bf16"]),
-        default="f32",
-        show_default=True,
-        help="That of matrix products; weights are f32.",
-    ),
-    click.option("--compile", "compiled", is_flag=True, help="Use torch.compile."),
-    click.option(
-        "--activation-checkpointing",
-        is_flag=True,
-        help="Compute layers twice, which takes less memory.",
-    ),
-)
+@frozen
+class Session:
+    """How a command trains: with which plugins, and what it prints."""
+
+    plugins: "Registry"
+    quiet: bool
+    verbose: bool
+    as_json: bool
+
+    @classmethod
+    def of(cls, options: dict[str, Any]) -> "Session":
+        """Take what says so out of the options of a command."""
+        options.pop("debug")
+        plugins = registry(strict=options.pop("strict_plugins"))
+        names = ("quiet", "verbose", "as_json")
+        return cls(plugins, *(options.pop(name) for name in names))
+
+    def train(self, run: Callable[..., "Outcome"], wanted: "TrainingOptions") -> None:
+        """Run one of the trainings of `aprhub.runs`, and print what it comes to.
+
+        Where a signal ended it, that ends the process too.
+        """
+        silent = self.quiet or self.as_json
+        with (
+            interruption() as caught,
+            shown(wanted.course, silent=silent, verbose=self.verbose) as watch,
+        ):
+            found = run(
+                wanted,
+                registry=self.plugins,
+                watch=watch,
+                interrupted=caught.reason,
+                begins=_unsaid if silent else _echo_sizes,
+            )
+        if self.as_json:
+            echo_json(found.as_json())
+        elif not self.quiet:
+            _echo(found)
+        if caught.number is not None:
+            raise SystemExit(128 + caught.number)
 
 
-def course_options(function: F) -> F:
-    """Add what says how a model is trained."""
-    for option in reversed(_OPTIONS):
-        function = option(function)
-    return function
+def _unsaid(_event: Mapping[str, Any]) -> None:
+    """Print nothing."""
+
+
+def _echo_sizes(sizes: Mapping[str, Any]) -> None:
+    click.echo(" ".join(f"{name}={value}" for name, value in sizes.items()))
+
+
+def _echo(found: "Outcome") -> None:
+    """Print what a run came to."""
+    for note in found.notes:
+        click.echo(f"note: {note}")
+    loss = "not measured" if found.val_loss is None else f"{found.val_loss:.4f}"
+    click.echo(
+        f"{found.reason}: {found.step} steps, {found.tokens} tokens,"
+        f" validation loss {loss}"
+    )
+    click.echo(f"checkpoint: {found.checkpoint}")
+    if found.best not in (None, found.checkpoint):
+        click.echo(f"best: {found.best}")
+    if found.output is not None:
+        click.echo(f"output: {found.output}")
 
 
 @define
@@ -170,33 +135,41 @@ def interruption() -> Iterator[Interruption]:
 
 
 @contextmanager
-def shown(course: "Course", *, silent: bool) -> Iterator[Watch]:
-    """Give what prints each measurement, and on a terminal how far a training is."""
+def shown(course: "Course", *, silent: bool, verbose: bool = False) -> Iterator[Watch]:
+    """Give what prints each measurement, and on a terminal how far a training is.
+
+    With `verbose` it prints each step instead of that.
+    """
     if silent:
-        yield lambda _event: None
-    elif not sys.stderr.isatty():
-        yield _Lines(course)
+        yield _unsaid
+    elif verbose or not sys.stderr.isatty():
+        yield _Lines(course, verbose=verbose)
     else:
         with _bar(course, _Lines(course)) as watch:
             yield watch
 
 
 class _Lines:
-    """Prints a line for each measurement."""
+    """Prints a line for each measurement, and for each step if that is wanted."""
 
-    def __init__(self, course: "Course") -> None:
+    def __init__(self, course: "Course", *, verbose: bool = False) -> None:
         self._course = course
+        self._verbose = verbose
         self._last: Mapping[str, Any] = {}
 
     def __call__(self, event: Mapping[str, Any]) -> None:
+        line = f"step {event['step']}/{self._course.num_steps}"
         if "val_loss" not in event:
             self._last = event
+            if self._verbose:
+                click.echo(f"{line}  {_loss(event)}")
             return
-        line = f"step {event['step']}/{self._course.num_steps}"
         line += f"  validation loss {event['val_loss']:.4f}"
-        if self._last:
-            line += f"  loss {self._last['loss']:.4f}  {_speed(self._last)}"
-        click.echo(line)
+        click.echo(f"{line}  {_loss(self._last)}" if self._last else line)
+
+
+def _loss(event: Mapping[str, Any]) -> str:
+    return f"loss {event['loss']:.4f}  {_speed(event)}"
 
 
 def _speed(event: Mapping[str, Any]) -> str:
@@ -213,8 +186,7 @@ def _bar(course: "Course", lines: Watch) -> Iterator[Watch]:
 
     def watch(event: Mapping[str, Any]) -> None:
         if "loss" in event:
-            line = f"loss {event['loss']:.4f}  {_speed(event)}"
-            progress.update(task, completed=event["step"], told=line)
+            progress.update(task, completed=event["step"], told=_loss(event))
             lines(event)
         else:
             progress.stop()

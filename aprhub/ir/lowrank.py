@@ -26,6 +26,11 @@ It is the same whoever reads and how much, so that sums come out the same to the
 """
 
 
+def scale_of(alpha: float, rank: int, *, rank_stabilised: bool) -> float:
+    """Return what the product of a pair is multiplied with."""
+    return alpha / (math.sqrt(rank) if rank_stabilised else rank)
+
+
 @frozen
 class LowRank:
     """The change of one `(out, in)` weight: `a` is `(r, in)`, `b` is `(out, r)`.
@@ -50,8 +55,7 @@ class LowRank:
     @property
     def scale(self) -> float:
         """What the product is multiplied with."""
-        rank = self.rank
-        return self.alpha / (math.sqrt(rank) if self.rank_stabilised else rank)
+        return scale_of(self.alpha, self.rank, rank_stabilised=self.rank_stabilised)
 
     @property
     def shape(self) -> tuple[int, int]:

@@ -13,7 +13,7 @@ from aprhub.identity import fitted
 from aprhub.ir.model import Provenance
 from aprhub.ir.tokenizer import Tokenizer
 from aprhub.lift import namings_of
-from aprhub.pretraining.options import PretrainOptions
+from aprhub.pretraining.options import TEXT, TrainingOptions
 from aprhub.registry import Registry
 from aprhub.spec.format import StoredModel
 from aprhub.tokenizer.parity import loaded_program
@@ -41,6 +41,7 @@ LIMIT: Final = 1.5
 """How many times the recorded loss a start may have. Weights that another
 architecture computed with had 1.86 times theirs."""
 
+_TRAINING: Final = ("pretrain", "finetune")
 _KEEPING: Final = ("convert", "stamp")
 """Operations after which a recorded loss still holds, but for what quantising lost."""
 
@@ -54,13 +55,13 @@ def refuse_encoder(stored: StoredModel) -> None:
             raise IdentityError(
                 stored.path,
                 f"{ENCODER}: {claim} is an Encoder, which sees what is to come;"
-                " pretraining predicts the next token and takes decoder-only models,"
+                " training predicts the next token and takes decoder-only models,"
                 " such as LlamaForCausalLM",
             )
 
 
 def refuse_mismatch(
-    stored: StoredModel, registry: Registry, options: PretrainOptions
+    stored: StoredModel, registry: Registry, options: TrainingOptions
 ) -> None:
     """Raise IdentityError where a model claims one family and holds another.
 
@@ -83,7 +84,7 @@ def refuse_mismatch(
         " If it was made from a Hugging Face model, convert that again; else say what"
         f" it is, and start from that:\n"
         f"  aprhub convert {quote(str(path))} {mended} --family {family}\n"
-        f"  aprhub pretrain --init {mended} …",
+        f"  {options.command} {mended} …",
     )
 
 
@@ -116,12 +117,16 @@ def refuse_vocabulary(tokenizer: Tokenizer, rows: int, *, exact: bool) -> None:
     raise ModelCheckError("tokenizer", f"{rule}: {what}{advice}")
 
 
-def recorded_loss(provenance: Provenance) -> float | None:
-    """Return the validation loss that a checkpoint says it had, if it still holds."""
+def recorded_loss(provenance: Provenance, learns: str) -> float | None:
+    """Return the validation loss that a checkpoint says it had, if it still holds.
+
+    It is that of what is learnt now: the loss on answers says nothing of other text.
+    """
     for step in reversed(provenance.lineage):
-        if step.operation == "pretrain":
+        if step.operation in _TRAINING:
             loss = step.options.get("val_loss")
-            return float(loss) if isinstance(loss, int | float) else None
+            same = step.options.get("task", TEXT) == learns
+            return float(loss) if same and isinstance(loss, int | float) else None
         if step.operation not in _KEEPING:
             return None
     return None
@@ -139,7 +144,7 @@ def refuse_loss(recorded: float | None, found: float, *, accepted: bool) -> None
     )
 
 
-def refuse_short_corpus(sequences: Sized, options: PretrainOptions) -> None:
+def refuse_short_corpus(sequences: Sized, options: TrainingOptions) -> None:
     """Raise UsageError where the steps need more text than may be seen.
 
     Text that does not fill one batch is left to who makes batches.

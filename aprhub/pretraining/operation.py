@@ -3,10 +3,13 @@
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
+from attrs import frozen
+
 from aprhub.errors import UsageError
-from aprhub.pretraining.options import PretrainOptions
+from aprhub.pretraining.options import PretrainOptions, TrainingOptions
 from aprhub.pretraining.outcome import Outcome
-from aprhub.pretraining.start import started
+from aprhub.pretraining.products import WholeModel
+from aprhub.pretraining.start import from_checkpoint, from_nothing
 from aprhub.registry import Registry
 
 STATE: Final = "state.safetensors"
@@ -18,26 +21,43 @@ Interrupted = Callable[[], str | None]
 """Returns why a run is to end after this step, such as a signal, or None."""
 
 
+@frozen
+class Audience:
+    """Who is told of a run, and may end it.
+
+    `begins` is told the sizes of what passed all gates, before anything is computed.
+    """
+
+    watch: Watch
+    interrupted: Interrupted
+    begins: Watch
+
+
 def pretrain(
-    options: PretrainOptions,
-    registry: Registry,
-    watch: Watch,
-    interrupted: Interrupted,
+    options: PretrainOptions, registry: Registry, audience: Audience
 ) -> Outcome:
     """Train a model on text, from a checkpoint or from nothing.
 
     Raises an AprhubError that names the gate that was not passed; then nothing was
     trained.
     """
-    _refuse_mixing_runs(options)
-    _require_what_is_wanted(options)
-    start = started(options, registry)
+    refuse_at_once(options)
+    if options.init is None:
+        start = from_nothing(options, registry)
+    else:
+        start = from_checkpoint(options.init, options, registry)
     from aprhub.pretraining.run import run
 
-    return run(start, options, registry, (watch, interrupted))
+    return run(start, options, WholeModel.of(start, options, registry), audience)
 
 
-def _refuse_mixing_runs(options: PretrainOptions) -> None:
+def refuse_at_once(options: TrainingOptions) -> None:
+    """Refuse what is seen before anything is read: other runs, and the machine."""
+    _refuse_mixing_runs(options)
+    _require_what_is_wanted(options)
+
+
+def _refuse_mixing_runs(options: TrainingOptions) -> None:
     folder = options.run_dir
     if options.resume and not (folder / STATE).is_file():
         raise UsageError(f"{folder}: there is no {STATE} to go on from")
@@ -48,8 +68,8 @@ def _refuse_mixing_runs(options: PretrainOptions) -> None:
         )
 
 
-def _require_what_is_wanted(options: PretrainOptions) -> None:
-    """Refuse what the machine has not got, before anything is read."""
+def _require_what_is_wanted(options: TrainingOptions) -> None:
+    """Refuse what the machine has not got."""
     if options.plot is not None:
         from aprhub.pictures import require_drawable
 

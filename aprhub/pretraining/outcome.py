@@ -1,5 +1,6 @@
-"""Outcome: what a pretraining came to."""
+"""Outcome: what a training came to."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +14,11 @@ SCHEMA = 1
 class Outcome:
     """What a run came to; losses in nats per token.
 
-    `reason` says why it ended. `first_loss` is the validation loss before the first
-    step, None where the run went on from an earlier one; `recorded_loss` is what the
-    checkpoint said of itself. `checkpoint` holds the model of the last step, `best`
-    the one with the lowest validation loss, None where nothing was measured yet.
+    `reason` says why it ended, `sizes` what was trained. `first_loss` is the validation
+    loss before the first step, None where the run went on from an earlier one;
+    `recorded_loss` is what the model said of itself. `checkpoint` is that of the last
+    step, `best` the one with the lowest validation loss, None where nothing was
+    measured yet. `output` is what was made of the best besides.
     """
 
     run_dir: Path
@@ -24,13 +26,14 @@ class Outcome:
     best: Path | None
     step: int
     reason: str
-    parameters: int
+    sizes: Mapping[str, Any]
     tokens: int
     train_loss: float | None
     val_loss: float | None
     first_loss: float | None
     recorded_loss: float | None
     notes: tuple[str, ...]
+    output: Path | None = None
 
     def as_json(self) -> dict[str, Any]:
         """Return everything as JSON-like data."""

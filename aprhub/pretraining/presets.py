@@ -35,10 +35,19 @@ def preset(name: str, registry: Registry) -> ModelConfig:
 
     Raises UnknownNameError, with those that there are.
     """
-    known = _presets()
+    known = presets(registry)
     if name not in known:
         raise UnknownNameError("preset", name, known)
-    return _config(Path(f"preset {name}"), known[name], registry)
+    return known[name]
+
+
+def presets(registry: Registry) -> Mapping[str, ModelConfig]:
+    """Return all presets by name."""
+    text = files("aprhub.pretraining").joinpath("presets.toml").read_text("utf-8")
+    return {
+        name: _config(Path(f"preset {name}"), values, registry)
+        for name, values in tomllib.loads(text).items()
+    }
 
 
 def read_config(path: Path, registry: Registry) -> ModelConfig:
@@ -54,11 +63,6 @@ def read_config(path: Path, registry: Registry) -> ModelConfig:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise CorruptFileError(path, f"not TOML: {error}") from error
     return _config(path, values, registry)
-
-
-def _presets() -> Mapping[str, Mapping[str, Any]]:
-    text = files("aprhub.pretraining").joinpath("presets.toml").read_text("utf-8")
-    return tomllib.loads(text)
 
 
 def _config(path: Path, values: Mapping[str, Any], registry: Registry) -> ModelConfig:

@@ -7,16 +7,15 @@ from typing import Any
 from attrs import frozen
 
 from aprhub.errors import UsageError, about
-from aprhub.ir.tensor import Tensor
 from aprhub.pretraining.checkpoints import FOLDER, Checkpoints
 from aprhub.pretraining.gates import recorded_loss, refuse_loss
 from aprhub.pretraining.journal import NAME, Journal, events
-from aprhub.pretraining.operation import STATE, Interrupted, Watch
-from aprhub.pretraining.options import PretrainOptions
+from aprhub.pretraining.operation import STATE, Audience, Watch
+from aprhub.pretraining.options import TrainingOptions
 from aprhub.pretraining.outcome import Outcome
+from aprhub.pretraining.products import Product
 from aprhub.pretraining.setting import Setting, setting
 from aprhub.pretraining.start import Start
-from aprhub.registry import Registry
 from aprhub.training.board import Board
 from aprhub.training.loop import Loop
 from aprhub.training.progress import Progress
@@ -24,45 +23,44 @@ from aprhub.training.state import State
 
 
 def run(
-    start: Start,
-    options: PretrainOptions,
-    registry: Registry,
-    hooks: tuple[Watch, Interrupted],
+    start: Start, options: TrainingOptions, product: Product, audience: Audience
 ) -> Outcome:
     """Train what passed the gates, and return what came of it."""
     with about(options.init or options.run_dir):
-        found = setting(start, options)
+        found = setting(start, options, product)
         folder = options.run_dir / FOLDER
         folder.mkdir(parents=True, exist_ok=True)
-        kept = Checkpoints(folder, options, found.model, found.step, registry)
+        kept = Checkpoints(folder, options.keep, product, found.step)
         state = State(options.run_dir / STATE)
-        recorded = recorded_loss(start.model.provenance)
-        return _Run(options, found, kept, state, recorded).outcome(*hooks)
+        recorded = recorded_loss(start.model.provenance, options.learns)
+        return _Run(options, found, kept, state, recorded).outcome(audience)
 
 
 @frozen
 class _Run:
     """A run that is ready: what is trained, and where it is kept."""
 
-    options: PretrainOptions
+    options: TrainingOptions
     setting: Setting
     checkpoints: Checkpoints
     state: State
     recorded: float | None
 
-    def outcome(self, watch: Watch, interrupted: Interrupted) -> Outcome:
+    def outcome(self, audience: Audience) -> Outcome:
         """Train to the end and return what came of it."""
         progress = self._resumed() if self.options.resume else None
+        audience.begins(self.setting.sizes)
         folder, first = self.options.run_dir, None
         done = progress.step if progress else 0
         with ExitStack() as stack:
             journal = Journal(folder / NAME, done if progress else None)
-            watchers: list[Watch] = [watch, stack.enter_context(journal)]
+            watchers: list[Watch] = [audience.watch, stack.enter_context(journal)]
             if self.options.tensorboard:
                 board = Board(folder / "tensorboard", done)
                 stack.callback(board.close)
                 watchers.append(board)
-            loop = Loop(self.setting.trainer, _all(watchers), self.keep, interrupted)
+            trainer, told = self.setting.trainer, _all(watchers)
+            loop = Loop(trainer, told, self.keep, audience.interrupted)
             if progress is None:
                 progress, first = self._begun(loop)
             progress, reason = loop.run(progress)
@@ -108,16 +106,10 @@ class _Run:
         """Leave a checkpoint and the state to go on from; then forget old ones."""
         losses = {"train_loss": progress.train_loss, "val_loss": progress.val_loss}
         said = {name: loss for name, loss in losses.items() if loss is not None}
-        self.checkpoints.write(progress.step, self._tensors(), said)
         trainer, told = self.setting.trainer, self.setting.told
+        self.checkpoints.write(progress.step, trainer.decoder, said)
         self.state.save(trainer.decoder, trainer.optimizer, progress, told)
         self.checkpoints.forget(progress.best_step)
-
-    def _tensors(self) -> dict[str, Tensor]:
-        return {
-            name: Tensor.of(each.detach().cpu().numpy())
-            for name, each in self.setting.trainer.decoder.named_parameters()
-        }
 
     def _draw(self) -> None:
         if self.options.plot is not None:
@@ -134,7 +126,7 @@ class _Run:
             paths(progress.best_step) if best else None,
             progress.step,
             reason,
-            sum(each.numel() for each in self.setting.trainer.decoder.parameters()),
+            self.setting.sizes,
             progress.step * batch * self.options.seq_len,
             progress.train_loss,
             progress.val_loss,

@@ -1,28 +1,32 @@
 """Setting: what a run needs besides its loop: a trainer, text, what is said of both."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from attrs import evolve, frozen
 
 from aprhub import lineage
-from aprhub.corpus import Corpus, CorpusOptions, prepared
+from aprhub.corpus import ChatOptions, Corpus, prepared, prepared_chats
 from aprhub.decoder.plan import Plan
 from aprhub.decoder.weights import Loaded, loaded
 from aprhub.errors import UsageError
-from aprhub.ir.model import LineageStep, ModelIR
+from aprhub.ir.model import LineageStep
 from aprhub.pretraining.gates import refuse_short_corpus
-from aprhub.pretraining.options import PretrainOptions
+from aprhub.pretraining.options import TrainingOptions
 from aprhub.pretraining.presets import refuse_outside_band
+from aprhub.pretraining.products import Product
+from aprhub.pretraining.sizes import sizes_of
 from aprhub.pretraining.start import Start
 from aprhub.spec.format import StoredModel
 from aprhub.training.devices import device_of
 from aprhub.training.fresh import fresh_weights
-from aprhub.training.optimizer import optimizer_of
+from aprhub.training.optimizer import optimizer_of, trained
 from aprhub.training.trainer import Trainer
 from aprhub.training.work import work_per_token
+
+Shapes = Mapping[str, tuple[int, ...]]
 
 
 @frozen
@@ -30,85 +34,106 @@ class Setting:
     """A model that can be trained, and the text for it; all gates but one are passed.
 
     `told` is what decides the weights that come out: another run that is told the
-    same can go on with this one. `model` is all of a checkpoint but its tensors, and
-    `step` the operation in its lineage but for its losses.
+    same can go on with this one. `step` is the operation in the lineage of checkpoints
+    but for its losses, `sizes` what is said of the model before it is trained.
     """
 
     trainer: Trainer
     told: Mapping[str, Any]
-    model: ModelIR
     step: LineageStep
+    sizes: Mapping[str, Any]
     notes: tuple[str, ...]
 
 
-def setting(start: Start, options: PretrainOptions) -> Setting:
+def setting(start: Start, options: TrainingOptions, product: Product) -> Setting:
     """Return what a run is made of; the gates of weights and of text are here."""
     found = _loaded(start, options)
     corpus = _corpus(start, options)
     refuse_short_corpus(corpus.train, options)
-    told = {**options.told, "data": corpus.fingerprint, "start": _fingerprint(start)}
-    notes = (
-        f"{name} is not used: the model has no such weight" for name in found.extras
-    )
+    files = {"data": corpus.fingerprint, "start": _fingerprint(start)}
+    told = {**options.told, **product.told, **files}
+    shapes = {name: tuple(p.shape) for name, p in found.decoder.named_parameters()}
+    product.prepare(found.decoder)
+    trainer = _trainer(found, corpus, options, _work(start, options, found, shapes))
     return Setting(
-        _trainer(found, corpus, start, options),
+        trainer,
         told,
-        _described(start, options),
         _lineage(start, options, told),
-        (*start.notes, *notes),
+        _sizes(start, shapes, trainer),
+        (*start.notes, *_unused(found), *_too_long(corpus)),
     )
 
 
-def _loaded(start: Start, options: PretrainOptions) -> Loaded:
-    """Return the decoder with all weights of the start, on the device."""
+def _loaded(start: Start, options: TrainingOptions) -> Loaded:
+    """Return the decoder with all weights of the start."""
     course, model = options.course, start.model
-    if _is_baseline(options):
+    if start.is_baseline:
         shapes = Plan.of(model.config, start.family).shapes
         refuse_outside_band(sum(map(math.prod, shapes.values())))
     if start.stored is None:
         weights = fresh_weights(model.config, start.family, course.seed)
         model = evolve(model, tensors=weights)
-    return loaded(model, start.family, device=device_of(course.device))
+    return loaded(model, start.family)
 
 
-def _is_baseline(options: PretrainOptions) -> bool:
-    chosen = (options.init, options.preset, options.config, options.vocab_size)
-    return all(each is None for each in chosen)
+def _work(
+    start: Start, options: TrainingOptions, found: Loaded, shapes: Shapes
+) -> float:
+    moving = {name: tuple(p.shape) for name, p in trained(found.decoder).items()}
+    still, config = shapes.keys() - moving.keys(), start.model.config
+    return work_per_token({**shapes, **moving}, config, options.seq_len, still)
 
 
 def _trainer(
-    found: Loaded, corpus: Corpus, start: Start, options: PretrainOptions
+    found: Loaded, corpus: Corpus, options: TrainingOptions, work: float
 ) -> Trainer:
-    course, decoder = options.course, found.decoder
+    course = options.course
+    device = device_of(course.device)
+    decoder = found.decoder.to(device)
     decoder.recomputes = course.activation_checkpointing
     if course.compiled:
         decoder.compile()
-    shapes = {name: tuple(each.shape) for name, each in decoder.named_parameters()}
     return Trainer(
         decoder,
         optimizer_of(decoder, course),
         corpus.train.batches(course.batch_size, course.seed, epochs=options.epochs),
         corpus.validation,
         course,
-        device_of(course.device),
-        work_per_token(shapes, start.model.config, options.seq_len),
+        device,
+        work,
     )
 
 
-def _corpus(start: Start, options: PretrainOptions) -> Corpus:
+def _sizes(start: Start, shapes: Shapes, trainer: Trainer) -> dict[str, Any]:
+    return {
+        **sizes_of(start.model.config),
+        "parameters": sum(map(math.prod, shapes.values())),
+        "trained": sum(p.numel() for p in trained(trainer.decoder).values()),
+        "device": str(trainer.device),
+    }
+
+
+def _unused(found: Loaded) -> Iterator[str]:
+    for name in found.extras:
+        yield f"{name} is not used: the model has no such weight"
+
+
+def _too_long(corpus: Corpus) -> Iterator[str]:
+    told = {"cut": corpus.manifest.cut, "dropped": corpus.manifest.dropped}
+    for what, count in told.items():
+        if count:
+            yield f"{count} conversations were {what}: they are longer than a sequence"
+
+
+def _corpus(start: Start, options: TrainingOptions) -> Corpus:
     config = start.model.config
     context = config.max_position_embeddings or 0
     if options.seq_len > context:
         what = f"the model is made for {context} tokens, not for {options.seq_len}"
         raise UsageError(f"{what}; use shorter sequences (--seq-len)")
-    wanted = CorpusOptions(
-        seq_len=options.seq_len,
-        validation_fraction=options.validation_fraction,
-        text_key=options.text_key,
-        separator=options.separator,
-        cache=options.cache,
-        vocab_size=config.vocab_size,
-    )
+    wanted = options.sequences(config.vocab_size)
+    if isinstance(wanted, ChatOptions):
+        return prepared_chats(options.dataset, start.tokenizer, wanted)
     return prepared(options.dataset, start.tokenizer, wanted)
 
 
@@ -118,23 +143,9 @@ def _fingerprint(start: Start) -> str:
 
 
 def _lineage(
-    start: Start, options: PretrainOptions, told: Mapping[str, Any]
+    start: Start, options: TrainingOptions, told: Mapping[str, Any]
 ) -> LineageStep:
     names = [path.name for path in options.dataset]
     stored = start.stored
     inputs = [(stored.path, lineage.fingerprint(stored))] if stored else []
-    return lineage.step("pretrain", inputs, {**told, "dataset": names})
-
-
-def _described(start: Start, options: PretrainOptions) -> ModelIR:
-    """Return all of a checkpoint that training does not change."""
-    provenance = start.model.provenance
-    names = ", ".join(path.name for path in options.dataset)
-    before = provenance.data_source
-    provenance = evolve(
-        provenance,
-        data_source=f"{before}; {names}" if before else names,
-        data_license=options.data_license or provenance.data_license,
-        license=options.license or provenance.license,
-    )
-    return evolve(start.model, tensors={}, provenance=provenance)
+    return lineage.step(options.operation, inputs, {**told, "dataset": names})

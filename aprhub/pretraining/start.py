@@ -21,7 +21,7 @@ from aprhub.pretraining.gates import (
     refuse_mismatch,
     refuse_vocabulary,
 )
-from aprhub.pretraining.options import PretrainOptions
+from aprhub.pretraining.options import PretrainOptions, TrainingOptions
 from aprhub.pretraining.presets import BASELINE, preset, read_config
 from aprhub.pretraining.tokens import read_tokenizer, refuse_other_tokens
 from aprhub.registry import Registry
@@ -37,7 +37,8 @@ MISSING: Final = "FALSIFY-APR-PRETRAIN-INIT-006"
 class Start:
     """A model to train, with its tokenizer, and the checkpoint that it is from.
 
-    Without `stored`, there are no tensors yet: the weights are still to be made.
+    Without `stored`, there are no tensors yet: the weights are still to be made, and
+    those of the baseline are to be as many as it has.
     """
 
     model: ModelIR
@@ -45,22 +46,21 @@ class Start:
     family: Family
     stored: StoredModel | None = field(default=None, repr=False)
     notes: tuple[str, ...] = ()
+    is_baseline: bool = False
 
 
-def started(options: PretrainOptions, registry: Registry) -> Start:
-    """Return what a run begins with, past all gates that compute nothing.
+def from_checkpoint(path: Path, options: TrainingOptions, registry: Registry) -> Start:
+    """Return a model to go on with, past all gates that compute nothing.
 
-    The gates of a checkpoint stand in this order: it is there, it is no encoder, its
-    claim is that of its tensors, its sizes are sound, its tokenizer fits, its bytes are
-    those of its checksums.
+    They stand in this order: it is there, it is no encoder, its claim is that of its
+    tensors, its sizes are sound, its tokenizer fits, its bytes are those of its
+    checksums.
     """
-    if options.init is None:
-        return _from_nothing(options, registry)
-    with about(options.init):
-        return _from_checkpoint(options.init, options, registry)
+    with about(path):
+        return _from_checkpoint(path, options, registry)
 
 
-def _from_checkpoint(path: Path, options: PretrainOptions, registry: Registry) -> Start:
+def _from_checkpoint(path: Path, options: TrainingOptions, registry: Registry) -> Start:
     if not path.exists():
         raise MissingFileError(path, f"there is no such checkpoint ({MISSING})")
     if options.naming == KEEP:
@@ -93,7 +93,7 @@ def _checked(found: Lifted, stored: StoredModel) -> Family:
 
 
 def _tokenizer(
-    path: Path, own: Tokenizer | None, options: PretrainOptions, registry: Registry
+    path: Path, own: Tokenizer | None, options: TrainingOptions, registry: Registry
 ) -> Tokenizer:
     if options.tokenizer is not None:
         chosen = read_tokenizer(options.tokenizer, registry)
@@ -117,7 +117,8 @@ def _decoded(tensors: Iterable[Tensor]) -> Iterator[str]:
         yield f"{count} tensors are decoded from {name}: {lost}"
 
 
-def _from_nothing(options: PretrainOptions, registry: Registry) -> Start:
+def from_nothing(options: PretrainOptions, registry: Registry) -> Start:
+    """Return a model that has a configuration and a tokenizer, and no weights yet."""
     config = _config(options, registry)
     family = registry.family(config.family or "")
     if options.tokenizer is None:
@@ -126,7 +127,8 @@ def _from_nothing(options: PretrainOptions, registry: Registry) -> Start:
     exact = options.preset is None and options.config is None
     with about(options.tokenizer):
         refuse_vocabulary(tokenizer, config.vocab_size or 0, exact=exact)
-    return Start(ModelIR(config, {}, tokenizer), tokenizer, family)
+    model = ModelIR(config, {}, tokenizer)
+    return Start(model, tokenizer, family, is_baseline=options.is_baseline)
 
 
 def _config(options: PretrainOptions, registry: Registry) -> ModelConfig:

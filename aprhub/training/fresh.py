@@ -43,8 +43,12 @@ def _values(
     if len(shape) < 2:
         return np.zeros(shape, np.float32)
     branches = 2 * plan.size("num_layers") if name.endswith(_ENDS) else 1
-    digest = hashlib.sha256(f"{seed} {name}".encode()).digest()
-    random = np.random.default_rng(int.from_bytes(digest[:8]))
-    values = random.standard_normal(shape, np.float32)
+    values = generator(seed, name).standard_normal(shape, np.float32)
     values *= np.float32(SPREAD / branches**0.5)
     return values
+
+
+def generator(seed: int, name: str) -> np.random.Generator:
+    """Return where the random values of a name come from: of it and the seed alone."""
+    digest = hashlib.sha256(f"{seed} {name}".encode()).digest()
+    return np.random.default_rng(int.from_bytes(digest[:8]))

@@ -11,9 +11,15 @@ BETAS: Final = (0.9, 0.95)
 EPS: Final = 1e-8
 
 
+def trained(decoder: nn.Module) -> dict[str, nn.Parameter]:
+    """Return the parameters that are trained, by name; others have no gradient."""
+    named = decoder.named_parameters()
+    return {name: each for name, each in named if each.requires_grad}
+
+
 def optimizer_of(decoder: nn.Module, course: Course) -> torch.optim.AdamW:
-    """Return the optimiser of all parameters, with nothing in its memory yet."""
-    parameters = list(decoder.parameters())
+    """Return the optimiser of what is trained, with nothing in its memory yet."""
+    parameters = trained(decoder).values()
     matrices = [each for each in parameters if each.ndim > 1]
     vectors = [each for each in parameters if each.ndim < 2]
     groups = [

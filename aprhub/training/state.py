@@ -1,8 +1,8 @@
 """State: all that a training needs to go on exactly where it was, in one file.
 
-The file is a safetensors file: weights, and both averages that AdamW keeps of their
-gradients. Nothing random is left to be kept: the order of the text follows from seed
-and step, and nothing is dropped out.
+The file is a safetensors file: the weights that are trained, and both averages that
+AdamW keeps of their gradients. Nothing random is left to be kept: the order of the text
+follows from seed and step, and nothing is dropped out.
 """
 
 import json
@@ -18,6 +18,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from aprhub.errors import CorruptFileError, EnvironmentFailureError
+from aprhub.training.optimizer import trained
 from aprhub.training.progress import Progress
 
 WEIGHT: Final = "weight/"
@@ -83,7 +84,7 @@ class State:
         Raises CorruptFileError where the file is of another model.
         """
         with safe_open(self.path, "pt") as file, torch.no_grad():
-            for name, parameter in decoder.named_parameters():
+            for name, parameter in trained(decoder).items():
                 parameter.copy_(self._stored(file, WEIGHT + name, parameter))
                 averages = {
                     each: self._stored(file, f"{each}/{name}", parameter)
@@ -106,7 +107,7 @@ def _tensors(
     decoder: nn.Module, optimizer: torch.optim.Optimizer
 ) -> dict[str, torch.Tensor]:
     found: dict[str, torch.Tensor] = {}
-    for name, parameter in decoder.named_parameters():
+    for name, parameter in trained(decoder).items():
         found[WEIGHT + name] = parameter.detach()
         kept = optimizer.state.get(parameter, {})
         for each in AVERAGES:

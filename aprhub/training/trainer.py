@@ -15,6 +15,7 @@ from aprhub.course import Course, learning_rate
 from aprhub.decoder.model import Decoder
 from aprhub.errors import ModelCheckError
 from aprhub.training.devices import peak_of
+from aprhub.training.optimizer import trained
 
 
 @frozen
@@ -60,7 +61,7 @@ class Trainer:
             group["lr"] = rate
         batch = self.batches.batch(number)
         loss = self._gradients(batch)
-        parameters = self.decoder.parameters()
+        parameters = trained(self.decoder).values()
         norm = torch.nn.utils.clip_grad_norm_(parameters, self.course.clip).item()
         self._refuse_no_number(number, loss, norm)
         self.optimizer.step()

@@ -1,7 +1,7 @@
 """How much arithmetic a model needs, by which its use of a device is measured."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from aprhub.ir.config import ModelConfig
 from aprhub.ir.model import EMBEDDING, HEAD
@@ -9,21 +9,25 @@ from aprhub.spec.family import evaluated
 
 
 def work_per_token(
-    shapes: Mapping[str, tuple[int, ...]], config: ModelConfig, length: int
+    shapes: Mapping[str, tuple[int, ...]],
+    config: ModelConfig,
+    length: int,
+    still: Collection[str] = (),
 ) -> float:
     """Return the operations that training on one token of a sequence takes.
 
-    Two for each weight of a matrix going forward and four going back, and as many for
-    the scores of attention: the paper on PaLM (2022), appendix B. Embeddings are looked
+    Two for each weight of a matrix going forward and four going back, two if it stands
+    `still`, and as many for the scores of attention: the paper on PaLM (2022), appendix
+    B. Embeddings are looked
     up, not multiplied, unless they are the head too; of experts, those asked count.
     """
     weights = sum(
-        math.prod(shape) * _share(name, shapes, config)
+        (4 if name in still else 6) * math.prod(shape) * _share(name, shapes, config)
         for name, shape in shapes.items()
         if len(shape) > 1
     )
     heads = evaluated("num_layers * num_heads * head_dim", config)
-    return 6 * weights + 12 * heads * length
+    return weights + 12 * heads * length
 
 
 def _share(

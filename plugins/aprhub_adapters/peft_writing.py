@@ -1,8 +1,11 @@
 """Writes an adapter as a PEFT folder.
 
-Modules are named by their whole paths, so that PEFT adapts them and no others.
+Modules are named by their whole paths, so that PEFT adapts them and no others. Experts
+are modules of their own there; PEFT stacks their pairs as `transformers` 5 does the
+experts (`transformers_weight_conversion.py` of PEFT 0.21).
 """
 
+import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -26,14 +29,29 @@ PREFIX: Final = "base_model.model."
 
 _EMBEDDING: Final = "embed_tokens.weight"
 
+_EXPERT = re.compile(r".*\.experts\.\d+\.(\w+)\.weight")
+_STACKABLE: Final = (
+    {"w1", "w2", "w3"},
+    {"w2"},
+    {"gate_proj", "up_proj", "down_proj"},
+    {"down_proj"},
+)
+"""The projections of experts whose pairs PEFT stacks rightly: where others are changed
+it fails, or computes something else."""
 
-def lay_out(adapter: Adapter, _family: Family, target: Path) -> AdapterFiles:
+_NEVER_STACKED: Final = "qwen2_moe"
+"""The type of models for which PEFT leaves pairs of experts out and says nothing."""
+
+
+def lay_out(adapter: Adapter, family: Family, target: Path) -> AdapterFiles:
     """Return the files of an adapter.
 
     Raises UnrepresentableError where some changes have a magnitude or a bias and
-    others have none, since PEFT decides that for all together.
+    others have none, since PEFT decides that for all together, and for changes of
+    experts that PEFT does not apply.
     """
     _refuse_mixed(adapter, target)
+    _refuse_experts(adapter, family, target)
     tensors = dict(_tensors(adapter))
     container = StoredModel("safetensors", target, tensors)
     texts = {CONFIG: documents.written(_config(adapter))}
@@ -47,6 +65,28 @@ def _refuse_mixed(adapter: Adapter, target: Path) -> None:
             faults = [Fault(name, f"has no {what}, others have") for name in without]
             how = f"peft has a {what} for all changes or for none"
             raise UnrepresentableError(target, how, faults)
+
+
+def _refuse_experts(adapter: Adapter, family: Family, target: Path) -> None:
+    changed = _experts(adapter)
+    if changed and _NEVER_STACKED in family.hf_model_types:
+        raise UnrepresentableError(
+            target,
+            f"peft leaves out what is for experts of {_NEVER_STACKED}; choose another"
+            " layout",
+        )
+    if changed and changed not in _STACKABLE:
+        raise UnrepresentableError(
+            target,
+            f"of each expert it changes {' and '.join(sorted(changed))}, and peft"
+            " takes all three projections or the last; choose another layout",
+        )
+
+
+def _experts(adapter: Adapter) -> set[str]:
+    """Return the projections that are changed of single experts."""
+    found = map(_EXPERT.fullmatch, adapter.changes)
+    return {each[1] for each in found if each}
 
 
 def _tensors(adapter: Adapter) -> Iterator[tuple[str, Tensor]]:
@@ -74,7 +114,9 @@ def _module(name: str) -> str:
 
 def _config(adapter: Adapter) -> dict[str, Any]:
     changes = {_module(name): change for name, change in adapter.changes.items()}
+    # PEFT gives pairs that it stacks twice the rank and alpha: no root must count.
     stabilised = all(each.rank_stabilised for each in changes.values())
+    stabilised = stabilised and not _experts(adapter)
     ranks = {module: each.rank for module, each in changes.items()}
     alphas = {module: _alpha(each, stabilised) for module, each in changes.items()}
     rank, alpha = _usual(ranks), _usual(alphas)

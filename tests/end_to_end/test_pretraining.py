@@ -235,7 +235,7 @@ def test_weights_that_are_no_numbers_are_refused(place: Path, tmp_path: Path) ->
     tensors = {**model.tensors, "norm.weight": Tensor.of(broken)}
     save_model(evolve(model, tensors=tensors), tmp_path / "nan.apr")
 
-    complaint = refused(1, *trained(place, "nan", "--init", tmp_path / "nan.apr"))
+    complaint = refused_run(1, *trained(place, "nan", "--init", tmp_path / "nan.apr"))
 
     assert "the weights hold no finite numbers" in complaint
     assert f"while working on {tmp_path / 'nan.apr'}" in complaint
@@ -483,7 +483,12 @@ def test_what_is_printed_is_what_was_done(place: Path) -> None:
     done: Done = succeed(*from_nothing(place, "printed", "--num-steps", 1))
 
     found = measured(place / "printed")
-    assert done.out.splitlines()[0] == f"step 0/1  validation loss {found[0]:.4f}"
-    assert done.out.splitlines()[2].startswith(
-        "all steps were done: 1 steps, 128 tokens, 214336 parameters, validation loss"
+    lines = done.out.splitlines()
+    assert lines[0] == (
+        "hidden=64 layers=2 heads=4 kv_heads=2 vocab=2000 parameters=214336"
+        " trained=214336 device=cpu"
+    )
+    assert lines[1] == f"step 0/1  validation loss {found[0]:.4f}"
+    assert lines[3].startswith(
+        "all steps were done: 1 steps, 128 tokens, validation loss"
     )

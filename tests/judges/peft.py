@@ -10,6 +10,7 @@ import numpy as np
 from attrs import frozen
 from numpy.typing import NDArray
 
+from aprhub.corpus import Batch
 from tests.judges.hf import transformers
 
 
@@ -41,6 +42,38 @@ def trained(
                     keep = 1.0 if "magnitude" in name or "lora_" not in name else 0.0
                     values.copy_(keep * values + 0.1 * torch.randn_like(values))
         model.save_pretrained(folder)
+
+
+def stepped(
+    base: Path,
+    start: Mapping[str, NDArray[np.float32]],
+    batches: Sequence[Batch],
+    config: Mapping[str, Any],
+    **adamw: Any,
+) -> Mapping[str, NDArray[np.float32]]:
+    """Return the pairs that a plain loop trains, a step on each batch.
+
+    `start` has the pairs under the names that PEFT saves them with. Gradients are
+    clipped to a norm of 1, the rest of a step is AdamW's.
+    """
+    torch: Any = import_module("torch")
+    peft: Any = import_module("peft")
+    with _quiet():
+        model = peft.get_peft_model(_model(base), peft.LoraConfig(**config))
+        tensors = {name: torch.from_numpy(each) for name, each in start.items()}
+        told = peft.set_peft_model_state_dict(model, tensors)
+        assert not told.unexpected_keys
+        trained = [each for each in model.parameters() if each.requires_grad]
+        optimizer = torch.optim.AdamW(trained, **adamw)
+        for batch in batches:
+            logits = model(torch.from_numpy(batch.inputs)).logits.flatten(0, 1)
+            wanted = torch.from_numpy(batch.targets).flatten()
+            torch.nn.functional.cross_entropy(logits, wanted).backward()
+            torch.nn.utils.clip_grad_norm_(trained, 1.0)
+            optimizer.step()
+            optimizer.zero_grad()
+        found = peft.get_peft_model_state_dict(model)
+    return {name: each.detach().numpy() for name, each in found.items()}
 
 
 def judged(

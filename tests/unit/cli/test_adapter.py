@@ -65,11 +65,11 @@ def test_finetune_merge_is_the_same_merge(
     )
 
 
-def test_finetune_trains_nothing(base: Path, adapter: Path, tmp_path: Path) -> None:
-    done = run("finetune", base, "--adapter", adapter, "-o", tmp_path / "x.apr")
+def test_an_adapter_is_only_merged(base: Path, adapter: Path, tmp_path: Path) -> None:
+    done = run("finetune", base, f"--adapter={adapter}", "-o", tmp_path / "x.apr")
 
     assert done.code == 2
-    assert "only --merge" in done.err
+    assert "--adapter is what --merge merges" in done.err
 
 
 def test_what_does_not_match_is_listed_with_the_contracts_name(

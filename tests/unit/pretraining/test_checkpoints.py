@@ -4,18 +4,16 @@ from pathlib import Path
 
 import pytest
 
-from aprhub import ModelIR, PretrainOptions
+from aprhub import ModelIR
 from aprhub.api import LineageStep, ModelConfig
 from aprhub.pretraining.checkpoints import Checkpoints
+from aprhub.pretraining.products import WholeModel
 from tests.unit import toys
 
 
 def checkpoints(folder: Path, keep: int, format: str = "apr") -> Checkpoints:
-    options = PretrainOptions(
-        (Path("text"),), folder, init=Path("m"), keep=keep, target_format=format
-    )
-    model, step = ModelIR(ModelConfig(), {}), LineageStep("pretrain", {})
-    return Checkpoints(folder, options, model, step, toys.INSTALLED)
+    product = WholeModel(ModelIR(ModelConfig(), {}), format, toys.INSTALLED)
+    return Checkpoints(folder, keep, product, LineageStep("pretrain", {}))
 
 
 @pytest.mark.parametrize("format", ["apr", "hf"])

@@ -14,6 +14,7 @@ from aprhub.api import (
     StoredModel,
 )
 from aprhub.errors import IdentityError
+from aprhub.finetuning.options import FinetuneOptions
 from aprhub.pretraining.gates import (
     recorded_loss,
     refuse_encoder,
@@ -89,6 +90,13 @@ def test_a_claim_against_all_evidence_is_refused(claim: str, family: str) -> Non
     assert f"aprhub pretrain --init model-{family}.toy" in said
 
 
+def test_the_repair_ends_with_the_command_that_was_refused() -> None:
+    tuned = FinetuneOptions((Path("text"),), Path("run"), init=Path("m"))
+
+    with pytest.raises(IdentityError, match="aprhub finetune model-qwen2"):
+        refuse_mismatch(held("qwen2", **CLAIMS["llama"]), toys.INSTALLED, tuned)
+
+
 @pytest.mark.parametrize("family", sorted(PICOS))
 def test_a_claim_that_the_tensors_bear_out_passes(family: str) -> None:
     table = toys.INSTALLED.family(PICOS[family].family)
@@ -144,21 +152,32 @@ def test_a_checkpoint_may_have_spare_rows() -> None:
     refuse_vocabulary(pico_tokenizer(), 268, exact=True)
 
 
-def lineage(*operations: str) -> Provenance:
-    return Provenance(
-        lineage=tuple(
-            LineageStep(each, {}, {"val_loss": 4.62} if each == "pretrain" else {})
-            for each in operations
-        )
-    )
+STEPS: dict[str, LineageStep] = {
+    "pretrain": LineageStep("pretrain", {}, {"val_loss": 4.62}),
+    "chats": LineageStep("finetune", {}, {"val_loss": 1.5, "task": "instruct"}),
+    "texts": LineageStep("finetune", {}, {"val_loss": 4.5, "task": "text"}),
+}
+
+
+def recorded(*names: str, learns: str = "text") -> float | None:
+    steps = (STEPS.get(name, LineageStep(name, {})) for name in names)
+    return recorded_loss(Provenance(lineage=tuple(steps)), learns)
 
 
 def test_a_recorded_loss_holds_until_the_weights_become_others() -> None:
-    assert recorded_loss(lineage("pretrain")) == 4.62
-    assert recorded_loss(lineage("merge", "pretrain", "convert", "stamp")) == 4.62
-    assert recorded_loss(lineage("pretrain", "merge")) is None
-    assert recorded_loss(lineage("convert")) is None
-    assert recorded_loss(Provenance()) is None
+    assert recorded("pretrain") == 4.62
+    assert recorded("merge", "pretrain", "convert", "stamp") == 4.62
+    assert recorded("pretrain", "merge") is None
+    assert recorded("convert") is None
+    assert recorded() is None
+
+
+def test_a_recorded_loss_is_that_of_what_is_learnt() -> None:
+    assert recorded("pretrain", "texts") == 4.5
+    assert recorded("pretrain", "chats") is None
+    assert recorded("pretrain", learns="instruct") is None
+    assert recorded("pretrain", "chats", learns="instruct") == 1.5
+    assert recorded("chats", "texts", learns="instruct") is None
 
 
 def test_a_start_much_worse_than_its_checkpoint_says_is_refused() -> None:

@@ -20,7 +20,10 @@ from aprhub.pretraining.presets import (
 from aprhub.testing.models import pico_config
 from tests.unit import toys
 
-NAMES = ("llama-370m", "qwen2-0.5b", "qwen2.5-0.5b", "qwen3-0.6b", "smollm2-135m")
+NAMES = (
+    *("llama-370m", "qwen2-0.5b", "qwen2.5-0.5b", "qwen3-0.6b", "qwen3-8b"),
+    "smollm2-135m",
+)
 
 
 def parameters(config: ModelConfig) -> int:
@@ -74,6 +77,7 @@ def test_a_preset_is_a_whole_configuration(name: str) -> None:
     [
         ("qwen2-0.5b", 494_032_768),
         ("qwen3-0.6b", 596_049_920),
+        ("qwen3-8b", 8_190_735_360),
         ("smollm2-135m", 134_515_008),
     ],
 )

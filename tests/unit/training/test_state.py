@@ -4,6 +4,7 @@ import errno
 from pathlib import Path
 
 import pytest
+from safetensors import safe_open
 
 from aprhub.api import CorruptFileError, EnvironmentFailureError
 from aprhub.training.progress import Progress
@@ -25,6 +26,19 @@ def test_a_training_goes_on_to_the_bit(tmp_path: Path) -> None:
     assert told == {"seed": 42}
     assert [second.step(number).loss for number in range(5, 8)] == whole[5:]
     assert [each.name for each in tmp_path.iterdir()] == ["state.safetensors"]
+
+
+def test_a_state_holds_what_is_trained_and_nothing_else(tmp_path: Path) -> None:
+    found, state = trainer(), State(tmp_path / "state.safetensors")
+    found.decoder.requires_grad_(False)
+    name = "layers.1.ffn.up.weight"
+    found.decoder.get_parameter(name).requires_grad_(True)
+
+    state.save(found.decoder, found.optimizer, Progress(), {})
+
+    with safe_open(state.path, "pt") as file:
+        held = set(file.keys())
+    assert held == {f"{kind}/{name}" for kind in ("weight", "exp_avg", "exp_avg_sq")}
 
 
 def test_the_state_of_another_model_is_refused(tmp_path: Path) -> None:

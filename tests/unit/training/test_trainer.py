@@ -9,7 +9,11 @@ from attrs import evolve
 
 from aprhub import Tensor
 from aprhub.api import EnvironmentFailureError, ModelCheckError
+from aprhub.corpus import Sequences
+from aprhub.corpus.shards import LEARNT
 from aprhub.training.devices import device_of
+from aprhub.training.optimizer import optimizer_of
+from aprhub.training.trainer import Trainer
 from aprhub.training.work import work_per_token
 from tests.unit.training.toy import LENGTH, ROWS, course, losses, model, trainer
 
@@ -75,6 +79,65 @@ def test_a_gradient_is_clipped_to_its_norm() -> None:
     assert torch.stack(norms).norm().item() == pytest.approx(1e-3, rel=1e-3)
 
 
+def answered(padding: int) -> Sequences:
+    """Return rows of a question, an answer that is to be learnt, and padding."""
+    rows = np.arange(8 * (LENGTH + 1), dtype=np.uint32).reshape(8, -1) * 7 % ROWS
+    rows[:, 9:] = padding
+    rows[:, 5:9] |= LEARNT
+    return Sequences(rows.ravel(), LENGTH, marked=True)
+
+
+def taught(found: Trainer, text: Sequences) -> list[torch.Tensor]:
+    """Return the gradients of a step on a text, as it is about to be made."""
+    found = evolve(found, batches=text.batches(8, 1))
+    gradients: list[torch.Tensor] = []
+    found.optimizer.register_step_pre_hook(
+        lambda *_: gradients.extend(
+            p.grad.clone() for p in found.decoder.parameters() if p.grad is not None
+        )
+    )
+    found.step(0)
+    return gradients
+
+
+def test_only_answers_are_learnt() -> None:
+    found, judge = trainer(course(clip=1e9)), trainer()
+    text = answered(padding=3)
+    batch = text.batches(8, 1).batch(0)
+
+    gradients = taught(found, text)
+
+    # A place foretells the token after it: 4 to 7 those of the answer, 5 to 8.
+    logits = judge.decoder(torch.from_numpy(batch.inputs))[:, 4:8]
+    answers = torch.from_numpy(batch.inputs)[:, 5:9]
+    chances = logits.log_softmax(-1).gather(-1, answers.unsqueeze(-1))
+    (-chances.mean()).backward()
+    expected = [each.grad for each in judge.decoder.parameters()]
+    for one, other in zip(gradients, expected, strict=True):
+        assert other is not None
+        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-6)
+
+
+def test_what_is_neither_asked_nor_answered_changes_no_gradient() -> None:
+    one, other = (taught(trainer(), answered(padding)) for padding in (3, 5))
+
+    assert all(map(torch.equal, one, other))
+
+
+def test_only_what_is_trained_changes() -> None:
+    found = trainer()
+    found.decoder.requires_grad_(False)
+    name = "layers.0.attn.q.weight"
+    found.decoder.get_parameter(name).requires_grad_(True)
+    found = evolve(found, optimizer=optimizer_of(found.decoder, found.course))
+    before = {n: p.clone() for n, p in found.decoder.named_parameters()}
+
+    found.step(0)
+
+    after = dict(found.decoder.named_parameters())
+    assert [n for n in before if not torch.equal(before[n], after[n])] == [name]
+
+
 def test_a_loss_that_is_no_number_changes_no_weight() -> None:
     start = model()
     name = "layers.0.ffn.up.weight"
@@ -125,3 +188,7 @@ def test_work_counts_what_is_multiplied() -> None:
 
     expected = 6 * (288 * 64 + attention + experts) + 12 * 2 * 4 * 24 * LENGTH
     assert work_per_token(shapes, config, LENGTH) == expected
+    # What stands still needs no gradient of its own.
+    assert work_per_token(shapes, config, LENGTH, {"layers.0.attn.q.weight"}) == (
+        expected - 2 * 64 * 4 * 24
+    )

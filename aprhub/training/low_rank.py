@@ -1,0 +1,122 @@
+"""Low-rank pairs beside frozen weights: only they are trained, and they are an adapter.
+
+A weight's map becomes y = W x + s B (A x). A starts uniform within ± 1 / sqrt(in), as
+PEFT has it (`reset_lora_parameters`, which is He's initialisation with a slope of
+sqrt(5)), B with zeros: at first nothing changes.
+"""
+
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn import functional
+
+from aprhub.decoder.model import Decoder
+from aprhub.errors import UsageError
+from aprhub.ir.adapter import Adapter
+from aprhub.ir.lowrank import LowRank
+from aprhub.ir.tensor import Tensor
+from aprhub.low_rank import LowRankOptions
+from aprhub.spec.family import role_of
+from aprhub.training.fresh import generator
+from aprhub.training.nf4 import Nf4Linear
+
+
+class LowRankLinear(nn.Module):
+    """A linear map that stays as it is, and a low-rank one that is trained beside it.
+
+    `lora_a` is `(rank, in)`, `lora_b` `(out, rank)`.
+    """
+
+    def __init__(
+        self, base: nn.Module, a: torch.Tensor, b: torch.Tensor, scale: float
+    ) -> None:
+        super().__init__()
+        self.base = base
+        self.lora_a = nn.Parameter(a)
+        self.lora_b = nn.Parameter(b)
+        self.scale = scale
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Return the sum of both maps of `(…, in)`."""
+        change = functional.linear(functional.linear(x, self.lora_a), self.lora_b)
+        summed: torch.Tensor = self.base(x) + self.scale * change
+        return summed
+
+
+def adapt(decoder: Decoder, options: LowRankOptions, seed: int) -> None:
+    """Freeze a decoder and give each targeted weight a pair that is trained.
+
+    A depends on the seed and the weight's name alone. The pairs are where the weights
+    are; a decoder that is adapted first and moved then takes quantised weights along.
+    Raises UsageError where no weight is of a target, and changes nothing then.
+    """
+    targeted = _targeted(decoder, options.targets)
+    decoder.requires_grad_(False)
+    for name, linear in targeted.items():
+        adapted = _adapted(name, linear, options, seed)
+        decoder.set_submodule(name, adapted)
+
+
+def adapter_of(decoder: Decoder, options: LowRankOptions) -> Adapter:
+    """Return the pairs of an adapted decoder as they are now."""
+    return Adapter(
+        {
+            f"{name}.weight": LowRank(
+                _values(module.lora_a),
+                _values(module.lora_b),
+                options.alpha,
+                options.rank_stabilised,
+            )
+            for name, module in decoder.named_modules()
+            if isinstance(module, LowRankLinear)
+        }
+    )
+
+
+def _targeted(decoder: Decoder, targets: tuple[str, ...]) -> dict[str, nn.Linear]:
+    """Return the linear maps that are meant, by name."""
+    linears = dict(_linears(decoder))
+    roles = sorted({role_of(name) for name in linears})
+    for target in targets:
+        if not any(_is_meant(role, target) for role in roles):
+            raise UsageError(
+                f"no weight has the role {target!r}; the layers of the model have"
+                f" {', '.join(roles)}"
+            )
+    return {
+        name: linear
+        for name, linear in linears.items()
+        if any(_is_meant(role_of(name), target) for target in targets)
+    }
+
+
+def _linears(decoder: Decoder) -> Iterator[tuple[str, nn.Linear]]:
+    """Yield the linear maps of all layers; the head is none of them."""
+    for name, module in decoder.layers.named_modules(prefix="layers"):
+        if isinstance(module, nn.Linear):
+            yield name, module
+
+
+def _is_meant(role: str, target: str) -> bool:
+    return f".{role}".endswith(f".{target}")
+
+
+def _adapted(
+    name: str, linear: nn.Linear, options: LowRankOptions, seed: int
+) -> LowRankLinear:
+    rows, columns = linear.weight.shape
+    bound, device = columns**-0.5, linear.weight.device
+    random = generator(seed, f"{name}.lora_a")
+    a = random.uniform(-bound, bound, (options.rank, columns)).astype(np.float32)
+    return LowRankLinear(
+        Nf4Linear(linear) if options.quantized else linear,
+        torch.from_numpy(a).to(device),
+        torch.zeros(rows, options.rank, device=device),
+        options.scale,
+    )
+
+
+def _values(parameter: nn.Parameter) -> Tensor:
+    return Tensor.of(parameter.detach().cpu().numpy().copy())
