@@ -20,6 +20,7 @@ RUNNERS = {
     "aprhub/running.py",
     "aprhub/pretraining/run.py",
     "aprhub/pretraining/setting.py",
+    "aprhub/pretraining/states.py",
 }
 """What runs models, and is imported when one is to be run."""
 
@@ -108,12 +109,13 @@ LAYERS = {
     ),
     "corpus": "errors ir tokenizer export",
     "course": "errors",
-    "training": f"{_VALUES} corpus decoder course",
+    "place": "errors",
+    "training": f"{_VALUES} export corpus decoder course place",
     "running": f"{_VALUES} tokenizer registry options conversion decoder importance",
     "pretraining": (
         f"{_VALUES} registry detect identity unsaid lift unpacking check"
         " lineage export options conversion tokenizer corpus decoder course"
-        " training pictures"
+        " place training pictures"
     ),
     "generating": "errors tokenizer registry options decoder running sampling",
     "acceptance": (
@@ -138,7 +140,7 @@ LAYERS = {
         f"version {_VALUES} statistics report difference fidelity pictures"
         " runs registry detect identity lift options conversion front"
         " unpacking decoder adapters merging sampling generating acceptance"
-        " corpus course pretraining stamping scoring health verification"
+        " corpus course place pretraining stamping scoring health verification"
         " contracts explanations hashing ancestry manifest signing"
     ),
     "__main__": "cli",

@@ -120,20 +120,22 @@ def pretrain(**options: Any) -> None:
 
     Without --init, --preset and --config, the baseline is trained: a Llama of 370
     million parameters. SIGTERM and SIGINT leave a checkpoint, from which --resume goes
-    on. It needs torch.
+    on. torchrun starts it in several processes. It needs torch.
     """
+    from aprhub.place import Place
     from aprhub.runs import pretrain as run
 
     quiet, as_json = options.pop("quiet"), options.pop("as_json")
     options.pop("debug")
     plugins = registry(strict=options.pop("strict_plugins"))
     wanted = _wanted(options)
-    silent = quiet or as_json
+    is_first = Place.found().is_first
+    silent = quiet or as_json or not is_first
     with interruption() as caught, shown(wanted.course, silent=silent) as watch:
         found = run(wanted, registry=plugins, watch=watch, interrupted=caught.reason)
-    if as_json:
+    if as_json and is_first:
         echo_json(found.as_json())
-    elif not quiet:
+    elif not silent:
         _echo(found)
     if caught.number is not None:
         raise SystemExit(128 + caught.number)

@@ -4,12 +4,16 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from aprhub.errors import UsageError
+from aprhub.place import Place
+from aprhub.pretraining.gates import refuse_unshared
 from aprhub.pretraining.options import PretrainOptions
 from aprhub.pretraining.outcome import Outcome
 from aprhub.pretraining.start import started
 from aprhub.registry import Registry
 
 STATE: Final = "state.safetensors"
+SHARDED_STATE: Final = "state"
+"""The file, or the folder, that a run can go on from."""
 
 Watch = Callable[[Mapping[str, Any]], None]
 """Is told what every step and every measurement came to."""
@@ -29,6 +33,7 @@ def pretrain(
     Raises an AprhubError that names the gate that was not passed; then nothing was
     trained.
     """
+    refuse_unshared(options.course, Place.found())
     _refuse_mixing_runs(options)
     _require_what_is_wanted(options)
     start = started(options, registry)
@@ -39,9 +44,10 @@ def pretrain(
 
 def _refuse_mixing_runs(options: PretrainOptions) -> None:
     folder = options.run_dir
-    if options.resume and not (folder / STATE).is_file():
+    there = (folder / STATE).is_file() or any((folder / SHARDED_STATE).glob("step-*"))
+    if options.resume and not there:
         raise UsageError(f"{folder}: there is no {STATE} to go on from")
-    if not options.resume and (folder / STATE).exists():
+    if not options.resume and there:
         raise UsageError(
             f"{folder}: there is a run; --resume goes on with it, and another --run-dir"
             " begins a new one"
@@ -61,4 +67,4 @@ def _require_what_is_wanted(options: PretrainOptions) -> None:
     if options.course.device.startswith("cuda"):
         from aprhub.training.devices import device_of
 
-        device_of(options.course.device)
+        device_of(options.course.device, Place.found())

@@ -9,6 +9,8 @@ from attrs import evolve, frozen
 
 from aprhub import lineage
 from aprhub.corpus import Corpus, CorpusOptions, prepared
+from aprhub.course import FSDP
+from aprhub.decoder.model import Decoder
 from aprhub.decoder.plan import Plan
 from aprhub.decoder.weights import Loaded, loaded
 from aprhub.errors import UsageError
@@ -18,9 +20,10 @@ from aprhub.pretraining.options import PretrainOptions
 from aprhub.pretraining.presets import refuse_outside_band
 from aprhub.pretraining.start import Start
 from aprhub.spec.format import StoredModel
-from aprhub.training.devices import device_of
 from aprhub.training.fresh import fresh_weights
 from aprhub.training.optimizer import optimizer_of
+from aprhub.training.processes import Processes
+from aprhub.training.sharding import replicas_of, shard
 from aprhub.training.trainer import Trainer
 from aprhub.training.work import work_per_token
 
@@ -41,17 +44,18 @@ class Setting:
     notes: tuple[str, ...]
 
 
-def setting(start: Start, options: PretrainOptions) -> Setting:
+def setting(start: Start, options: PretrainOptions, processes: Processes) -> Setting:
     """Return what a run is made of; the gates of weights and of text are here."""
-    found = _loaded(start, options)
+    found = _loaded(start, options, processes)
     corpus = _corpus(start, options)
     refuse_short_corpus(corpus.train, options)
     told = {**options.told, "data": corpus.fingerprint, "start": _fingerprint(start)}
+    processes.refuse_disagreement(told)
     notes = (
         f"{name} is not used: the model has no such weight" for name in found.extras
     )
     return Setting(
-        _trainer(found, corpus, start, options),
+        _trainer(found.decoder, corpus, start, options, processes),
         told,
         _described(start, options),
         _lineage(start, options, told),
@@ -59,8 +63,13 @@ def setting(start: Start, options: PretrainOptions) -> Setting:
     )
 
 
-def _loaded(start: Start, options: PretrainOptions) -> Loaded:
+def _loaded(start: Start, options: PretrainOptions, processes: Processes) -> Loaded:
     """Return the decoder with all weights of the start, on the device."""
+
+    def prepare(decoder: Decoder) -> None:
+        if course.parallel == FSDP:
+            shard(decoder, processes)
+
     course, model = options.course, start.model
     if _is_baseline(options):
         shapes = Plan.of(model.config, start.family).shapes
@@ -68,7 +77,7 @@ def _loaded(start: Start, options: PretrainOptions) -> Loaded:
     if start.stored is None:
         weights = fresh_weights(model.config, start.family, course.seed)
         model = evolve(model, tensors=weights)
-    return loaded(model, start.family, device=device_of(course.device))
+    return loaded(model, start.family, device=processes.device, prepare=prepare)
 
 
 def _is_baseline(options: PretrainOptions) -> bool:
@@ -77,12 +86,18 @@ def _is_baseline(options: PretrainOptions) -> bool:
 
 
 def _trainer(
-    found: Loaded, corpus: Corpus, start: Start, options: PretrainOptions
+    decoder: Decoder,
+    corpus: Corpus,
+    start: Start,
+    options: PretrainOptions,
+    processes: Processes,
 ) -> Trainer:
-    course, decoder = options.course, found.decoder
+    course = options.course
     decoder.recomputes = course.activation_checkpointing
     if course.compiled:
         decoder.compile()
+    is_whole = processes.world > 1 and course.parallel != FSDP
+    replicas = replicas_of(decoder, processes) if is_whole else None
     shapes = {name: tuple(each.shape) for name, each in decoder.named_parameters()}
     return Trainer(
         decoder,
@@ -90,8 +105,9 @@ def _trainer(
         corpus.train.batches(course.batch_size, course.seed, epochs=options.epochs),
         corpus.validation,
         course,
-        device_of(course.device),
+        processes,
         work_per_token(shapes, start.model.config, options.seq_len),
+        replicas,
     )
 
 

@@ -13,6 +13,7 @@ from aprhub.decoder.weights import loaded
 from aprhub.testing.models import PICOS, pico_config
 from aprhub.training.fresh import fresh_weights
 from aprhub.training.optimizer import optimizer_of
+from aprhub.training.processes import Processes
 from aprhub.training.trainer import Trainer
 from aprhub.training.work import work_per_token
 
@@ -57,7 +58,7 @@ def trainer(chosen: Course | None = None, given: ModelIR | None = None) -> Train
         sequences(40, 0).batches(wanted.batch_size, wanted.seed),
         sequences(5, 3),
         wanted,
-        torch.device("cpu"),
+        Processes(torch.device("cpu")),
         work_per_token(shapes, start.config, LENGTH),
     )
 
