@@ -27,15 +27,16 @@ def replicas_of(decoder: Decoder, processes: Processes) -> DistributedDataParall
 def shard(decoder: Decoder, processes: Processes) -> None:
     """Leave in each process its rows of every weight, gradient and average.
 
-    A layer is whole while it computes. The decoder may have no weights yet: of what is
-    then loaded into it, each process keeps its part. Gradients are averaged.
+    A layer is whole while it computes, and what is in none while the decoder does, so
+    that between two steps no parameter is. The decoder may have no weights yet: of what
+    is then loaded into it, each process keeps its part. Gradients are averaged.
     """
     from torch.distributed.device_mesh import init_device_mesh
     from torch.distributed.fsdp import fully_shard
 
     mesh = init_device_mesh(processes.device.type, (processes.world,))
     for module in (*decoder.layers, decoder):
-        fully_shard(module, mesh=mesh)
+        fully_shard(module, mesh=mesh, reshard_after_forward=True)
     decoder.register_load_state_dict_pre_hook(_divide)  # type: ignore[no-untyped-call]
 
 

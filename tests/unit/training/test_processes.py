@@ -1,0 +1,211 @@
+"""Two processes that train one model: what they say, and that it is one training."""
+
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from torch.distributed import GradBucket
+
+from aprhub.course import Course
+from aprhub.errors import AprhubError, UsageError
+from aprhub.pretraining.states import States
+from aprhub.training.processes import Processes
+from aprhub.training.progress import Progress
+from aprhub.training.sharding import whole
+from aprhub.training.trainer import Trainer
+from tests.unit.training.together import Pool, together, two_processes
+from tests.unit.training.toy import ALONE, course, losses, model, trainer
+
+MODES = ("ddp", "fsdp")
+"""Both ways of sharing a model."""
+
+Weights = Mapping[str, NDArray[np.float32]]
+
+
+@pytest.fixture(scope="module")
+def pool() -> Iterator[Pool]:
+    with two_processes() as pool:
+        yield pool
+
+
+def weights(found: Trainer) -> Weights:
+    return {
+        name: whole(each.detach()).numpy()
+        for name, each in found.decoder.named_parameters()
+    }
+
+
+def trained(
+    processes: Processes, chosen: Course, family: str
+) -> tuple[list[float], list[float], float, Weights]:
+    """Return what four steps come to: losses, norms, validation loss and weights."""
+    found = trainer(chosen, model(family), processes)
+    done = [found.step(number) for number in range(4)]
+    loss = found.validation_loss()
+    norms = [each.grad_norm for each in done]
+    return [each.loss for each in done], norms, loss, weights(found)
+
+
+@pytest.mark.parametrize(
+    ("family", "chosen"),
+    [
+        ("llama", {}),
+        ("qwen2_moe", {"accumulate": 2}),
+        ("gemma3", {"activation_checkpointing": True}),
+    ],
+)
+@pytest.mark.parametrize("mode", MODES)
+def test_two_processes_train_as_one(
+    mode: str, family: str, chosen: dict[str, Any], pool: Pool
+) -> None:
+    one = trained(ALONE, course(**chosen), family)
+    wanted = course(parallel=mode, **chosen)
+
+    first, other = together(pool, trained, wanted, family)
+
+    assert first[0] == pytest.approx(one[0], rel=1e-6)
+    assert first[1] == pytest.approx(one[1], rel=2e-5)
+    assert first[2] == pytest.approx(one[2], rel=1e-6)
+    for name, values in one[3].items():
+        assert first[3][name] == pytest.approx(values, abs=2e-5), name
+        assert np.array_equal(first[3][name], other[3][name]), name
+    assert other[:3] == first[:3]
+
+
+def exchanges(processes: Processes, accumulate: int) -> int:
+    """Return how often replicas add up their gradients in a step."""
+    found, sent = trainer(course(accumulate=accumulate), None, processes), [0]
+
+    def count(_state: None, bucket: GradBucket) -> torch.futures.Future[torch.Tensor]:
+        sent[0] += 1
+        done = torch.futures.Future[torch.Tensor]()
+        done.set_result(bucket.buffer())
+        return done
+
+    if found.replicas is not None:
+        found.replicas.register_comm_hook(None, count)
+    found.step(0)
+    return sent[0]
+
+
+def test_replicas_add_up_their_gradients_once_a_step(pool: Pool) -> None:
+    assert together(pool, exchanges, 2) == together(pool, exchanges, 1) == [1, 1]
+
+
+def shares(processes: Processes) -> tuple[int, int]:
+    """Return how many weights a process has, and how many there are."""
+    found = trainer(course(parallel="fsdp"), None, processes)
+    losses(found, 1)
+    found.validation_loss()
+    local = [each.to_local() for each in found.decoder.parameters()]  # type: ignore[operator]  # a DTensor
+    return sum(each.numel() for each in local), sum(
+        each.numel() for each in found.decoder.parameters()
+    )
+
+
+def test_each_process_has_its_part_of_the_weights(pool: Pool) -> None:
+    (first, total), (other, _) = together(pool, shares)
+
+    assert first + other == total
+    assert first == pytest.approx(total / 2, rel=0.01)
+
+
+def agreed(processes: Processes, reasons: list[str | None]) -> str | None:
+    return processes.agreed(reasons[processes.place.rank])
+
+
+def test_a_reason_to_end_is_one_for_all(pool: Pool) -> None:
+    assert together(pool, agreed, [None, "SIGTERM"]) == ["SIGTERM", "SIGTERM"]
+    assert together(pool, agreed, [None, None]) == [None, None]
+
+
+def refusal(processes: Processes, act: Callable[[Processes], object]) -> str:
+    try:
+        act(processes)
+    except AprhubError as error:
+        return f"{type(error).__name__}: {error}"
+    return "nothing was refused"
+
+
+def fail_first(processes: Processes) -> None:
+    def fail() -> None:
+        raise UsageError(f"not in process {processes.place.rank}")
+
+    processes.by_first(fail)
+
+
+def disagree(processes: Processes) -> None:
+    processes.refuse_disagreement({"seed": 42, "data": processes.place.rank})
+
+
+def test_what_the_first_process_is_refused_ends_all(pool: Pool) -> None:
+    first, other = together(pool, refusal, fail_first)
+
+    assert first == "UsageError: not in process 0"
+    assert other == (
+        "EnvironmentFailureError: in the first process of the run: not in process 0"
+    )
+
+
+def test_processes_that_were_asked_for_different_things_are_refused(
+    pool: Pool,
+) -> None:
+    assert together(pool, refusal, disagree) == 2 * [
+        "UsageError: data is 0 in process 0 and 1 in 1; all need the same options and"
+        " files"
+    ]
+
+
+def begun(processes: Processes, folder: Path, chosen: Course) -> dict[str, Any]:
+    """Train five steps, save the state, and return what the first process is given."""
+    found = trainer(chosen, None, processes)
+    progress = Progress()
+    for number in range(5):
+        progress = progress.stepped(found.step(number).loss)
+    with States(folder, found).saved(progress, {"seed": 42}) as given:
+        return {name: tensor.numpy() for name, tensor in given.items()}
+
+
+def gone_on(processes: Processes, folder: Path, chosen: Course) -> list[float]:
+    """Return the losses of the steps after the fifth, from the state in a folder."""
+    found = trainer(chosen, model(seed=9), processes)
+    state = States(folder, found).last
+    progress, told = state.described()
+    state.load(found.decoder, found.optimizer, progress.step)
+    assert told == {"seed": 42}
+    return [found.step(number).loss for number in range(progress.step, 8)]
+
+
+def curve(processes: Processes, chosen: Course) -> list[float]:
+    return losses(trainer(chosen, None, processes), 8)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_two_processes_go_on_to_the_bit(mode: str, pool: Pool, tmp_path: Path) -> None:
+    chosen = course(parallel=mode)
+    straight, _ = together(pool, curve, chosen)
+
+    together(pool, begun, tmp_path, chosen)
+
+    assert together(pool, gone_on, tmp_path, chosen) == 2 * [straight[5:]]
+
+
+def test_a_sharded_state_goes_on_in_other_processes(pool: Pool, tmp_path: Path) -> None:
+    expected = pytest.approx(losses(trainer(), 8)[5:], rel=1e-5)
+
+    together(pool, begun, tmp_path, course(parallel="fsdp"))
+
+    assert gone_on(ALONE, tmp_path, course()) == expected
+    assert together(pool, gone_on, tmp_path, course(parallel="ddp"))[0] == expected
+
+
+def test_the_state_of_one_process_goes_on_sharded(pool: Pool, tmp_path: Path) -> None:
+    begun(ALONE, tmp_path, course())
+
+    found = together(pool, gone_on, tmp_path, course(parallel="fsdp"))
+
+    assert found[0] == pytest.approx(losses(trainer(), 8)[5:], rel=1e-5)
