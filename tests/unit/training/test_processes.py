@@ -1,7 +1,6 @@
 """Two processes that train one model: what they say, and that it is one training."""
 
-from collections.abc import Callable, Iterator, Mapping
-from pathlib import Path
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -12,24 +11,16 @@ from torch.distributed import GradBucket
 
 from aprhub.course import Course
 from aprhub.errors import AprhubError, UsageError
-from aprhub.pretraining.states import States
 from aprhub.training.processes import Processes
-from aprhub.training.progress import Progress
 from aprhub.training.sharding import whole
 from aprhub.training.trainer import Trainer
-from tests.unit.training.together import Pool, together, two_processes
+from tests.unit.training.together import Pool, together
 from tests.unit.training.toy import ALONE, course, losses, model, trainer
 
 MODES = ("ddp", "fsdp")
 """Both ways of sharing a model."""
 
 Weights = Mapping[str, NDArray[np.float32]]
-
-
-@pytest.fixture(scope="module")
-def pool() -> Iterator[Pool]:
-    with two_processes() as pool:
-        yield pool
 
 
 def weights(found: Trainer) -> Weights:
@@ -158,54 +149,3 @@ def test_processes_that_were_asked_for_different_things_are_refused(
         "UsageError: data is 0 in process 0 and 1 in 1; all need the same options and"
         " files"
     ]
-
-
-def begun(processes: Processes, folder: Path, chosen: Course) -> dict[str, Any]:
-    """Train five steps, save the state, and return what the first process is given."""
-    found = trainer(chosen, None, processes)
-    progress = Progress()
-    for number in range(5):
-        progress = progress.stepped(found.step(number).loss)
-    with States(folder, found).saved(progress, {"seed": 42}) as given:
-        return {name: tensor.numpy() for name, tensor in given.items()}
-
-
-def gone_on(processes: Processes, folder: Path, chosen: Course) -> list[float]:
-    """Return the losses of the steps after the fifth, from the state in a folder."""
-    found = trainer(chosen, model(seed=9), processes)
-    state = States(folder, found).last
-    progress, told = state.described()
-    state.load(found.decoder, found.optimizer, progress.step)
-    assert told == {"seed": 42}
-    return [found.step(number).loss for number in range(progress.step, 8)]
-
-
-def curve(processes: Processes, chosen: Course) -> list[float]:
-    return losses(trainer(chosen, None, processes), 8)
-
-
-@pytest.mark.parametrize("mode", MODES)
-def test_two_processes_go_on_to_the_bit(mode: str, pool: Pool, tmp_path: Path) -> None:
-    chosen = course(parallel=mode)
-    straight, _ = together(pool, curve, chosen)
-
-    together(pool, begun, tmp_path, chosen)
-
-    assert together(pool, gone_on, tmp_path, chosen) == 2 * [straight[5:]]
-
-
-def test_a_sharded_state_goes_on_in_other_processes(pool: Pool, tmp_path: Path) -> None:
-    expected = pytest.approx(losses(trainer(), 8)[5:], rel=1e-5)
-
-    together(pool, begun, tmp_path, course(parallel="fsdp"))
-
-    assert gone_on(ALONE, tmp_path, course()) == expected
-    assert together(pool, gone_on, tmp_path, course(parallel="ddp"))[0] == expected
-
-
-def test_the_state_of_one_process_goes_on_sharded(pool: Pool, tmp_path: Path) -> None:
-    begun(ALONE, tmp_path, course())
-
-    found = together(pool, gone_on, tmp_path, course(parallel="fsdp"))
-
-    assert found[0] == pytest.approx(losses(trainer(), 8)[5:], rel=1e-5)
