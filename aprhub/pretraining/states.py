@@ -36,7 +36,7 @@ class States:
         found: list[State | ShardedState] = []
         if self._file.path.is_file():
             found.append(self._file)
-        if self._sharded.whole:
+        if any((self.folder / SHARDED_STATE).glob("step-*")):
             found.append(self._sharded)
         return max(found, key=lambda state: state.described()[0].step)
 

@@ -101,9 +101,11 @@ def joined(place: Place, device: str) -> Iterator[Processes]:
         torch.cuda.set_device(found.device)
     with _losses_named():
         group.init_process_group("nccl" if has_gpu else "gloo", timeout=WAIT)
-        yield found
-        group.barrier()
-        group.destroy_process_group()
+        try:
+            yield found
+            group.barrier()
+        finally:
+            group.destroy_process_group()
 
 
 @contextmanager

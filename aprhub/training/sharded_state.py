@@ -52,7 +52,8 @@ class ShardedState:
     @property
     def whole(self) -> list[Path]:
         """The folders that are whole, the last one last."""
-        return sorted(self.path.glob("step-*"))
+        found = self.path.glob("step-*")
+        return sorted(found, key=lambda path: (len(path.name), path.name))
 
     @contextmanager
     def saved(
@@ -75,7 +76,9 @@ class ShardedState:
             save(tensors_of(decoder, optimizer), storage_writer=writer)
         except CheckpointException as error:
             what = f"the state of step {progress.step} could not be written"
-            raise EnvironmentFailureError(f"{self.path}: {what}: {error}") from error
+            raise EnvironmentFailureError(
+                f"{self.path}: {what} {_cause(error)}"
+            ) from error
         names = [each for each, _ in decoder.named_parameters()]
         yield _weights(partial, names) if self.processes.place.is_first else {}
         run = {"progress": progress.as_json(), "told": dict(told)}
@@ -129,11 +132,17 @@ class ShardedState:
                 reader = HuggingFaceStorageReader(str(folder))
                 load(found, storage_reader=reader, no_dist=alone)
         except CheckpointException as error:
-            what = f"it does not hold the state of this model: {error}"
+            what = f"it does not hold the state of this model {_cause(error)}"
             raise CorruptFileError(folder, what) from error
         for name, parameter in decoder.named_parameters():
             averages = {each: found[f"{each}/{name}"] for each in AVERAGES}
             put_back(optimizer, parameter, averages, step)
+
+
+def _cause(error: CheckpointException) -> str:
+    """Return what went wrong in the first process that it did in, without a trace."""
+    rank, (cause, _trace) = min(error.failures.items())
+    return f"in process {rank}: {cause}"
 
 
 def _make_anew(partial: Path) -> None:

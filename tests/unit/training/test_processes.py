@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch.distributed import GradBucket
 
 from aprhub.course import Course
-from aprhub.errors import AprhubError, UsageError
+from aprhub.errors import AprhubError, EnvironmentFailureError, UsageError
 from aprhub.training.processes import Processes
 from aprhub.training.sharding import whole
 from aprhub.training.trainer import Trainer
@@ -120,6 +120,19 @@ def refusal(processes: Processes, act: Callable[[Processes], object]) -> str:
     except AprhubError as error:
         return f"{type(error).__name__}: {error}"
     return "nothing was refused"
+
+
+def lose_second(processes: Processes) -> str | None:
+    if not processes.place.is_first:
+        raise UsageError("not here")
+    return processes.agreed(None)
+
+
+def test_a_process_that_fails_is_an_error_in_the_others(pool: Pool) -> None:
+    with pytest.raises(EnvironmentFailureError, match="another process of the run"):
+        together(pool, lose_second)
+
+    assert together(pool, agreed, [None, "again"]) == ["again", "again"]
 
 
 def fail_first(processes: Processes) -> None:

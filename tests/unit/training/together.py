@@ -4,7 +4,7 @@ import multiprocessing
 import os
 import socket
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, wait
 from contextlib import contextmanager
 from typing import Any
 
@@ -44,7 +44,8 @@ def together(pool: Pool, function: Callable[..., Any], *arguments: Any) -> list[
         worker.submit(_placed, rank, port, function, arguments)
         for rank, worker in enumerate(pool)
     ]
-    return [task.result(60) for task in tasks]
+    wait(tasks, 60)
+    return [task.result(0) for task in tasks]
 
 
 def _placed(
