@@ -8,8 +8,9 @@ from attrs import frozen
 
 from aprhub.errors import UsageError
 
-_NAMES: Final = ("RANK", "WORLD_SIZE", "LOCAL_RANK")
-"""Where `torchrun` tells a process its place."""
+_NUMBERS: Final = ("RANK", "WORLD_SIZE", "LOCAL_RANK")
+_ADDRESS: Final = ("MASTER_ADDR", "MASTER_PORT")
+"""Where `torchrun` tells a process its place, and where the first one is."""
 
 
 @frozen
@@ -29,16 +30,18 @@ class Place:
 
         Raises UsageError where it tells a part of it, or what cannot be.
         """
-        told = {name: environment.get(name, "") for name in _NAMES}
-        if told["WORLD_SIZE"] in ("", "1"):
+        if environment.get("WORLD_SIZE", "1") == "1":
             return cls()
-        wrong = [f"{name} is {word!r}" for name, word in told.items()]
-        if not all(word.isdecimal() for word in told.values()):
-            raise UsageError(_unstarted(wrong))
-        rank, world, local = map(int, told.values())
-        if not rank < world:
-            raise UsageError(_unstarted(wrong))
-        return cls(rank, world, local)
+        told = {name: environment.get(name, "") for name in (*_NUMBERS, *_ADDRESS)}
+        numbers = [told[name] for name in _NUMBERS]
+        is_whole = all(told.values()) and all(map(str.isdecimal, numbers))
+        if not is_whole or not int(told["RANK"]) < int(told["WORLD_SIZE"]):
+            listed = ", ".join(f"{name} is {word!r}" for name, word in told.items())
+            raise UsageError(
+                "the environment does not say which of several processes this is:"
+                f" {listed}; start them with torchrun"
+            )
+        return cls(*map(int, numbers))
 
     @property
     def is_first(self) -> bool:
@@ -47,8 +50,3 @@ class Place:
 
 
 ALONE: Final = Place()
-
-
-def _unstarted(wrong: list[str]) -> str:
-    what = "the environment does not say which of several processes this is"
-    return f"{what}: {', '.join(wrong)}; start them with torchrun"

@@ -145,17 +145,21 @@ def refuse_unshared(course: Course, place: Place) -> None:
     """Raise UsageError for a course that the processes of a run cannot share."""
     world, parts = place.world, place.world * course.accumulate
     if world == 1 and course.parallel is not None:
-        what = f"--parallel {course.parallel} is for several processes, and this is one"
-        raise UsageError(f"{what}: start it with torchrun --nproc-per-node N -m aprhub")
+        raise UsageError(
+            f"--parallel {course.parallel} is for several processes, and this is one:"
+            " start it with torchrun --nproc-per-node N -m aprhub"
+        )
     if course.batch_size % parts:
-        what = f"{course.batch_size} sequences in a step cannot be shared by {world}"
         more = f" in {course.accumulate} parts each" if course.accumulate > 1 else ""
         raise UsageError(
-            f"{what} processes{more}: use a --batch-size that {parts} divides"
+            f"{course.batch_size} sequences in a step cannot be shared by {world}"
+            f" processes{more}: use a --batch-size that {parts} divides"
         )
     if world > 1 and ":" in course.device:
-        what = f"--device {course.device}: each of {world} processes has a GPU of its"
-        raise UsageError(f"{what} own; say --device cuda")
+        raise UsageError(
+            f"--device {course.device}: each of {world} processes has a GPU of its own;"
+            " say --device cuda"
+        )
 
 
 def refuse_short_corpus(sequences: Sized, options: PretrainOptions) -> None:

@@ -73,8 +73,10 @@ class Processes:
             for name in sorted({*first, *other}):
                 mine, its = first.get(name), other.get(name)
                 if mine != its:
-                    what = f"{name} is {mine!r} in process 0 and {its!r} in {rank}"
-                    raise UsageError(f"{what}; all need the same options and files")
+                    raise UsageError(
+                        f"{name} is {mine!r} in process 0 and {its!r} in {rank}; all"
+                        " need the same options and files"
+                    )
 
     def _gathered(self, value: T) -> list[T]:
         """Return the values of all, by rank."""

@@ -75,9 +75,9 @@ class ShardedState:
         try:
             save(tensors_of(decoder, optimizer), storage_writer=writer)
         except CheckpointException as error:
-            what = f"the state of step {progress.step} could not be written"
             raise EnvironmentFailureError(
-                f"{self.path}: {what} {_cause(error)}"
+                f"{self.path}: the state of step {progress.step} could not be written"
+                f" {_cause(error)}"
             ) from error
         names = [each for each, _ in decoder.named_parameters()]
         yield _weights(partial, names) if self.processes.place.is_first else {}

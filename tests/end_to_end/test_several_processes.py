@@ -157,8 +157,9 @@ def test_two_processes_go_on_to_the_bit(
 def test_what_two_processes_cannot_share_is_refused(
     words: tuple[object, ...], what: str, place: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name, value in {"RANK": "1", "WORLD_SIZE": "2", "LOCAL_RANK": "1"}.items():
-        monkeypatch.setenv(name, value)
+    for name in ("RANK", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT"):
+        monkeypatch.setenv(name, "1")
+    monkeypatch.setenv("WORLD_SIZE", "2")
 
     assert what in refused(2, *from_nothing(place, "unshared", *words))
     assert not (place / "unshared").exists()

@@ -5,6 +5,14 @@ import pytest
 from aprhub.errors import UsageError
 from aprhub.place import Place
 
+TOLD = {
+    "RANK": "9",
+    "WORLD_SIZE": "16",
+    "LOCAL_RANK": "1",
+    "MASTER_ADDR": "first",
+    "MASTER_PORT": "29500",
+}
+
 
 @pytest.mark.parametrize("environment", [{}, {"WORLD_SIZE": "1", "RANK": "0"}])
 def test_a_process_by_itself_is_the_first(environment: dict[str, str]) -> None:
@@ -15,8 +23,7 @@ def test_a_process_by_itself_is_the_first(environment: dict[str, str]) -> None:
 
 
 def test_torchrun_says_which_process_this_is() -> None:
-    told = {"RANK": "9", "WORLD_SIZE": "16", "LOCAL_RANK": "1", "GROUP_RANK": "1"}
-    found = Place.found(told)
+    found = Place.found(TOLD)
 
     assert found == Place(rank=9, world=16, local_rank=1)
     assert not found.is_first
@@ -25,13 +32,14 @@ def test_torchrun_says_which_process_this_is() -> None:
 @pytest.mark.parametrize(
     "told",
     [
-        {"WORLD_SIZE": "2"},
-        {"WORLD_SIZE": "2", "RANK": "0"},
-        {"WORLD_SIZE": "two", "RANK": "0", "LOCAL_RANK": "0"},
-        {"WORLD_SIZE": "2", "RANK": "2", "LOCAL_RANK": "0"},
-        {"WORLD_SIZE": "2", "RANK": "-1", "LOCAL_RANK": "0"},
+        {"RANK": ""},
+        {"LOCAL_RANK": ""},
+        {"MASTER_ADDR": ""},
+        {"WORLD_SIZE": "two"},
+        {"RANK": "16"},
+        {"RANK": "-1"},
     ],
 )
 def test_half_a_place_is_refused(told: dict[str, str]) -> None:
     with pytest.raises(UsageError, match="start them with torchrun"):
-        Place.found(told)
+        Place.found({**TOLD, **told})
