@@ -20,7 +20,11 @@ LOWEST: Final = 0.1
 COOLING: Final = 0.2
 """The share of all steps in which that of `wsd` falls to zero."""
 
-UNTOLD: Final = ("device", "compiled", "activation_checkpointing")
+FSDP: Final = "fsdp"
+PARALLEL: Final = ("ddp", FSDP)
+"""How several processes share a model: each has all of it, or a part."""
+
+UNTOLD: Final = ("device", "compiled", "activation_checkpointing", "parallel")
 """What changes the speed of a run, and its numbers by rounding at most."""
 
 
@@ -34,7 +38,7 @@ class Course:
     rate. Every `steps_per_epoch` steps the model is measured and kept. It ends before
     `num_steps` when the measured loss reaches `target_val_loss`, or has not fallen
     `patience` times in a row. `precision` is that of the matrix products; the weights
-    are f32.
+    are f32. `parallel` is for several processes; without, it is the first of PARALLEL.
     """
 
     num_steps: int = 1000
@@ -53,6 +57,7 @@ class Course:
     device: str = "auto"
     compiled: bool = False
     activation_checkpointing: bool = False
+    parallel: str | None = None
 
     def __attrs_post_init__(self) -> None:
         """Refuse what makes no sense."""
@@ -67,6 +72,8 @@ class Course:
             raise UsageError(f"{what}; choose another batch_size or accumulate")
         _require("schedule", self.schedule, tuple(SCHEDULES))
         _require("precision", self.precision, PRECISIONS)
+        if self.parallel is not None:
+            _require("parallel", self.parallel, PARALLEL)
         if not DEVICE.fullmatch(self.device):
             what = "expected auto, cpu, cuda or cuda:0 to cuda:15"
             raise UsageError(f"device {self.device!r}: {what}")

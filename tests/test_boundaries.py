@@ -20,6 +20,7 @@ RUNNERS = {
     "aprhub/running.py",
     "aprhub/pretraining/run.py",
     "aprhub/pretraining/setting.py",
+    "aprhub/pretraining/states.py",
 }
 """What runs models, and is imported when one is to be run."""
 
@@ -109,16 +110,17 @@ LAYERS = {
     "corpus": "errors ir tokenizer export",
     "course": "errors",
     "low_rank": "errors ir",
-    "training": f"{_VALUES} corpus decoder course low_rank",
+    "place": "errors",
+    "training": f"{_VALUES} export corpus decoder course place low_rank",
     "running": f"{_VALUES} tokenizer registry options conversion decoder importance",
     "pretraining": (
         f"{_VALUES} registry detect identity unsaid lift unpacking check"
         " lineage export options conversion tokenizer corpus decoder course"
-        " training pictures"
+        " place training pictures"
     ),
     "finetuning": (
         f"{_VALUES} registry detect lineage options conversion decoder corpus"
-        " adapters low_rank training pretraining"
+        " adapters course place low_rank training pretraining"
     ),
     "generating": "errors tokenizer registry options decoder running sampling",
     "acceptance": (
@@ -147,8 +149,9 @@ LAYERS = {
         f"version {_VALUES} statistics report difference fidelity pictures"
         " runs registry detect identity lift options conversion front"
         " unpacking decoder adapters merging sampling generating acceptance"
-        " corpus course low_rank pretraining finetuning stamping scoring health"
-        " verification contracts explanations hashing ancestry manifest signing"
+        " corpus course place low_rank pretraining finetuning stamping scoring"
+        " health verification contracts explanations hashing ancestry manifest"
+        " signing"
     ),
     "__main__": "cli",
 }

@@ -49,7 +49,7 @@ def pretrain(**options: Any) -> None:
 
     Without --init, --preset and --config, the baseline is trained: a Llama of 370
     million parameters. SIGTERM and SIGINT leave a checkpoint, from which --resume goes
-    on. It needs torch.
+    on. torchrun starts it in several processes. It needs torch.
     """
     from aprhub.runs import pretrain as run
 

@@ -43,9 +43,13 @@ class Session:
     def train(self, run: Callable[..., "Outcome"], wanted: "TrainingOptions") -> None:
         """Run one of the trainings of `aprhub.runs`, and print what it comes to.
 
-        Where a signal ended it, that ends the process too.
+        Of several processes, the first prints. Where a signal ended it, that ends the
+        process too.
         """
-        silent = self.quiet or self.as_json
+        from aprhub.place import Place
+
+        is_first = Place.found().is_first
+        silent = self.quiet or self.as_json or not is_first
         with (
             interruption() as caught,
             shown(wanted.course, silent=silent, verbose=self.verbose) as watch,
@@ -57,9 +61,9 @@ class Session:
                 interrupted=caught.reason,
                 begins=_unsaid if silent else _echo_sizes,
             )
-        if self.as_json:
+        if self.as_json and is_first:
             echo_json(found.as_json())
-        elif not self.quiet:
+        elif not silent:
             _echo(found)
         if caught.number is not None:
             raise SystemExit(128 + caught.number)

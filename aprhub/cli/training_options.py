@@ -102,6 +102,12 @@ COURSE = (
         show_default=True,
         help="That of matrix products; weights are f32.",
     ),
+    click.option(
+        "--parallel",
+        type=click.Choice(["ddp", "fsdp"]),
+        help="How the processes of torchrun share a model: each has all of it (ddp, the"
+        " default), or a part (fsdp).",
+    ),
     click.option("--compile", "compiled", is_flag=True, help="Use torch.compile."),
     click.option(
         "--activation-checkpointing",

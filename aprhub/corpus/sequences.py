@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 import numpy as np
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 from numpy.typing import NDArray
 
 from aprhub.corpus.permutation import permuted
@@ -54,10 +54,20 @@ class Sequences:
     def _stride(self) -> int:
         return self.seq_len + (1 if self.marked else 0)
 
-    def sweep(self, batch_size: int) -> Iterator[Batch]:
-        """Yield every sequence once, in order; the last batch may be smaller."""
-        for start in range(0, len(self), batch_size):
-            yield self.batch(np.arange(start, min(start + batch_size, len(self))))
+    def sweep(self, batch_size: int, rank: int = 0, world: int = 1) -> Iterator[Batch]:
+        """Yield every sequence once, in order; the last batch may be smaller.
+
+        Several processes together have every sequence once, in as many batches each:
+        one that is left without a sequence has one without targets.
+        """
+        for first in range(0, len(self), batch_size * world):
+            start = first + rank * batch_size
+            rows = np.arange(start, min(start + batch_size, len(self)))
+            yield self.batch(rows) if rows.size else self._nothing_to_learn()
+
+    def _nothing_to_learn(self) -> Batch:
+        batch = self.batch(np.zeros(1, np.int64))
+        return evolve(batch, targets=np.full_like(batch.targets, NO_LOSS))
 
     def batches(
         self, batch_size: int, seed: int, *, epochs: int | None = None

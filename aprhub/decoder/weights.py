@@ -1,6 +1,6 @@
 """Puts the tensors of a model into a decoder: all of them, and nothing made up."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Final
 
 import torch
@@ -36,14 +36,17 @@ def loaded(
     *,
     dtype: torch.dtype = torch.float32,
     device: torch.device | str = "cpu",
+    prepare: Callable[[Decoder], object] = lambda _decoder: None,
 ) -> Loaded:
     """Return the decoder of a model, ready to run.
 
-    Tensors are decoded and cast one by one. Raises ModelCheckError where the decoder
+    Tensors are decoded and cast one by one. `prepare` is given the decoder while it
+    has no weights yet. Raises ModelCheckError where the decoder
     cannot compute the family, and where weights are missing or of another shape.
     """
     with torch.device("meta"):
         decoder = Decoder(Plan.of(model.config, family, model.tensors))
+    prepare(decoder)
     extras = populate(decoder, model.tensors, dtype=dtype, device=device)
     return Loaded(decoder.eval(), extras)
 

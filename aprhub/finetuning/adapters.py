@@ -13,6 +13,7 @@ from aprhub.finetuning.options import FinetuneOptions
 from aprhub.ir.model import LineageStep
 from aprhub.lineage import model_fingerprint
 from aprhub.low_rank import LowRankOptions
+from aprhub.pretraining.products import Weights
 from aprhub.registry import Registry
 from aprhub.spec.adapter import AdapterLayout
 
@@ -61,17 +62,18 @@ class Pairs:
     def prepare(self, decoder: "Decoder") -> None:
         """Put the pairs in; refuse at once what the layout could not hold later."""
         from aprhub.training.low_rank import adapt
+        from aprhub.training.optimizer import values_of
 
         adapt(decoder, self.low_rank, self.seed)
         unwritten = WriteOptions(force=True, dry_run=True)
-        self._write(decoder, Path(f"adapter{self.suffix}"), unwritten)
+        self._write(values_of(decoder), Path(f"adapter{self.suffix}"), unwritten)
 
-    def save(self, decoder: "Decoder", path: Path, _step: LineageStep) -> None:
+    def save(self, weights: Weights, path: Path, _step: LineageStep) -> None:
         """Write the pairs; no layout of adapters has room for a lineage."""
-        self._write(decoder, path, WriteOptions(force=True))
+        self._write(weights, path, WriteOptions(force=True))
 
-    def _write(self, decoder: "Decoder", path: Path, options: WriteOptions) -> None:
+    def _write(self, weights: Weights, path: Path, options: WriteOptions) -> None:
         from aprhub.training.low_rank import adapter_of
 
         writer = AdapterWriter(self.base, self.layout, self.registry, options)
-        writer.written(adapter_of(decoder, self.low_rank), path)
+        writer.written(adapter_of(weights, self.low_rank), path)

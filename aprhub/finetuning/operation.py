@@ -8,6 +8,7 @@ from aprhub.errors import about
 from aprhub.finetuning.adapters import Pairs
 from aprhub.finetuning.delivery import deliver, refuse_undeliverable
 from aprhub.finetuning.options import FinetuneOptions
+from aprhub.place import Place
 from aprhub.pretraining.operation import Audience, refuse_at_once
 from aprhub.pretraining.outcome import Outcome
 from aprhub.pretraining.products import Product, WholeModel
@@ -36,7 +37,8 @@ def finetune(
     found = run(start, options, _product(start, options, registry), audience)
     if options.output is None or audience.interrupted() is not None:
         return found
-    deliver(found.best or found.checkpoint, options.output, options, registry)
+    if Place.found().is_first:
+        deliver(found.best or found.checkpoint, options.output, options, registry)
     notes = (*found.notes, *_merged_otherwise(options))
     return evolve(found, output=options.output, notes=notes)
 

@@ -6,6 +6,7 @@ from typing import Any
 from attrs import field, frozen
 
 from aprhub.corpus.options import ChatOptions, CorpusOptions
+from aprhub.course import FSDP
 from aprhub.errors import UsageError
 from aprhub.low_rank import LowRankOptions
 from aprhub.pretraining.options import INSTRUCT, TASKS, TrainingOptions
@@ -44,6 +45,9 @@ class FinetuneOptions(TrainingOptions):
         if self.merge and (self.low_rank is None or self.output is None):
             what = "needs an adapter to train, and an output to write"
             raise UsageError(f"merging {what} (--method lora, --output)")
+        if self.low_rank is not None and self.course.parallel == FSDP:
+            what = "an adapter is small enough for each process to have all of it"
+            raise UsageError(f"--parallel fsdp is for all weights; {what} (ddp)")
 
     @property
     def learns(self) -> str:

@@ -4,15 +4,12 @@ import re
 import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from attrs import evolve, frozen
 
 from aprhub.ir.model import LineageStep
-from aprhub.pretraining.products import Product
-
-if TYPE_CHECKING:
-    from aprhub.decoder.model import Decoder
+from aprhub.pretraining.products import Product, Weights
 
 FOLDER: Final = "checkpoints"
 
@@ -35,11 +32,11 @@ class Checkpoints:
         """Return where the checkpoint of a step is."""
         return self.folder / f"step-{number:06}{self.product.suffix}"
 
-    def write(self, number: int, decoder: "Decoder", losses: Mapping[str, Any]) -> None:
+    def write(self, number: int, weights: Weights, losses: Mapping[str, Any]) -> None:
         """Write the checkpoint of a step; raises as its product does."""
         told = {**self.step.options, "step": number, **losses}
         step = evolve(self.step, options=told)
-        self.product.save(decoder, self.path(number), step)
+        self.product.save(weights, self.path(number), step)
 
     def forget(self, best: int) -> None:
         """Remove all but the last, and the one of the best step."""

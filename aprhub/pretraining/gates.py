@@ -8,11 +8,13 @@ from collections.abc import Sized
 from shlex import quote
 from typing import Final
 
+from aprhub.course import Course
 from aprhub.errors import IdentityError, ModelCheckError, UsageError
 from aprhub.identity import fitted
 from aprhub.ir.model import Provenance
 from aprhub.ir.tokenizer import Tokenizer
 from aprhub.lift import namings_of
+from aprhub.place import Place
 from aprhub.pretraining.options import TEXT, TrainingOptions
 from aprhub.registry import Registry
 from aprhub.spec.format import StoredModel
@@ -142,6 +144,27 @@ def refuse_loss(recorded: float | None, found: float, *, accepted: bool) -> None
         f" {recorded:.4f}: something was lost on the way, or this text is another."
         " If you know why, go on with --accept-init-loss",
     )
+
+
+def refuse_unshared(course: Course, place: Place) -> None:
+    """Raise UsageError for a course that the processes of a run cannot share."""
+    world, parts = place.world, place.world * course.accumulate
+    if world == 1 and course.parallel is not None:
+        raise UsageError(
+            f"--parallel {course.parallel} is for several processes, and this is one:"
+            " start it with torchrun --nproc-per-node N -m aprhub"
+        )
+    if course.batch_size % parts:
+        more = f" in {course.accumulate} parts each" if course.accumulate > 1 else ""
+        raise UsageError(
+            f"{course.batch_size} sequences in a step cannot be shared by {world}"
+            f" processes{more}: use a --batch-size that {parts} divides"
+        )
+    if world > 1 and ":" in course.device:
+        raise UsageError(
+            f"--device {course.device}: each of {world} processes has a GPU of its own;"
+            " say --device cuda"
+        )
 
 
 def refuse_short_corpus(sequences: Sized, options: TrainingOptions) -> None:

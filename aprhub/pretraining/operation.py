@@ -6,6 +6,8 @@ from typing import Any, Final
 from attrs import frozen
 
 from aprhub.errors import UsageError
+from aprhub.place import Place
+from aprhub.pretraining.gates import refuse_unshared
 from aprhub.pretraining.options import PretrainOptions, TrainingOptions
 from aprhub.pretraining.outcome import Outcome
 from aprhub.pretraining.products import WholeModel
@@ -13,6 +15,8 @@ from aprhub.pretraining.start import from_checkpoint, from_nothing
 from aprhub.registry import Registry
 
 STATE: Final = "state.safetensors"
+SHARDED_STATE: Final = "state"
+"""The file, or the folder, that a run can go on from."""
 
 Watch = Callable[[Mapping[str, Any]], None]
 """Is told what every step and every measurement came to."""
@@ -53,15 +57,17 @@ def pretrain(
 
 def refuse_at_once(options: TrainingOptions) -> None:
     """Refuse what is seen before anything is read: other runs, and the machine."""
+    refuse_unshared(options.course, Place.found())
     _refuse_mixing_runs(options)
     _require_what_is_wanted(options)
 
 
 def _refuse_mixing_runs(options: TrainingOptions) -> None:
     folder = options.run_dir
-    if options.resume and not (folder / STATE).is_file():
+    there = (folder / STATE).is_file() or any((folder / SHARDED_STATE).glob("step-*"))
+    if options.resume and not there:
         raise UsageError(f"{folder}: there is no {STATE} to go on from")
-    if not options.resume and (folder / STATE).exists():
+    if not options.resume and there:
         raise UsageError(
             f"{folder}: there is a run; --resume goes on with it, and another --run-dir"
             " begins a new one"
@@ -81,4 +87,4 @@ def _require_what_is_wanted(options: TrainingOptions) -> None:
     if options.course.device.startswith("cuda"):
         from aprhub.training.devices import device_of
 
-        device_of(options.course.device)
+        device_of(options.course.device, Place.found())

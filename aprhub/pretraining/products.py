@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from aprhub.decoder.model import Decoder
 
 
+Weights = Mapping[str, Tensor]
+"""What was trained, by the names of parameters."""
+
+
 class Product(Protocol):
     """What a run trains and leaves: whole models, or what changes one."""
 
@@ -32,8 +36,8 @@ class Product(Protocol):
     def prepare(self, decoder: "Decoder") -> None:
         """Let what is trained have gradients, and nothing else."""
 
-    def save(self, decoder: "Decoder", path: Path, step: LineageStep) -> None:
-        """Write it as it is now, made by a step, in place of what stands there.
+    def save(self, weights: Weights, path: Path, step: LineageStep) -> None:
+        """Write it with trained weights, made by a step, in place of what stands there.
 
         Raises an AprhubError; then what stood there stands there still.
         """
@@ -69,19 +73,12 @@ class WholeModel:
         """Let every parameter be trained."""
         decoder.requires_grad_(True)
 
-    def save(self, decoder: "Decoder", path: Path, step: LineageStep) -> None:
+    def save(self, weights: Weights, path: Path, step: LineageStep) -> None:
         """Write the model by the road of all models."""
         provenance = self.model.provenance.extended(step)
-        model = evolve(self.model, tensors=_tensors(decoder), provenance=provenance)
+        model = evolve(self.model, tensors=weights, provenance=provenance)
         options = ConvertOptions(target_format=self.target_format, force=True)
         save_model(model, path, options, self.registry)
-
-
-def _tensors(decoder: "Decoder") -> Mapping[str, Tensor]:
-    return {
-        name: Tensor.of(each.detach().cpu().numpy())
-        for name, each in decoder.named_parameters()
-    }
 
 
 def _described(start: Start, options: TrainingOptions) -> ModelIR:

@@ -1,39 +1,47 @@
 """Run: a model, text and a folder, from the first step to the last."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from typing import Any
 
 from attrs import frozen
 
 from aprhub.errors import UsageError, about
+from aprhub.place import Place
 from aprhub.pretraining.checkpoints import FOLDER, Checkpoints
 from aprhub.pretraining.gates import recorded_loss, refuse_loss
 from aprhub.pretraining.journal import NAME, Journal, events
-from aprhub.pretraining.operation import STATE, Audience, Watch
+from aprhub.pretraining.operation import Audience, Watch
 from aprhub.pretraining.options import TrainingOptions
 from aprhub.pretraining.outcome import Outcome
 from aprhub.pretraining.products import Product
 from aprhub.pretraining.setting import Setting, setting
 from aprhub.pretraining.start import Start
+from aprhub.pretraining.states import States
 from aprhub.training.board import Board
 from aprhub.training.loop import Loop
+from aprhub.training.processes import joined
 from aprhub.training.progress import Progress
-from aprhub.training.state import State
 
 
 def run(
     start: Start, options: TrainingOptions, product: Product, audience: Audience
 ) -> Outcome:
-    """Train what passed the gates, and return what came of it."""
-    with about(options.init or options.run_dir):
-        found = setting(start, options, product)
+    """Train what passed the gates, and return what came of it.
+
+    Of several processes, the first writes and is watched.
+    """
+    with (
+        about(options.init or options.run_dir),
+        joined(Place.found(), options.course.device) as processes,
+    ):
+        found = setting(start, options, product, processes)
         folder = options.run_dir / FOLDER
         folder.mkdir(parents=True, exist_ok=True)
         kept = Checkpoints(folder, options.keep, product, found.step)
-        state = State(options.run_dir / STATE)
+        states = States(options.run_dir, found.trainer)
         recorded = recorded_loss(start.model.provenance, options.learns)
-        return _Run(options, found, kept, state, recorded).outcome(audience)
+        return _Run(options, found, kept, states, recorded).outcome(audience)
 
 
 @frozen
@@ -43,29 +51,38 @@ class _Run:
     options: TrainingOptions
     setting: Setting
     checkpoints: Checkpoints
-    state: State
+    states: States
     recorded: float | None
 
     def outcome(self, audience: Audience) -> Outcome:
         """Train to the end and return what came of it."""
         progress = self._resumed() if self.options.resume else None
-        audience.begins(self.setting.sizes)
-        folder, first = self.options.run_dir, None
-        done = progress.step if progress else 0
+        trainer, first = self.setting.trainer, None
+        processes = trainer.processes
+
+        def ended() -> str | None:
+            return processes.agreed(audience.interrupted())
+
         with ExitStack() as stack:
-            journal = Journal(folder / NAME, done if progress else None)
-            watchers: list[Watch] = [audience.watch, stack.enter_context(journal)]
-            if self.options.tensorboard:
-                board = Board(folder / "tensorboard", done)
-                stack.callback(board.close)
-                watchers.append(board)
-            trainer, told = self.setting.trainer, _all(watchers)
-            loop = Loop(trainer, told, self.keep, audience.interrupted)
+            watchers: list[Watch] = []
+            if processes.place.is_first:
+                audience.begins(self.setting.sizes)
+                watchers = [audience.watch, *self._records(progress, stack)]
+            loop = Loop(trainer, _all(watchers), self.keep, ended)
             if progress is None:
                 progress, first = self._begun(loop)
             progress, reason = loop.run(progress)
-        self._draw()
+        processes.by_first(self._draw)
         return self._outcome(progress, reason, first)
+
+    def _records(self, progress: Progress | None, stack: ExitStack) -> Iterator[Watch]:
+        """Yield what writes every event down, until the stack unwinds."""
+        folder, done = self.options.run_dir, progress.step if progress else None
+        yield stack.enter_context(Journal(folder / NAME, done))
+        if self.options.tensorboard:
+            board = Board(folder / "tensorboard", done or 0)
+            stack.callback(board.close)
+            yield board
 
     def _begun(self, loop: Loop) -> tuple[Progress, float | None]:
         """Measure the model before it is trained; return what to go on from.
@@ -87,7 +104,8 @@ class _Run:
 
         Raises UsageError where the run was asked for otherwise.
         """
-        progress, told = self.state.described()
+        state = self.states.last
+        progress, told = state.described()
         wanted = self.setting.told
         changed = [n for n in {**told, **wanted} if told.get(n) != wanted.get(n)]
         if changed:
@@ -95,21 +113,21 @@ class _Run:
             was, now = told.get(name), wanted.get(name)
             what = f"its {name} was {was!r}, now it is {now!r}"
             raise UsageError(
-                f"{self.state.path}: {what}; a run goes on as it began, or a new one"
+                f"{state.path}: {what}; a run goes on as it began, or a new one"
                 " begins in another --run-dir"
             )
         trainer = self.setting.trainer
-        self.state.load(trainer.decoder, trainer.optimizer, progress.step)
+        state.load(trainer.decoder, trainer.optimizer, progress.step)
         return progress
 
     def keep(self, progress: Progress) -> None:
         """Leave a checkpoint and the state to go on from; then forget old ones."""
         losses = {"train_loss": progress.train_loss, "val_loss": progress.val_loss}
         said = {name: loss for name, loss in losses.items() if loss is not None}
-        trainer, told = self.setting.trainer, self.setting.told
-        self.checkpoints.write(progress.step, trainer.decoder, said)
-        self.state.save(trainer.decoder, trainer.optimizer, progress, told)
-        self.checkpoints.forget(progress.best_step)
+        first = self.setting.trainer.processes.by_first
+        with self.states.saved(progress, self.setting.told) as tensors:
+            first(lambda: self.checkpoints.write(progress.step, tensors, said))
+        first(lambda: self.checkpoints.forget(progress.best_step))
 
     def _draw(self) -> None:
         if self.options.plot is not None:

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,8 @@ from attrs import evolve, frozen
 
 from aprhub import lineage
 from aprhub.corpus import ChatOptions, Corpus, prepared, prepared_chats
+from aprhub.course import FSDP
+from aprhub.decoder.model import Decoder
 from aprhub.decoder.plan import Plan
 from aprhub.decoder.weights import Loaded, loaded
 from aprhub.errors import UsageError
@@ -20,9 +23,10 @@ from aprhub.pretraining.products import Product
 from aprhub.pretraining.sizes import sizes_of
 from aprhub.pretraining.start import Start
 from aprhub.spec.format import StoredModel
-from aprhub.training.devices import device_of
 from aprhub.training.fresh import fresh_weights
 from aprhub.training.optimizer import optimizer_of, trained
+from aprhub.training.processes import Processes
+from aprhub.training.sharding import replicas_of, shard
 from aprhub.training.trainer import Trainer
 from aprhub.training.work import work_per_token
 
@@ -45,16 +49,20 @@ class Setting:
     notes: tuple[str, ...]
 
 
-def setting(start: Start, options: TrainingOptions, product: Product) -> Setting:
+def setting(
+    start: Start, options: TrainingOptions, product: Product, processes: Processes
+) -> Setting:
     """Return what a run is made of; the gates of weights and of text are here."""
-    found = _loaded(start, options)
+    found = _loaded(start, options, processes)
     corpus = _corpus(start, options)
     refuse_short_corpus(corpus.train, options)
     files = {"data": corpus.fingerprint, "start": _fingerprint(start)}
     told = {**options.told, **product.told, **files}
+    processes.refuse_disagreement(told)
     shapes = {name: tuple(p.shape) for name, p in found.decoder.named_parameters()}
     product.prepare(found.decoder)
-    trainer = _trainer(found, corpus, options, _work(start, options, found, shapes))
+    work = _work(start, options, found, shapes)
+    trainer = _trainer(found.decoder, corpus, options, work, processes)
     return Setting(
         trainer,
         told,
@@ -64,8 +72,8 @@ def setting(start: Start, options: TrainingOptions, product: Product) -> Setting
     )
 
 
-def _loaded(start: Start, options: TrainingOptions) -> Loaded:
-    """Return the decoder with all weights of the start."""
+def _loaded(start: Start, options: TrainingOptions, processes: Processes) -> Loaded:
+    """Return the decoder with all weights of the start, or this process's part."""
     course, model = options.course, start.model
     if start.is_baseline:
         shapes = Plan.of(model.config, start.family).shapes
@@ -73,7 +81,10 @@ def _loaded(start: Start, options: TrainingOptions) -> Loaded:
     if start.stored is None:
         weights = fresh_weights(model.config, start.family, course.seed)
         model = evolve(model, tensors=weights)
-    return loaded(model, start.family)
+    if course.parallel != FSDP:
+        return loaded(model, start.family)
+    divided = partial(shard, processes=processes)
+    return loaded(model, start.family, device=processes.device, prepare=divided)
 
 
 def _work(
@@ -85,22 +96,28 @@ def _work(
 
 
 def _trainer(
-    found: Loaded, corpus: Corpus, options: TrainingOptions, work: float
+    decoder: Decoder,
+    corpus: Corpus,
+    options: TrainingOptions,
+    work: float,
+    processes: Processes,
 ) -> Trainer:
-    course = options.course
-    device = device_of(course.device)
-    decoder = found.decoder.to(device)
+    course, replicas = options.course, None
     decoder.recomputes = course.activation_checkpointing
     if course.compiled:
         decoder.compile()
+    if course.parallel != FSDP:
+        decoder.to(processes.device)
+        replicas = replicas_of(decoder, processes) if processes.world > 1 else None
     return Trainer(
         decoder,
         optimizer_of(decoder, course),
         corpus.train.batches(course.batch_size, course.seed, epochs=options.epochs),
         corpus.validation,
         course,
-        device,
+        processes,
         work,
+        replicas,
     )
 
 
@@ -109,7 +126,7 @@ def _sizes(start: Start, shapes: Shapes, trainer: Trainer) -> dict[str, Any]:
         **sizes_of(start.model.config),
         "parameters": sum(map(math.prod, shapes.values())),
         "trained": sum(p.numel() for p in trained(trainer.decoder).values()),
-        "device": str(trainer.device),
+        "device": str(trainer.processes.device),
     }
 
 

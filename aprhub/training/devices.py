@@ -6,6 +6,7 @@ from typing import Final
 import torch
 
 from aprhub.errors import EnvironmentFailureError
+from aprhub.place import ALONE, Place
 
 NO_CUDA: Final = "FALSIFY-APR-PRETRAIN-INIT-CUDA-001"
 """The rule that a device that was asked for and is not there ends the run."""
@@ -25,14 +26,18 @@ PEAKS: Final[Mapping[str, float]] = {
 The first that fits counts."""
 
 
-def device_of(word: str) -> torch.device:
+def device_of(word: str, place: Place = ALONE) -> torch.device:
     """Return the device of a word; `auto` takes a GPU where there is one.
+
+    Of several processes, each on one machine takes the GPU of its own number.
 
     Raises EnvironmentFailureError for a GPU that is not there.
     """
     count = torch.cuda.device_count() if torch.cuda.is_available() else 0
     if word == "auto":
-        return torch.device("cuda" if count else "cpu")
+        word = "cuda" if count else "cpu"
+    if word == "cuda" and place.world > 1:
+        word = f"cuda:{place.local_rank}"
     device = torch.device(word)
     if device.type == "cuda" and (device.index or 0) >= count:
         found = f"this machine has {count} CUDA devices that torch {torch.__version__}"

@@ -5,7 +5,7 @@ PEFT has it (`reset_lora_parameters`, which is He's initialisation with a slope 
 sqrt(5)), B with zeros: at first nothing changes.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 import torch
@@ -59,18 +59,19 @@ def adapt(decoder: Decoder, options: LowRankOptions, seed: int) -> None:
         decoder.set_submodule(name, adapted)
 
 
-def adapter_of(decoder: Decoder, options: LowRankOptions) -> Adapter:
-    """Return the pairs of an adapted decoder as they are now."""
+def adapter_of(values: Mapping[str, Tensor], options: LowRankOptions) -> Adapter:
+    """Return the adapter that pairs are, by the names of their halves, as of now."""
+    end = ".lora_a"
+    names = [each.removesuffix(end) for each in values if each.endswith(end)]
     return Adapter(
         {
             f"{name}.weight": LowRank(
-                _values(module.lora_a),
-                _values(module.lora_b),
+                _kept(values[f"{name}.lora_a"]),
+                _kept(values[f"{name}.lora_b"]),
                 options.alpha,
                 options.rank_stabilised,
             )
-            for name, module in decoder.named_modules()
-            if isinstance(module, LowRankLinear)
+            for name in names
         }
     )
 
@@ -118,5 +119,6 @@ def _adapted(
     )
 
 
-def _values(parameter: nn.Parameter) -> Tensor:
-    return Tensor.of(parameter.detach().cpu().numpy().copy())
+def _kept(half: Tensor) -> Tensor:
+    """Return values that go on being these while the parameter is trained."""
+    return Tensor.of(half.numpy().copy())

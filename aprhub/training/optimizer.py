@@ -6,6 +6,7 @@ import torch
 from torch import nn
 
 from aprhub.course import Course
+from aprhub.ir.tensor import Tensor
 
 BETAS: Final = (0.9, 0.95)
 EPS: Final = 1e-8
@@ -15,6 +16,14 @@ def trained(decoder: nn.Module) -> dict[str, nn.Parameter]:
     """Return the parameters that are trained, by name; others have no gradient."""
     named = decoder.named_parameters()
     return {name: each for name, each in named if each.requires_grad}
+
+
+def values_of(decoder: nn.Module) -> dict[str, Tensor]:
+    """Return what is trained as tensors; on the CPU, they are the parameters' memory."""
+    return {
+        name: Tensor.of(each.detach().cpu().numpy())
+        for name, each in trained(decoder).items()
+    }
 
 
 def optimizer_of(decoder: nn.Module, course: Course) -> torch.optim.AdamW:

@@ -20,6 +20,7 @@ from torch import nn
 from aprhub.errors import CorruptFileError, EnvironmentFailureError
 from aprhub.training.optimizer import trained
 from aprhub.training.progress import Progress
+from aprhub.training.sharding import part_of
 
 WEIGHT: Final = "weight/"
 AVERAGES: Final = ("exp_avg", "exp_avg_sq")
@@ -53,7 +54,7 @@ class State:
         }
         partial = self.path.with_name(f".{self.path.name}.partial")
         try:
-            save_file(_tensors(decoder, optimizer), partial, metadata)
+            save_file(tensors_of(decoder, optimizer), partial, metadata)
             with partial.open("rb") as file:
                 os.fsync(file.fileno())
             partial.replace(self.path)
@@ -90,8 +91,7 @@ class State:
                     each: self._stored(file, f"{each}/{name}", parameter)
                     for each in AVERAGES
                 }
-                count = torch.tensor(float(step), device=parameter.device)
-                optimizer.state[parameter] = {"step": count, **averages}
+                put_back(optimizer, parameter, averages, step)
 
     def _stored(self, file: Any, name: str, like: torch.Tensor) -> torch.Tensor:
         found: torch.Tensor | None = None
@@ -100,12 +100,24 @@ class State:
         if found is None or found.shape != like.shape:
             what = f"it has no {name} of shape {tuple(like.shape)}"
             raise CorruptFileError(self.path, f"{what}, which the model has")
-        return found.to(like.device)
+        return part_of(found.to(like.device), like)
 
 
-def _tensors(
+def put_back(
+    optimizer: torch.optim.Optimizer,
+    parameter: nn.Parameter,
+    averages: Mapping[str, torch.Tensor],
+    step: int,
+) -> None:
+    """Let an optimiser remember a parameter's averages, and how many steps it did."""
+    count = torch.tensor(float(step), device=parameter.device)
+    optimizer.state[parameter] = {"step": count, **averages}
+
+
+def tensors_of(
     decoder: nn.Module, optimizer: torch.optim.Optimizer
 ) -> dict[str, torch.Tensor]:
+    """Return weights and averages by their names in a state; new ones are zero."""
     found: dict[str, torch.Tensor] = {}
     for name, parameter in trained(decoder).items():
         found[WEIGHT + name] = parameter.detach()

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from aprhub.api import UsageError
 from aprhub.corpus import CorpusExhausted, Sequences
 from aprhub.corpus.permutation import permuted
+from aprhub.corpus.sequences import NO_LOSS
 
 COUNTED = Sequences(np.arange(10 * 4 + 3, dtype=np.uint16), 4)
 
@@ -63,6 +64,15 @@ def test_each_token_is_a_target_once() -> None:
     assert targets.ravel().tolist() == list(range(1, 41))
     assert np.array_equal(inputs + 1, targets)
     assert inputs.dtype == targets.dtype == np.int64
+
+
+@pytest.mark.parametrize("world", [2, 3, 7])
+def test_processes_have_each_token_once_in_as_many_batches(world: int) -> None:
+    found = [list(COUNTED.sweep(3, rank, world)) for rank in range(world)]
+    targets = np.concatenate([each.targets for share in found for each in share])
+
+    assert len({len(share) for share in found}) == 1
+    assert sorted(targets[targets != NO_LOSS].tolist()) == list(range(1, 41))
 
 
 @pytest.mark.parametrize(("marked", "tokens"), [(False, 4 * 3 + 1), (True, 5 * 3)])

@@ -15,7 +15,7 @@ from aprhub.decoder.weights import loaded
 from aprhub.low_rank import LowRankOptions
 from aprhub.training.low_rank import LowRankLinear, adapt, adapter_of
 from aprhub.training.nf4 import Nf4Linear
-from aprhub.training.optimizer import optimizer_of
+from aprhub.training.optimizer import optimizer_of, values_of
 from aprhub.training.progress import Progress
 from aprhub.training.state import State
 from aprhub.training.trainer import Trainer
@@ -209,7 +209,7 @@ def test_an_adapter_has_the_pairs_as_they_were_when_it_was_taken() -> None:
     found = adapted(options)
     losses(found, 2)
 
-    adapter = adapter_of(found.decoder, options)
+    adapter = adapter_of(values_of(found.decoder), options)
     kept = {name: each.b.numpy().copy() for name, each in adapter.changes.items()}
     losses(found, 2)
 

@@ -23,7 +23,7 @@ from aprhub.lift import LiftOptions
 from aprhub.low_rank import PROJECTIONS, LowRankOptions
 from aprhub.training.low_rank import adapt, adapter_of
 from aprhub.training.nf4 import Nf4Linear, decoded
-from aprhub.training.optimizer import BETAS, EPS, optimizer_of
+from aprhub.training.optimizer import BETAS, EPS, optimizer_of, values_of
 from aprhub.training.trainer import Trainer
 from tests.adapters.makers import REGISTRY, model, saved
 from tests.judges import hf, peft
@@ -112,7 +112,9 @@ def assert_near(found: Array, wanted: Array) -> None:
 def test_steps_are_those_of_a_plain_loop_with_peft(kind: str, tmp_path: Path) -> None:
     options, found = OPTIONS[kind], adapted(OPTIONS[kind])
     base = base_of(found.decoder, tmp_path / "base")
-    start = halves(written(adapter_of(found.decoder, options), base, tmp_path / "a"))
+    start = halves(
+        written(adapter_of(values_of(found.decoder), options), base, tmp_path / "a")
+    )
     losses(found, STEPS)
 
     expected = peft.stepped(
@@ -126,7 +128,9 @@ def test_steps_are_those_of_a_plain_loop_with_peft(kind: str, tmp_path: Path) ->
         weight_decay=found.course.weight_decay,
     )
 
-    after = halves(written(adapter_of(found.decoder, options), base, tmp_path / "b"))
+    after = halves(
+        written(adapter_of(values_of(found.decoder), options), base, tmp_path / "b")
+    )
     assert after.keys() == expected.keys()
     for name, values in after.items():
         assert np.abs(values - start[name]).max() > RATE
@@ -140,7 +144,10 @@ def test_logits_are_those_of_peft_and_of_the_merged_model_whatever_the_layout(
     found = adapted(OPTIONS[kind])
     losses(found, STEPS)
     base = base_of(found.decoder, tmp_path / "base")
-    adapter, wanted = adapter_of(found.decoder, OPTIONS[kind]), logits(found.decoder)
+    adapter, wanted = (
+        adapter_of(values_of(found.decoder), OPTIONS[kind]),
+        logits(found.decoder),
+    )
 
     folder = written(adapter, base, tmp_path / "peft", "peft")
     assert_near(peft.judged(base, folder, IDS).logits, wanted)
@@ -168,7 +175,7 @@ def test_merged_models_of_other_families_compute_what_was_trained(
     losses(found, STEPS)
 
     path = written(
-        adapter_of(found.decoder, options), before, tmp_path / "a.apr", "apr"
+        adapter_of(values_of(found.decoder), options), before, tmp_path / "a.apr", "apr"
     )
     merge_adapters(
         AdapterMerge(before, [path]), tmp_path / "merged.apr", registry=REGISTRY
@@ -194,7 +201,9 @@ def test_peft_computes_the_same_with_pairs_of_experts(
     options = LowRankOptions(4, 8.0, rank_stabilised, targets)
     found = adapted(options, family)
 
-    folder = written(adapter_of(found.decoder, options), base, tmp_path / "adapter")
+    folder = written(
+        adapter_of(values_of(found.decoder), options), base, tmp_path / "adapter"
+    )
 
     assert_near(peft.judged(base, folder, IDS).logits, logits(found.decoder))
 
@@ -212,7 +221,7 @@ def test_pairs_of_experts_that_peft_does_not_apply_are_refused(
 ) -> None:
     base = saved(model(family), tmp_path / "base")
     options = LowRankOptions(targets=targets)
-    adapter = adapter_of(adapted(options, family).decoder, options)
+    adapter = adapter_of(values_of(adapted(options, family).decoder), options)
 
     with pytest.raises(UnrepresentableError, match=what):
         written(adapter, base, tmp_path / "adapter")
@@ -225,7 +234,7 @@ def test_a_base_that_is_not_quantised_is_another_than_the_pairs_were_trained_on(
     found = adapted(OPTIONS["quantised"])
     losses(found, STEPS)
 
-    adapter = adapter_of(found.decoder, OPTIONS["quantised"])
+    adapter = adapter_of(values_of(found.decoder), OPTIONS["quantised"])
     path = written(adapter, base, tmp_path / "adapter")
 
     gap = np.abs(peft.judged(base, path, IDS).logits - logits(found.decoder))

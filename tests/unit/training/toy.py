@@ -8,16 +8,20 @@ import torch
 
 from aprhub import ModelIR, Registry
 from aprhub.corpus import Sequences
-from aprhub.course import Course
+from aprhub.course import FSDP, Course
+from aprhub.decoder.model import Decoder
 from aprhub.decoder.weights import loaded
 from aprhub.testing.models import PICOS, pico_config
 from aprhub.training.fresh import fresh_weights
 from aprhub.training.optimizer import optimizer_of
+from aprhub.training.processes import Processes
+from aprhub.training.sharding import replicas_of, shard
 from aprhub.training.trainer import Trainer
 from aprhub.training.work import work_per_token
 
 ROWS = 288
 LENGTH = 16
+ALONE = Processes(torch.device("cpu"))
 
 
 def sequences(count: int, seed: int) -> Sequences:
@@ -45,10 +49,20 @@ def model(family: str = "llama", seed: int = 1, **chosen: Any) -> ModelIR:
     return ModelIR(config, fresh_weights(config, found, seed))
 
 
-def trainer(chosen: Course | None = None, given: ModelIR | None = None) -> Trainer:
+def trainer(
+    chosen: Course | None = None,
+    given: ModelIR | None = None,
+    processes: Processes = ALONE,
+) -> Trainer:
     wanted, start = chosen or course(), given or model()
     family = Registry.load().family(str(start.config.family))
-    decoder = loaded(start, family).decoder.requires_grad_(True)
+    divides = wanted.parallel == FSDP
+
+    def prepare(decoder: Decoder) -> None:
+        if divides:
+            shard(decoder, processes)
+
+    decoder = loaded(start, family, prepare=prepare).decoder.requires_grad_(True)
     decoder.recomputes = wanted.activation_checkpointing
     shapes = {name: tuple(each.shape) for name, each in decoder.named_parameters()}
     return Trainer(
@@ -57,8 +71,11 @@ def trainer(chosen: Course | None = None, given: ModelIR | None = None) -> Train
         sequences(40, 0).batches(wanted.batch_size, wanted.seed),
         sequences(5, 3),
         wanted,
-        torch.device("cpu"),
+        processes,
         work_per_token(shapes, start.config, LENGTH),
+        replicas_of(decoder, processes)
+        if processes.world > 1 and not divides
+        else None,
     )
 
 
