@@ -19,7 +19,7 @@ def trained(decoder: nn.Module) -> dict[str, nn.Parameter]:
 
 
 def values_of(decoder: nn.Module) -> dict[str, Tensor]:
-    """Return what is trained as tensors; on the CPU, they are the parameters' memory."""
+    """Return what is trained as tensors; on the CPU these share its memory."""
     return {
         name: Tensor.of(each.detach().cpu().numpy())
         for name, each in trained(decoder).items()
