@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -65,11 +66,6 @@ def setting(start: Start, options: PretrainOptions, processes: Processes) -> Set
 
 def _loaded(start: Start, options: PretrainOptions, processes: Processes) -> Loaded:
     """Return the decoder with all weights of the start, on the device."""
-
-    def prepare(decoder: Decoder) -> None:
-        if course.parallel == FSDP:
-            shard(decoder, processes)
-
     course, model = options.course, start.model
     if _is_baseline(options):
         shapes = Plan.of(model.config, start.family).shapes
@@ -77,6 +73,8 @@ def _loaded(start: Start, options: PretrainOptions, processes: Processes) -> Loa
     if start.stored is None:
         weights = fresh_weights(model.config, start.family, course.seed)
         model = evolve(model, tensors=weights)
+    is_sharded = course.parallel == FSDP
+    prepare = partial(shard, processes=processes) if is_sharded else None
     return loaded(model, start.family, device=processes.device, prepare=prepare)
 
 

@@ -9,6 +9,7 @@ from attrs import evolve
 
 from aprhub import Tensor
 from aprhub.api import EnvironmentFailureError, ModelCheckError
+from aprhub.place import Place
 from aprhub.training.devices import device_of
 from aprhub.training.work import work_per_token
 from tests.unit.training.toy import LENGTH, ROWS, course, losses, model, trainer
@@ -114,6 +115,15 @@ def test_a_gpu_that_is_not_there_is_refused_at_once() -> None:
         EnvironmentFailureError, match="FALSIFY-APR-PRETRAIN-INIT-CUDA-001"
     ):
         device_of(f"cuda:{count}")
+
+
+def test_each_of_several_processes_has_a_gpu_of_its_own() -> None:
+    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    place = Place(rank=count, world=count + 2, local_rank=count)
+
+    with pytest.raises(EnvironmentFailureError, match=f"--device cuda:{count}: this"):
+        device_of("cuda", place)
+    assert device_of("cpu", place) == torch.device("cpu")
 
 
 def test_work_counts_what_is_multiplied() -> None:
