@@ -24,7 +24,13 @@ FSDP: Final = "fsdp"
 PARALLEL: Final = ("ddp", FSDP)
 """How several processes share a model: each has all of it, or a part."""
 
-UNTOLD: Final = ("device", "compiled", "activation_checkpointing", "parallel")
+UNTOLD: Final = (
+    "device",
+    "compiled",
+    "accumulate",
+    "activation_checkpointing",
+    "parallel",
+)
 """What changes the speed of a run, and its numbers by rounding at most."""
 
 

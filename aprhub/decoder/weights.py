@@ -36,7 +36,7 @@ def loaded(
     *,
     dtype: torch.dtype = torch.float32,
     device: torch.device | str = "cpu",
-    prepare: Callable[[Decoder], object] = lambda _decoder: None,
+    prepare: Callable[[Decoder], object] | None = None,
 ) -> Loaded:
     """Return the decoder of a model, ready to run.
 
@@ -46,7 +46,8 @@ def loaded(
     """
     with torch.device("meta"):
         decoder = Decoder(Plan.of(model.config, family, model.tensors))
-    prepare(decoder)
+    if prepare is not None:
+        prepare(decoder)
     extras = populate(decoder, model.tensors, dtype=dtype, device=device)
     return Loaded(decoder.eval(), extras)
 

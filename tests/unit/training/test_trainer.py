@@ -11,6 +11,7 @@ from aprhub import Tensor
 from aprhub.api import EnvironmentFailureError, ModelCheckError
 from aprhub.corpus import Sequences
 from aprhub.corpus.shards import LEARNT
+from aprhub.place import Place
 from aprhub.training.devices import device_of
 from aprhub.training.optimizer import optimizer_of
 from aprhub.training.trainer import Trainer
@@ -177,6 +178,15 @@ def test_a_gpu_that_is_not_there_is_refused_at_once() -> None:
         EnvironmentFailureError, match="FALSIFY-APR-PRETRAIN-INIT-CUDA-001"
     ):
         device_of(f"cuda:{count}")
+
+
+def test_each_of_several_processes_has_a_gpu_of_its_own() -> None:
+    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    place = Place(rank=count, world=count + 2, local_rank=count)
+
+    with pytest.raises(EnvironmentFailureError, match=f"--device cuda:{count}: this"):
+        device_of("cuda", place)
+    assert device_of("cpu", place) == torch.device("cpu")
 
 
 def test_work_counts_what_is_multiplied() -> None:

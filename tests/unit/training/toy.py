@@ -1,6 +1,7 @@
 """A model small enough to train in a test, and text for it."""
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,6 @@ import torch
 from aprhub import ModelIR, Registry
 from aprhub.corpus import Sequences
 from aprhub.course import FSDP, Course
-from aprhub.decoder.model import Decoder
 from aprhub.decoder.weights import loaded
 from aprhub.testing.models import PICOS, pico_config
 from aprhub.training.fresh import fresh_weights
@@ -56,12 +56,8 @@ def trainer(
 ) -> Trainer:
     wanted, start = chosen or course(), given or model()
     family = Registry.load().family(str(start.config.family))
-    divides = wanted.parallel == FSDP
-
-    def prepare(decoder: Decoder) -> None:
-        if divides:
-            shard(decoder, processes)
-
+    is_sharded = wanted.parallel == FSDP
+    prepare = partial(shard, processes=processes) if is_sharded else None
     decoder = loaded(start, family, prepare=prepare).decoder.requires_grad_(True)
     decoder.recomputes = wanted.activation_checkpointing
     shapes = {name: tuple(each.shape) for name, each in decoder.named_parameters()}
@@ -74,7 +70,7 @@ def trainer(
         processes,
         work_per_token(shapes, start.config, LENGTH),
         replicas_of(decoder, processes)
-        if processes.world > 1 and not divides
+        if processes.world > 1 and not is_sharded
         else None,
     )
 
