@@ -20,9 +20,8 @@ import torch
 from attrs import evolve
 from gguf import GGUFReader
 
-from aprhub import Registry, Tensor, open_model, save_model
-from aprhub.decoder.weights import loaded
-from tests.end_to_end.roads import TOLERANCE, convert
+from aprhub import Tensor, open_model, save_model
+from tests.end_to_end.roads import TOLERANCE, convert, own_logits
 from tests.judges import hf
 from tests.judges.compare import agreement
 from tests.judges.llama import Llama
@@ -134,13 +133,6 @@ def test_a_checkpoint_says_all_of_itself(place: Path) -> None:
     assert step.options["val_loss"] == measured(place / "run")[20]
     assert step.options["dataset"] == ["text.txt"]
     assert all(len(t.shape) == 2 for n, t in model.tensors.items() if "norm" not in n)
-
-
-def own_logits(path: Path, ids: list[int]) -> Any:
-    model = open_model(path)
-    family = Registry.load().family(str(model.config.family))
-    with torch.inference_mode():
-        return loaded(model, family).decoder(torch.tensor([ids]))[0].numpy()
 
 
 def test_a_checkpoint_computes_the_same_in_other_programs(
