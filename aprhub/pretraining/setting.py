@@ -6,12 +6,13 @@ from pathlib import Path
 from typing import Any
 
 from attrs import evolve, frozen
+from torch import nn
 
 from aprhub import lineage
 from aprhub.corpus import Corpus, CorpusOptions, prepared
 from aprhub.decoder.plan import Plan
 from aprhub.decoder.weights import Loaded, loaded
-from aprhub.errors import UsageError
+from aprhub.errors import Fault, ModelCheckError, UsageError
 from aprhub.ir.model import LineageStep, ModelIR
 from aprhub.pretraining.gates import refuse_short_corpus
 from aprhub.pretraining.options import PretrainOptions
@@ -68,7 +69,23 @@ def _loaded(start: Start, options: PretrainOptions) -> Loaded:
     if start.stored is None:
         weights = fresh_weights(model.config, start.family, course.seed)
         model = evolve(model, tensors=weights)
-    return loaded(model, start.family, device=device_of(course.device))
+    found = loaded(model, start.family, device=device_of(course.device))
+    _refuse_no_numbers(found.decoder)
+    return found
+
+
+def _refuse_no_numbers(decoder: nn.Module) -> None:
+    """Raise ModelCheckError for weights that are NaN or infinite.
+
+    A row of an embedding can be, and no loss is, as long as the text has no such token.
+    """
+    faults = [
+        Fault(name, "NaN or infinite values", "see aprhub validate")
+        for name, each in decoder.named_parameters()
+        if not bool(each.isfinite().all())
+    ]
+    if faults:
+        raise ModelCheckError("weights", "they hold no finite numbers", faults)
 
 
 def _is_baseline(options: PretrainOptions) -> bool:

@@ -227,16 +227,24 @@ def refused_run(code: int, *words: object) -> str:
     return done.err
 
 
-def test_weights_that_are_no_numbers_are_refused(place: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+@pytest.mark.parametrize("name", ["norm.weight", "embed.weight"])
+def test_weights_that_are_no_numbers_are_refused(
+    name: str, value: float, place: Path, tmp_path: Path
+) -> None:
+    """In the row of a token that the text has not, too, where every loss is finite."""
     model = open_model(last(place))
-    broken = np.full(model.tensors["norm.weight"].shape, np.nan, np.float32)
-    tensors = {**model.tensors, "norm.weight": Tensor.of(broken)}
-    save_model(evolve(model, tensors=tensors), tmp_path / "nan.apr")
+    broken = model.tensors[name].numpy().copy()
+    broken[5] = value
+    tensors = {**model.tensors, name: Tensor.of(broken)}
+    save_model(evolve(model, tensors=tensors), tmp_path / "m.apr")
 
-    complaint = refused(1, *trained(place, "nan", "--init", tmp_path / "nan.apr"))
+    complaint = refused(1, *trained(place, "numbers", "--init", tmp_path / "m.apr"))
 
-    assert "the weights hold no finite numbers" in complaint
-    assert f"while working on {tmp_path / 'nan.apr'}" in complaint
+    assert "weights: they hold no finite numbers" in complaint
+    assert f"{name}: NaN or infinite values (see aprhub validate)" in complaint
+    assert f"while working on {tmp_path / 'm.apr'}" in complaint
+    assert not (place / "numbers").exists()
 
 
 def without(folder: Path, name: str) -> None:
@@ -280,6 +288,26 @@ def test_a_wrong_claim_is_refused_with_a_repair_that_works(
     succeed(*repair)
     done = succeed(*trained(place, "right", "--init", again[3], *words), "--json")
     assert open_model(done.json["checkpoint"]).config.family == "llama"
+
+
+def test_a_wrong_claim_is_refused_within_seconds(place: Path, tmp_path: Path) -> None:
+    """Five, of the processor's time: other programs may have it as well."""
+    folder = tmp_path / "qwen2"
+    shutil.copytree(pico("qwen2"), folder)
+    config = json.loads((folder / "config.json").read_text())
+    config |= {"architectures": ["LlamaForCausalLM"], "model_type": "llama"}
+    (folder / "config.json").write_text(json.dumps(config))
+    words = map(str, trained(place, "seconds", "--init", folder))
+
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    command = [sys.executable, "-m", "aprhub", *words]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+
+    assert done.returncode == 1
+    assert "INV-INIT-ARCH-MATCH-001" in done.stderr
+    assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 5
+    assert not (place / "seconds").exists()
 
 
 def test_a_wrong_model_is_refused_before_torch_is_there(
@@ -448,6 +476,23 @@ def test_a_checkpoint_that_is_not_there_is_an_error(place: Path) -> None:
 
     assert f"{place / 'absent.apr'}: there is no such checkpoint" in complaint
     assert "FALSIFY-APR-PRETRAIN-INIT-006" in complaint
+
+
+@pytest.mark.parametrize(
+    ("text", "what"),
+    [
+        ("", "text.txt: there is no text in it"),
+        ("Too few words.", "less than one sequence, which needs 33"),
+    ],
+)
+def test_a_text_that_is_too_short_is_refused(
+    text: str, what: str, place: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "text.txt").write_text(text)
+    words = ("--dataset", tmp_path / "text.txt")
+
+    assert what in refused(3, *from_nothing(place, "short", *words))
+    assert not (place / "short").exists()
 
 
 def test_the_tokens_of_another_model_are_refused(place: Path, tmp_path: Path) -> None:
