@@ -1,7 +1,8 @@
 """`aprhub pretrain`."""
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
@@ -13,8 +14,32 @@ if TYPE_CHECKING:
     from aprhub.pretraining.options import PretrainOptions
     from aprhub.pretraining.outcome import Outcome
 
+F = TypeVar("F", bound=Callable[..., Any])
+
 PATH = click.Path(path_type=Path)
 POSITIVE = click.IntRange(min=1)
+
+ELSEWHERE = {
+    "--allow-shard-cycle": "say how often the text may be seen: --epochs N",
+    "--force-under-provisioned": "too little text for a model is a note, and no error",
+    "--synthetic": "nothing is trained on text that is made up: --dataset has real one",
+}
+"""Options of `apr pretrain` that are no options here, and what to do instead."""
+
+
+def _elsewhere(function: F) -> F:
+    """Refuse what is known from elsewhere by saying what takes its place."""
+    for word in ELSEWHERE:
+        function = click.option(
+            word, is_flag=True, hidden=True, expose_value=False, callback=_refuse
+        )(function)
+    return function
+
+
+def _refuse(_context: click.Context, option: click.Parameter, given: bool) -> None:
+    if given:
+        word = option.opts[0]
+        raise click.UsageError(f"{word}: {ELSEWHERE[word]}")
 
 
 @click.command()
@@ -74,6 +99,14 @@ POSITIVE = click.IntRange(min=1)
     help="Share of the documents that is kept apart, to measure with.",
 )
 @click.option(
+    "--validation",
+    "--val-shard",
+    multiple=True,
+    type=PATH,
+    help="Text to measure with, instead of a share of --dataset; may be given several"
+    " times.",
+)
+@click.option(
     "--text-key",
     default="text",
     show_default=True,
@@ -113,6 +146,7 @@ POSITIVE = click.IntRange(min=1)
 )
 @click.option("--plot", type=PATH, help="Draw the losses: a .png or .html file.")
 @click.option("-q", "--quiet", is_flag=True, help="Print nothing but errors.")
+@_elsewhere
 @source_options("--init")
 @shared
 def pretrain(**options: Any) -> None:

@@ -75,6 +75,20 @@ def populate(
     return tuple(name for name in tensors if name not in shapes)
 
 
+def refuse_no_numbers(decoder: nn.Module) -> None:
+    """Raise ModelCheckError for weights that are NaN or infinite.
+
+    A row of an embedding can be, and no loss is, as long as the text has no such token.
+    """
+    faults = [
+        Fault(name, "NaN or infinite values", "see aprhub validate")
+        for name, each in decoder.named_parameters()
+        if not bool(each.isfinite().all())
+    ]
+    if faults:
+        raise ModelCheckError("weights", "they hold no finite numbers", faults)
+
+
 def _fault(name: str, shape: tuple[int, ...], tensor: Tensor | None) -> Fault | None:
     if tensor is None:
         return Fault(name, "not present in init APR")

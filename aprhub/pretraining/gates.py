@@ -4,7 +4,7 @@ None needs torch, so that a wrong file is refused at once.
 """
 
 import re
-from collections.abc import Sized
+from collections.abc import Iterator, Sized
 from shlex import quote
 from typing import Final
 
@@ -40,6 +40,10 @@ _CLASS = re.compile(r"(?:For[A-Z]\w*|LMHeadModel|Model)$")
 LIMIT: Final = 1.5
 """How many times the recorded loss a start may have. Weights that another
 architecture computed with had 1.86 times theirs."""
+
+SCARCE: Final = 10
+"""Tokens for each parameter below which a note is due: half of the about 20 that a
+compute-optimal training has (Hoffmann et al., 2022)."""
 
 _KEEPING: Final = ("convert", "stamp")
 """Operations after which a recorded loss still holds, but for what quantising lost."""
@@ -137,6 +141,17 @@ def refuse_loss(recorded: float | None, found: float, *, accepted: bool) -> None
         f" {recorded:.4f}: something was lost on the way, or this text is another."
         " If you know why, go on with --accept-init-loss",
     )
+
+
+def scarce_text(options: PretrainOptions, parameters: int) -> Iterator[str]:
+    """Yield a note where a new model has more parameters than its text is good for."""
+    course = options.course
+    tokens = course.num_steps * course.batch_size * options.seq_len
+    if options.init is None and 0 < tokens < SCARCE * parameters:
+        yield (
+            f"{tokens} tokens are {tokens / parameters:.2g} for each parameter: a"
+            " smaller model, or about 20, would be the better use of the same work"
+        )
 
 
 def refuse_short_corpus(sequences: Sized, options: PretrainOptions) -> None:

@@ -30,10 +30,11 @@ class PretrainOptions:
     `init` is the checkpoint to start from; without, `preset` or `config` says what is
     trained from random weights, or else it is the baseline with `vocab_size` tokens.
     `tokenizer` is a model or a folder with a `tokenizer.json`, instead of that of
-    `init`. Sequences have `seq_len` tokens; the text may be seen `epochs` times, and
-    `validation_fraction` of its documents are kept apart; `text_key`, `separator` and
-    `cache` are as in `CorpusOptions`. Of the checkpoints in
-    `run_dir`, in `target_format`, the last `keep` stay, and the best. `license` and
+    `init`. Sequences have `seq_len` tokens; the text may be seen `epochs` times. The
+    loss is measured on the text `validation`, or else on `validation_fraction` of the
+    documents, which are kept apart; `text_key`, `separator` and `cache` are as in
+    `CorpusOptions`. Of the checkpoints in `run_dir`, in `target_format`, the last
+    `keep` stay, and the best. `license` and
     `data_license` go into their provenance. With `accept_init_loss`, a loss much above
     the one that `init` records does not end the run. With `resume`, the run in
     `run_dir` goes on.
@@ -52,6 +53,7 @@ class PretrainOptions:
     family: str | None = None
     seq_len: int = 1024
     epochs: int = 1
+    validation: tuple[Path, ...] = ()
     validation_fraction: float = 0.05
     text_key: str = "text"
     separator: str | None = None

@@ -6,15 +6,14 @@ from pathlib import Path
 from typing import Any
 
 from attrs import evolve, frozen
-from torch import nn
 
 from aprhub import lineage
 from aprhub.corpus import Corpus, CorpusOptions, prepared
 from aprhub.decoder.plan import Plan
-from aprhub.decoder.weights import Loaded, loaded
-from aprhub.errors import Fault, ModelCheckError, UsageError
+from aprhub.decoder.weights import Loaded, loaded, refuse_no_numbers
+from aprhub.errors import UsageError
 from aprhub.ir.model import LineageStep, ModelIR
-from aprhub.pretraining.gates import refuse_short_corpus
+from aprhub.pretraining.gates import refuse_short_corpus, scarce_text
 from aprhub.pretraining.options import PretrainOptions
 from aprhub.pretraining.presets import refuse_outside_band
 from aprhub.pretraining.start import Start
@@ -45,11 +44,13 @@ class Setting:
 def setting(start: Start, options: PretrainOptions) -> Setting:
     """Return what a run is made of; the gates of weights and of text are here."""
     found = _loaded(start, options)
-    corpus = _corpus(start, options)
+    corpus, data = _corpus(start, options)
     refuse_short_corpus(corpus.train, options)
-    told = {**options.told, "data": corpus.fingerprint, "start": _fingerprint(start)}
+    told = {**options.told, **data, "start": _fingerprint(start)}
+    count = sum(each.numel() for each in found.decoder.parameters())
     notes = (
-        f"{name} is not used: the model has no such weight" for name in found.extras
+        *(f"{name} is not used: the model has no such weight" for name in found.extras),
+        *scarce_text(options, count),
     )
     return Setting(
         _trainer(found, corpus, start, options),
@@ -70,22 +71,8 @@ def _loaded(start: Start, options: PretrainOptions) -> Loaded:
         weights = fresh_weights(model.config, start.family, course.seed)
         model = evolve(model, tensors=weights)
     found = loaded(model, start.family, device=device_of(course.device))
-    _refuse_no_numbers(found.decoder)
+    refuse_no_numbers(found.decoder)
     return found
-
-
-def _refuse_no_numbers(decoder: nn.Module) -> None:
-    """Raise ModelCheckError for weights that are NaN or infinite.
-
-    A row of an embedding can be, and no loss is, as long as the text has no such token.
-    """
-    faults = [
-        Fault(name, "NaN or infinite values", "see aprhub validate")
-        for name, each in decoder.named_parameters()
-        if not bool(each.isfinite().all())
-    ]
-    if faults:
-        raise ModelCheckError("weights", "they hold no finite numbers", faults)
 
 
 def _is_baseline(options: PretrainOptions) -> bool:
@@ -112,7 +99,11 @@ def _trainer(
     )
 
 
-def _corpus(start: Start, options: PretrainOptions) -> Corpus:
+def _corpus(start: Start, options: PretrainOptions) -> tuple[Corpus, Mapping[str, str]]:
+    """Return the text to train on and to measure with, and what tells it from others.
+
+    The text of `validation` takes the place of the part that is else kept apart.
+    """
     config = start.model.config
     context = config.max_position_embeddings or 0
     if options.seq_len > context:
@@ -126,7 +117,16 @@ def _corpus(start: Start, options: PretrainOptions) -> Corpus:
         cache=options.cache,
         vocab_size=config.vocab_size,
     )
-    return prepared(options.dataset, start.tokenizer, wanted)
+    if not options.validation:
+        corpus = prepared(options.dataset, start.tokenizer, wanted)
+        return corpus, {"data": corpus.fingerprint}
+    whole = evolve(wanted, validation_fraction=0)
+    corpus, other = (
+        prepared(sources, start.tokenizer, whole)
+        for sources in (options.dataset, options.validation)
+    )
+    told = {"data": corpus.fingerprint, "validation": other.fingerprint}
+    return evolve(corpus, validation=other.train), told
 
 
 def _fingerprint(start: Start) -> str:

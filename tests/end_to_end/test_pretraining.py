@@ -193,6 +193,18 @@ def test_a_start_from_a_model_is_better_than_one_from_nothing(
     assert model["val_loss"] < nothing["val_loss"]
 
 
+def test_a_text_of_its_own_can_be_measured_with(place: Path, tmp_path: Path) -> None:
+    (tmp_path / "other.txt").write_text("Jkw, qvxz! " * 500)
+    words = ("--val-shard", tmp_path / "other.txt", "--num-steps", 0)
+
+    told = succeed(*trained(place, "apart", "--init", last(place), *words), "--json")
+
+    measured = ("--seq-len", 32, "--json")
+    found = succeed("eval", last(place), tmp_path / "other.txt", *measured).json
+    assert told.json["first_loss"] == pytest.approx(found["loss"], rel=0.02)
+    assert told.json["first_loss"] != pytest.approx(told.json["recorded_loss"], rel=0.1)
+
+
 def test_no_step_changes_no_weight(place: Path, tmp_path: Path) -> None:
     words = trained(place, "nothing", "--init", last(place), "--num-steps", 0)
     one = succeed(*words, "--json").json["checkpoint"]
@@ -459,6 +471,9 @@ def contents(folder: Path) -> list[Path]:
         ),
         (("--mode", "finetune"), "--mode finetune needs a model"),
         (("--vocab-size", 9), "--vocab-size is that of the baseline"),
+        (("--synthetic",), "nothing is trained on text that is made up"),
+        (("--allow-shard-cycle",), "say how often the text may be seen: --epochs"),
+        (("--force-under-provisioned",), "is a note, and no error"),
     ],
 )
 def test_what_makes_no_sense_is_refused(
@@ -527,6 +542,7 @@ def test_what_is_printed_is_what_was_done(place: Path) -> None:
 
     found = measured(place / "printed")
     assert done.out.splitlines()[0] == f"step 0/1  validation loss {found[0]:.4f}"
-    assert done.out.splitlines()[2].startswith(
+    assert done.out.splitlines()[2].startswith("note: 128 tokens are 0.0006 for each")
+    assert done.out.splitlines()[3].startswith(
         "all steps were done: 1 steps, 128 tokens, 214336 parameters, validation loss"
     )
