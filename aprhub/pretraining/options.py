@@ -39,7 +39,8 @@ class TrainingOptions:
     `init` is the checkpoint to start from, read as `source_format`, `naming` and
     `family` say. `tokenizer` is a model or a folder with a `tokenizer.json`, instead of
     that of `init`. Sequences have `seq_len` tokens; the data may be seen `epochs`
-    times, and `validation_fraction` of their documents are kept apart; `text_key`,
+    times. The loss is measured on the data `validation`, or else on
+    `validation_fraction` of the documents, which are kept apart; `text_key`,
     `separator` and `cache` are as in `CorpusOptions`. Of the checkpoints in
     `run_dir`, in `target_format`, the last `keep` stay, and the best. `license` and
     `data_license` go into their provenance. With `accept_init_loss`, a loss much above
@@ -63,6 +64,7 @@ class TrainingOptions:
     family: str | None = None
     seq_len: int = 1024
     epochs: int = 1
+    validation: tuple[Path, ...] = ()
     validation_fraction: float = 0.05
     text_key: str = "text"
     separator: str | None = None

@@ -1,7 +1,7 @@
 """Setting: what a run needs besides its loop: a trainer, text, what is said of both."""
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -9,14 +9,15 @@ from typing import Any
 from attrs import evolve, frozen
 
 from aprhub import lineage
-from aprhub.corpus import ChatOptions, Corpus, prepared, prepared_chats
+from aprhub.corpus import ChatOptions, Corpus, CorpusOptions, prepared, prepared_chats
 from aprhub.course import FSDP
 from aprhub.decoder.model import Decoder
 from aprhub.decoder.plan import Plan
 from aprhub.decoder.weights import Loaded, loaded
-from aprhub.errors import UsageError
+from aprhub.errors import Fault, ModelCheckError, UsageError
 from aprhub.ir.model import LineageStep
-from aprhub.pretraining.gates import refuse_short_corpus
+from aprhub.ir.tokenizer import Tokenizer
+from aprhub.pretraining.gates import refuse_short_corpus, scarce_text
 from aprhub.pretraining.options import TrainingOptions
 from aprhub.pretraining.presets import refuse_outside_band
 from aprhub.pretraining.products import Product
@@ -26,7 +27,7 @@ from aprhub.spec.format import StoredModel
 from aprhub.training.fresh import fresh_weights
 from aprhub.training.optimizer import optimizer_of, trained
 from aprhub.training.processes import Processes
-from aprhub.training.sharding import replicas_of, shard
+from aprhub.training.sharding import own_part, replicas_of, shard
 from aprhub.training.trainer import Trainer
 from aprhub.training.work import work_per_token
 
@@ -54,10 +55,14 @@ def setting(
 ) -> Setting:
     """Return what a run is made of; the gates of weights and of text are here."""
     found = _loaded(start, options, processes)
-    corpus = _corpus(start, options)
+    corpus, data = _corpus(start, options)
     refuse_short_corpus(corpus.train, options)
-    files = {"data": corpus.fingerprint, "start": _fingerprint(start)}
-    told = {**options.told, **product.told, **files}
+    told = {
+        **options.told,
+        **product.told,
+        **data,
+        "start": _fingerprint(start),
+    }
     processes.refuse_disagreement(told)
     shapes = {name: tuple(p.shape) for name, p in found.decoder.named_parameters()}
     product.prepare(found.decoder)
@@ -68,7 +73,7 @@ def setting(
         told,
         _lineage(start, options, told),
         _sizes(start, shapes, trainer),
-        (*start.notes, *_unused(found), *_too_long(corpus)),
+        (*start.notes, *_notes(found, corpus, options, shapes)),
     )
 
 
@@ -81,10 +86,27 @@ def _loaded(start: Start, options: TrainingOptions, processes: Processes) -> Loa
     if start.stored is None:
         weights = fresh_weights(model.config, start.family, course.seed)
         model = evolve(model, tensors=weights)
-    if course.parallel != FSDP:
-        return loaded(model, start.family)
-    divided = partial(shard, processes=processes)
-    return loaded(model, start.family, device=processes.device, prepare=divided)
+    if course.parallel == FSDP:
+        divided = partial(shard, processes=processes)
+        found = loaded(model, start.family, device=processes.device, prepare=divided)
+    else:
+        found = loaded(model, start.family)
+    _refuse_no_numbers(found.decoder)
+    return found
+
+
+def _refuse_no_numbers(decoder: Decoder) -> None:
+    """Raise ModelCheckError for weights that are NaN or infinite.
+
+    A row of an embedding can be, and no loss is, as long as the text has no such token.
+    """
+    faults = [
+        Fault(name, "NaN or infinite values", "see aprhub validate")
+        for name, each in decoder.named_parameters()
+        if not bool(own_part(each).isfinite().all())
+    ]
+    if faults:
+        raise ModelCheckError("weights", "they hold no finite numbers", faults)
 
 
 def _work(
@@ -130,9 +152,13 @@ def _sizes(start: Start, shapes: Shapes, trainer: Trainer) -> dict[str, Any]:
     }
 
 
-def _unused(found: Loaded) -> Iterator[str]:
+def _notes(
+    found: Loaded, corpus: Corpus, options: TrainingOptions, shapes: Shapes
+) -> Iterator[str]:
     for name in found.extras:
         yield f"{name} is not used: the model has no such weight"
+    yield from _too_long(corpus)
+    yield from scarce_text(options, sum(map(math.prod, shapes.values())))
 
 
 def _too_long(corpus: Corpus) -> Iterator[str]:
@@ -142,16 +168,35 @@ def _too_long(corpus: Corpus) -> Iterator[str]:
             yield f"{count} conversations were {what}: they are longer than a sequence"
 
 
-def _corpus(start: Start, options: TrainingOptions) -> Corpus:
+def _corpus(start: Start, options: TrainingOptions) -> tuple[Corpus, Mapping[str, str]]:
+    """Return the data to train on and to measure with, and what tells them from others.
+
+    The data `validation` take the place of the part that is else kept apart.
+    """
     config = start.model.config
     context = config.max_position_embeddings or 0
     if options.seq_len > context:
         what = f"the model is made for {context} tokens, not for {options.seq_len}"
         raise UsageError(f"{what}; use shorter sequences (--seq-len)")
-    wanted = options.sequences(config.vocab_size)
+    wanted, tokenizer = options.sequences(config.vocab_size), start.tokenizer
+    if not options.validation:
+        corpus = _prepared(options.dataset, tokenizer, wanted)
+        return corpus, {"data": corpus.fingerprint}
+    whole = evolve(wanted, validation_fraction=0)
+    corpus, other = (
+        _prepared(sources, tokenizer, whole)
+        for sources in (options.dataset, options.validation)
+    )
+    told = {"data": corpus.fingerprint, "validation": other.fingerprint}
+    return evolve(corpus, validation=other.train), told
+
+
+def _prepared(
+    sources: Sequence[Path], tokenizer: Tokenizer, wanted: CorpusOptions | ChatOptions
+) -> Corpus:
     if isinstance(wanted, ChatOptions):
-        return prepared_chats(options.dataset, start.tokenizer, wanted)
-    return prepared(options.dataset, start.tokenizer, wanted)
+        return prepared_chats(sources, tokenizer, wanted)
+    return prepared(sources, tokenizer, wanted)
 
 
 def _fingerprint(start: Start) -> str:

@@ -23,7 +23,7 @@ from aprhub.pretraining.gates import (
 )
 from aprhub.pretraining.options import PretrainOptions, TrainingOptions
 from aprhub.pretraining.presets import BASELINE, preset, read_config
-from aprhub.pretraining.tokens import read_tokenizer, refuse_other_tokens
+from aprhub.pretraining.tokens import marked, read_tokenizer, refuse_other_tokens
 from aprhub.registry import Registry
 from aprhub.spec.family import Family
 from aprhub.spec.format import StoredModel
@@ -71,13 +71,14 @@ def _from_checkpoint(path: Path, options: TrainingOptions, registry: Registry) -
     refuse_mismatch(stored, registry, options)
     found = lifted(stored, registry, options.lift)
     family = _checked(found, stored)
-    tokenizer = _tokenizer(path, found.model.tokenizer, options, registry)
+    tokenizer, said = _tokenizer(path, found.model.tokenizer, options, registry)
     refuse_vocabulary(tokenizer, found.model.config.vocab_size or 0, exact=False)
     damage = checksum_faults(stored.checksums)
     if damage:
         raise ModelCheckError(path, "damaged; nothing is trained from it", damage)
     model = evolve(found.model, tokenizer=tokenizer)
-    notes = (*found.notes, *_unused(found.gone), *_decoded(model.tensors.values()))
+    unused, decoded = _unused(found.gone), _decoded(model.tensors.values())
+    notes = (*found.notes, *said, *unused, *decoded)
     return Start(model, tokenizer, family, stored, notes)
 
 
@@ -94,14 +95,15 @@ def _checked(found: Lifted, stored: StoredModel) -> Family:
 
 def _tokenizer(
     path: Path, own: Tokenizer | None, options: TrainingOptions, registry: Registry
-) -> Tokenizer:
+) -> tuple[Tokenizer, tuple[str, ...]]:
+    """Return the tokenizer to train with, and what is to be said of it."""
     if options.tokenizer is not None:
         chosen = read_tokenizer(options.tokenizer, registry)
         refuse_other_tokens(options.tokenizer, chosen, own)
-        return chosen
+        return marked(chosen)
     if own is None:
         raise ModelCheckError(path, "it has no tokenizer; name one with --tokenizer")
-    return own
+    return own, ()
 
 
 def _unused(gone: Mapping[str, str]) -> Iterator[str]:
@@ -123,12 +125,12 @@ def from_nothing(options: PretrainOptions, registry: Registry) -> Start:
     family = registry.family(config.family or "")
     if options.tokenizer is None:
         raise UsageError("without --init, say whose tokens: --tokenizer PATH")
-    tokenizer = read_tokenizer(options.tokenizer, registry)
+    tokenizer, notes = marked(read_tokenizer(options.tokenizer, registry))
     exact = options.preset is None and options.config is None
     with about(options.tokenizer):
         refuse_vocabulary(tokenizer, config.vocab_size or 0, exact=exact)
-    model = ModelIR(config, {}, tokenizer)
-    return Start(model, tokenizer, family, is_baseline=options.is_baseline)
+    model, is_baseline = ModelIR(config, {}, tokenizer), options.is_baseline
+    return Start(model, tokenizer, family, notes=notes, is_baseline=is_baseline)
 
 
 def _config(options: PretrainOptions, registry: Registry) -> ModelConfig:

@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
+from attrs import evolve
+
 from aprhub.detect import identify
 from aprhub.errors import CorruptFileError, ModelCheckError, about
 from aprhub.ir.tokenizer import Tokenizer
@@ -14,6 +16,13 @@ from aprhub.tokenizer.parity import loaded_program
 
 PROGRAM: Final = "tokenizer.json"
 SETTINGS: Final = "tokenizer_config.json"
+
+USUAL: Final[Mapping[str, tuple[str, ...]]] = {
+    "bos": ("<s>", "<|begin_of_text|>"),
+    "eos": ("</s>", "<|end_of_text|>", "<|endoftext|>", "<|im_end|>"),
+}
+"""What tokens that begin and end a text are called; an end of a text goes before one
+of a turn. `<|im_start|>` is none of them: it begins a turn."""
 
 
 def read_tokenizer(path: Path, registry: Registry) -> Tokenizer:
@@ -43,6 +52,29 @@ def _settings(path: Path) -> Mapping[str, Any]:
     except ValueError as error:
         raise CorruptFileError(path, f"not JSON: {error}") from error
     return values
+
+
+def marked(tokenizer: Tokenizer) -> tuple[Tokenizer, tuple[str, ...]]:
+    """Return a tokenizer with the BOS and EOS that their names give away, and notes.
+
+    Only where no file of it says what its EOS is, and of special tokens only.
+    """
+    if "eos" in tokenizer.special_ids:
+        return tokenizer, ()
+    added = loaded_program(tokenizer).get_added_tokens_decoder().items()
+    ids = {token.content: number for number, token in added if token.special}
+    found = {
+        role: name
+        for role, usual in USUAL.items()
+        if (name := next(filter(ids.__contains__, usual), None))
+    }
+    known = {role: ids[name] for role, name in found.items()}
+    notes = (
+        f"{name} is taken for the {role.upper()}: no file says which token it is"
+        for role, name in found.items()
+    )
+    special_ids = {**known, **tokenizer.special_ids}
+    return evolve(tokenizer, special_ids=special_ids), tuple(notes)
 
 
 def refuse_other_tokens(path: Path, chosen: Tokenizer, own: Tokenizer | None) -> None:

@@ -71,6 +71,11 @@ def part_of(values: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
     )
 
 
+def own_part(tensor: torch.Tensor) -> torch.Tensor:
+    """Return what this process has of a tensor, which is all of most."""
+    return tensor.to_local() if is_sharded(tensor) else tensor
+
+
 def whole(tensor: torch.Tensor) -> torch.Tensor:
     """Return all of a tensor; every process has to ask for it."""
     return tensor.full_tensor() if is_sharded(tensor) else tensor

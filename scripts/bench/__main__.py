@@ -114,6 +114,7 @@ def main() -> None:
     options.add_argument("--no-quantise", action="store_true")
     options.add_argument("--no-adapters", action="store_true")
     options.add_argument("--no-merges", action="store_true")
+    options.add_argument("--no-training", action="store_true")
     chosen = options.parse_args()
     with tempfile.TemporaryDirectory(prefix="aprhub-bench-") as name:
         work = Path(name)
@@ -139,7 +140,11 @@ def main() -> None:
             print(table(["1 GB, an adapter of rank 64", "s", "RSS MiB"], rows), "\n")
         if not chosen.no_merges:
             rows = merging.merges(work, min(chosen.runs, 3))
-            print(table(["two models of 1 GB", "s", "RSS MiB"], rows))
+            print(table(["two models of 1 GB", "s", "RSS MiB"], rows), "\n")
+        if not chosen.no_training:
+            from scripts.bench import training
+
+            print(table(training.HEADER, training.speeds(work, chosen.runs)))
 
 
 if __name__ == "__main__":

@@ -2,13 +2,17 @@
 
 import hashlib
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import numpy as np
+import torch
 from gguf import GGMLQuantizationType
+from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
 import aprhub
+from aprhub.decoder.weights import loaded
 from aprhub.tokenizer import assembled
 from tests.judges import gguf_c
 
@@ -19,6 +23,16 @@ TOLERANCE = 1e-3
 def convert(source: Path, target: Path, **options: object) -> aprhub.Report:
     """Convert with options by name. Other programs judge, so nothing is verified."""
     return aprhub.convert(source, target, aprhub.ConvertOptions(**options))  # type: ignore[arg-type]  # names are checked by attrs
+
+
+def own_logits(path: Path, ids: Sequence[int]) -> NDArray[np.float32]:
+    """Return the logits of every position, (tokens, vocabulary), of our own decoder."""
+    model = aprhub.open_model(path)
+    family = aprhub.Registry.load().family(str(model.config.family))
+    with torch.inference_mode():
+        decoder = loaded(model, family).decoder
+        found: NDArray[np.float32] = decoder(torch.tensor([list(ids)]))[0].numpy()
+    return found
 
 
 def stored_hashes(gguf: Path) -> Mapping[str, str]:

@@ -11,8 +11,8 @@ from safetensors.numpy import load_file
 import aprhub
 from aprhub import Tensor, open_model, save_model
 from aprhub.low_rank import LowRankOptions
-from tests.end_to_end.roads import TOLERANCE
-from tests.end_to_end.test_pretraining import losses, measured, own_logits
+from tests.end_to_end.roads import TOLERANCE, own_logits
+from tests.end_to_end.test_pretraining import losses, measured
 from tests.end_to_end.tuning import BASE, tuned, write_sums
 from tests.judges import peft
 from tests.judges.compare import agreement

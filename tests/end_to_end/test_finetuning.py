@@ -19,13 +19,12 @@ from aprhub import open_model, save_model
 from aprhub.api import AprhubError
 from aprhub.pretraining.presets import preset
 from aprhub.pretraining.sizes import refuse_other_size, sizes_of
-from tests.end_to_end.roads import TOLERANCE, convert
+from tests.end_to_end.roads import TOLERANCE, convert, own_logits
 from tests.end_to_end.test_pretraining import (
     await_step,
     last,
     losses,
     measured,
-    own_logits,
 )
 from tests.end_to_end.tuning import BASE, tuned, write_sums
 from tests.judges import hf

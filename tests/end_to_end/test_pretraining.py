@@ -20,10 +20,10 @@ import torch
 from attrs import evolve
 from gguf import GGUFReader
 
-from aprhub import Registry, Tensor, open_model, save_model
-from aprhub.decoder.weights import loaded
-from tests.end_to_end.roads import TOLERANCE, convert
+from aprhub import Tensor, open_model, save_model
+from tests.end_to_end.roads import TOLERANCE, convert, own_logits
 from tests.judges import hf
+from tests.judges.assets import prose
 from tests.judges.compare import agreement
 from tests.judges.llama import Llama
 from tests.judges.pico import pico
@@ -136,13 +136,6 @@ def test_a_checkpoint_says_all_of_itself(place: Path) -> None:
     assert all(len(t.shape) == 2 for n, t in model.tensors.items() if "norm" not in n)
 
 
-def own_logits(path: Path, ids: list[int]) -> Any:
-    model = open_model(path)
-    family = Registry.load().family(str(model.config.family))
-    with torch.inference_mode():
-        return loaded(model, family).decoder(torch.tensor([ids]))[0].numpy()
-
-
 def test_a_checkpoint_computes_the_same_in_other_programs(
     place: Path, tmp_path: Path
 ) -> None:
@@ -176,23 +169,40 @@ def test_a_start_from_each_format_has_the_loss_that_it_records(
 
 
 @pytest.mark.slow
-def test_a_start_from_a_model_is_better_than_one_from_nothing(place: Path) -> None:
-    """By three nats before the first step, and still after two hundred."""
-    more = ("--batch-size", 8, "--seq-len", 64, "--epochs", 99)
-    often = ("--steps-per-epoch", 100)
-    first = succeed(
-        *from_nothing(place, "long", "--num-steps", 400, "--lr", 1e-2, *more, *often),
-        "--json",
-    ).json
+def test_a_start_from_a_model_is_better_than_one_from_nothing(
+    place: Path, tmp_path: Path
+) -> None:
+    """By three nats before the first step, and still after two hundred.
 
-    course = ("--num-steps", 200, "--lr", 1e-3, *more, *often)
-    nothing = succeed(*from_nothing(place, "200-of-nothing", *course), "--json").json
-    start = ("--init", first["checkpoint"])
-    model = succeed(*trained(place, "200-more", *start, *course), "--json").json
+    The second text is another part of the prose; both have more than a megabyte.
+    """
+    text = prose()
+    for number in range(2):
+        part = text[number * 1_200_000 : (number + 1) * 1_200_000]
+        (tmp_path / f"{number}.txt").write_text(part, "utf-8")
+    more = ("--batch-size", 8, "--seq-len", 64, "--validation-fraction", 0.02)
+    first = (*more, "--dataset", tmp_path / "0.txt", "--num-steps", 400, "--lr", 1e-2)
+    then = (*more, "--dataset", tmp_path / "1.txt", "--num-steps", 200)
 
-    assert model["first_loss"] == pytest.approx(first["val_loss"], abs=1e-3)
+    init = succeed(*from_nothing(place, "long", *first), "--json").json["checkpoint"]
+    nothing = succeed(*from_nothing(place, "200-of-nothing", *then), "--json").json
+    start = ("--init", init, "--lr", 1e-3)
+    model = succeed(*trained(place, "200-more", *start, *then), "--json").json
+
     assert nothing["first_loss"] - model["first_loss"] >= 3
     assert model["val_loss"] < nothing["val_loss"]
+
+
+def test_a_text_of_its_own_can_be_measured_with(place: Path, tmp_path: Path) -> None:
+    (tmp_path / "other.txt").write_text("Jkw, qvxz! " * 500)
+    words = ("--val-shard", tmp_path / "other.txt", "--num-steps", 0)
+
+    told = succeed(*trained(place, "apart", "--init", last(place), *words), "--json")
+
+    measured = ("--seq-len", 32, "--json")
+    found = succeed("eval", last(place), tmp_path / "other.txt", *measured).json
+    assert told.json["first_loss"] == pytest.approx(found["loss"], rel=0.02)
+    assert told.json["first_loss"] != pytest.approx(told.json["recorded_loss"], rel=0.1)
 
 
 def test_no_step_changes_no_weight(place: Path, tmp_path: Path) -> None:
@@ -229,16 +239,25 @@ def refused_run(code: int, *words: object) -> str:
     return done.err
 
 
-def test_weights_that_are_no_numbers_are_refused(place: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+@pytest.mark.parametrize("name", ["norm.weight", "embed.weight"])
+def test_weights_that_are_no_numbers_are_refused(
+    name: str, value: float, place: Path, tmp_path: Path
+) -> None:
+    """In the row of a token that the text has not, too, where every loss is finite."""
     model = open_model(last(place))
-    broken = np.full(model.tensors["norm.weight"].shape, np.nan, np.float32)
-    tensors = {**model.tensors, "norm.weight": Tensor.of(broken)}
-    save_model(evolve(model, tensors=tensors), tmp_path / "nan.apr")
+    broken = model.tensors[name].numpy().copy()
+    broken[5] = value
+    tensors = {**model.tensors, name: Tensor.of(broken)}
+    save_model(evolve(model, tensors=tensors), tmp_path / "m.apr")
 
-    complaint = refused_run(1, *trained(place, "nan", "--init", tmp_path / "nan.apr"))
+    words = trained(place, "numbers", "--init", tmp_path / "m.apr")
+    complaint = refused_run(1, *words)
 
-    assert "the weights hold no finite numbers" in complaint
-    assert f"while working on {tmp_path / 'nan.apr'}" in complaint
+    assert "weights: they hold no finite numbers" in complaint
+    assert f"{name}: NaN or infinite values (see aprhub validate)" in complaint
+    assert f"while working on {tmp_path / 'm.apr'}" in complaint
+    assert not (place / "numbers").exists()
 
 
 def without(folder: Path, name: str) -> None:
@@ -282,6 +301,26 @@ def test_a_wrong_claim_is_refused_with_a_repair_that_works(
     succeed(*repair)
     done = succeed(*trained(place, "right", "--init", again[3], *words), "--json")
     assert open_model(done.json["checkpoint"]).config.family == "llama"
+
+
+def test_a_wrong_claim_is_refused_within_seconds(place: Path, tmp_path: Path) -> None:
+    """Five, of the processor's time: other programs may have it as well."""
+    folder = tmp_path / "qwen2"
+    shutil.copytree(pico("qwen2"), folder)
+    config = json.loads((folder / "config.json").read_text())
+    config |= {"architectures": ["LlamaForCausalLM"], "model_type": "llama"}
+    (folder / "config.json").write_text(json.dumps(config))
+    words = map(str, trained(place, "seconds", "--init", folder))
+
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    command = [sys.executable, "-m", "aprhub", *words]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+
+    assert done.returncode == 1
+    assert "INV-INIT-ARCH-MATCH-001" in done.stderr
+    assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 5
+    assert not (place / "seconds").exists()
 
 
 def test_a_wrong_model_is_refused_before_torch_is_there(
@@ -433,6 +472,9 @@ def contents(folder: Path) -> list[Path]:
         ),
         (("--mode", "finetune"), "--mode finetune needs a model"),
         (("--vocab-size", 9), "--vocab-size is that of the baseline"),
+        (("--synthetic",), "nothing is trained on text that is made up"),
+        (("--allow-shard-cycle",), "say how often the text may be seen: --epochs"),
+        (("--force-under-provisioned",), "is a note, and no error"),
     ],
 )
 def test_what_makes_no_sense_is_refused(
@@ -450,6 +492,23 @@ def test_a_checkpoint_that_is_not_there_is_an_error(place: Path) -> None:
 
     assert f"{place / 'absent.apr'}: there is no such checkpoint" in complaint
     assert "FALSIFY-APR-PRETRAIN-INIT-006" in complaint
+
+
+@pytest.mark.parametrize(
+    ("text", "what"),
+    [
+        ("", "text.txt: there is no text in it"),
+        ("Too few words.", "less than one sequence, which needs 33"),
+    ],
+)
+def test_a_text_that_is_too_short_is_refused(
+    text: str, what: str, place: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "text.txt").write_text(text)
+    words = ("--dataset", tmp_path / "text.txt")
+
+    assert what in refused(3, *from_nothing(place, "short", *words))
+    assert not (place / "short").exists()
 
 
 def test_the_tokens_of_another_model_are_refused(place: Path, tmp_path: Path) -> None:
@@ -489,6 +548,7 @@ def test_what_is_printed_is_what_was_done(place: Path) -> None:
         " trained=214336 device=cpu"
     )
     assert lines[1] == f"step 0/1  validation loss {found[0]:.4f}"
-    assert lines[3].startswith(
+    assert lines[3].startswith("note: 128 tokens are 0.0006 for each")
+    assert lines[4].startswith(
         "all steps were done: 1 steps, 128 tokens, validation loss"
     )

