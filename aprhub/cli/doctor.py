@@ -32,6 +32,11 @@ if TYPE_CHECKING:
     metavar="DIR",
     help="A folder or model with the tokenizer, where FILE has lost its own.",
 )
+@click.option(
+    "--trust-bytes",
+    is_flag=True,
+    help="Where a checksum contradicts the bytes of FILE, take the bytes as right.",
+)
 @click.option("--force", is_flag=True, help="Replace OUT if it exists.")
 @source("FILE")
 @shared
@@ -64,6 +69,7 @@ def _treated(file: Path, options: dict[str, Any]) -> "Repair":
         options["naming"],
         options["family"],
         tokenizer_of(given, plugins) if given else None,
+        trusts_bytes=options["trust_bytes"],
     )
     with about(file):
         if not options["fix"]:
