@@ -149,6 +149,20 @@ def test_a_dry_run_says_the_same_and_writes_nothing(file: Path) -> None:
     assert {key: told[key] for key in same} == {key: done[key] for key in same}
 
 
+def test_the_origin_of_a_model_is_told(file: Path) -> None:
+    said = {
+        "--data-source": "a corpus",
+        "--description": "mine",
+        "--source": "hf://a/b",
+    }
+    words = (word for pair in said.items() for word in pair)
+
+    succeed("stamp", file, "--in-place", *words)
+
+    found = open_model(file).provenance
+    assert (found.data_source, found.description, found.source) == (*said.values(),)
+
+
 def test_the_summary_counts_the_bytes_of_the_model(file: Path) -> None:
     before = sum(map(len, contents(file).values()))
 
