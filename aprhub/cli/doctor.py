@@ -47,7 +47,7 @@ def doctor(file: Path, **options: Any) -> None:
     codes: 0 healthy, or everything repaired; 1 something is wrong.
     """
     if options["fix"] is not bool(options["target"]):
-        raise click.UsageError("--fix and -o OUT go together")
+        raise click.UsageError("--fix writes to -o OUT: give both, or neither")
     found = _treated(file, options)
     if options["as_json"]:
         echo_json(found.as_json())

@@ -40,7 +40,8 @@ def pretrain(
 def _refuse_mixing_runs(options: PretrainOptions) -> None:
     folder = options.run_dir
     if options.resume and not (folder / STATE).is_file():
-        raise UsageError(f"{folder}: there is no {STATE} to go on from")
+        what = f"there is no {STATE} to go on from; begin without --resume"
+        raise UsageError(f"{folder}: {what}")
     if not options.resume and (folder / STATE).exists():
         raise UsageError(
             f"{folder}: there is a run; --resume goes on with it, and another --run-dir"

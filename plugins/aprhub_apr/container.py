@@ -147,7 +147,9 @@ def _check_plain(path: Path, head: Header, file: BinaryIO, size: int) -> None:
         return
     flags = Flag(head.flags & COMPRESSED)
     raise UnsupportedFileError(
-        path, f"flag {flags.name} is set: compressed files are not read"
+        path,
+        f"flag {flags.name} is set: compressed files are not read; write it again with"
+        " the program that made it, uncompressed",
     )
 
 
