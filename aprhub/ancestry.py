@@ -108,10 +108,9 @@ class _Record:
         """Return what became of this input; `others` are inputs of no step."""
         owner = next(iter(owners), None)
         named = next((path for path in others if _is_called(path, self.name)), None)
-        if named and not (owner and _is_called(owner, self.name)):
-            path, outcome = named, "differs"
-        else:
-            path, outcome = owner, "same" if owner else "missing"
+        differs = named and not (owner and _is_called(owner, self.name))
+        path = named if differs else owner
+        outcome = "differs" if differs else "same" if owner else "missing"
         if not self._is_known:
             path, outcome = None, "unknown"
         found = self._found(path) if path else None
