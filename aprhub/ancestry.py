@@ -59,8 +59,9 @@ def traced(
     """Compare the inputs that a lineage records with files.
 
     A file is an input if it has its hash, whatever it is called now, and contradicts it
-    if it has only its name. Weights are read where the hash is one of a model. Raises
-    an AprhubError for a file that is neither a model nor an adapter.
+    if it has only its name; those of its name come first. Weights are read where the
+    hash is one of a model. Raises an AprhubError for a file that is neither a model nor
+    an adapter.
     """
     look = cache(partial(_fingerprint, registry))
     records = [
@@ -68,12 +69,13 @@ def traced(
         for number, step in enumerate(lineage, 1)
         for name, recorded in step.inputs.items()
     ]
-    owners = [record.owner(inputs) for record in records]
-    rest = [path for path in inputs if path not in owners]
+    owners = [record.owners(inputs) for record in records]
+    # A conversion keeps the hash, so that one file may be the input of several steps.
+    rest = [path for path in inputs if all(path not in each for each in owners)]
     pairs = zip(records, owners, strict=True)
-    traces = tuple(record.trace(owner, rest) for record, owner in pairs)
+    traces = tuple(record.trace(found, rest) for record, found in pairs)
     used = {each.path for each in traces}
-    return Ancestry(traces, tuple(path for path in inputs if path not in used))
+    return Ancestry(traces, tuple(path for path in rest if path not in used))
 
 
 @frozen
@@ -95,19 +97,20 @@ class _Record:
     recorded: str
     look: Callable[[Path, _Reading], str]
 
-    def owner(self, paths: Sequence[Path]) -> Path | None:
-        """Return the first file that has the recorded hash, if any has."""
+    def owners(self, paths: Sequence[Path]) -> list[Path]:
+        """Return the files that have the recorded hash, those of its name first."""
         if not self._is_known:
-            return None
-        return next(
-            (path for path in paths if self._found(path) == self.recorded), None
-        )
+            return []
+        found = [path for path in paths if self._found(path) == self.recorded]
+        return sorted(found, key=lambda path: not _is_called(path, self.name))
 
-    def trace(self, owner: Path | None, others: Sequence[Path]) -> Trace:
+    def trace(self, owners: Sequence[Path], others: Sequence[Path]) -> Trace:
         """Return what became of this input; `others` are inputs of no step."""
+        owner = next(iter(owners), None)
         named = next((path for path in others if _is_called(path, self.name)), None)
-        path = owner or named
-        outcome = "same" if owner else "differs" if named else "missing"
+        differs = named and not (owner and _is_called(owner, self.name))
+        path = named if differs else owner
+        outcome = "differs" if differs else "same" if owner else "missing"
         if not self._is_known:
             path, outcome = None, "unknown"
         found = self._found(path) if path else None

@@ -52,6 +52,7 @@ from aprhub.spec.format import (
     StoredModel,
 )
 from aprhub.spec.health import (
+    UNDECIDED,
     Complaints,
     Dispute,
     Examined,
@@ -60,6 +61,7 @@ from aprhub.spec.health import (
     mistyped,
     respelled,
     rewritten,
+    without_checksums,
 )
 from aprhub.spec.importance import ImportanceFormat
 from aprhub.spec.layout import (
@@ -108,6 +110,7 @@ if TYPE_CHECKING:
 __all__ = [
     "ENCODINGS",
     "HF_WORLD",
+    "UNDECIDED",
     "Adapter",
     "AdapterFiles",
     "AdapterLayout",
@@ -216,6 +219,7 @@ __all__ = [
     "skeleton",
     "stacked",
     "token_ids",
+    "without_checksums",
 ]
 
 __getattr__ = deferred(__name__, dict.fromkeys(tokenizer.__all__, tokenizer.__name__))

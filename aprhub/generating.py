@@ -79,7 +79,7 @@ class Generation:
         """Yield the text behind the prompt in pieces of whole characters."""
         start = prompt_ids(self.prompt, self.writer.given.tokenizer)
         if not start:
-            raise UsageError("the prompt has no token, and nothing comes from nothing")
+            raise UsageError("the prompt has no token to go on from; give a text")
         told = ""
         for token in self.writer.tokens(start, self.sampling, self.writer.ends):
             self.ids.append(token)

@@ -31,6 +31,8 @@ from aprhub.spec.spelling import Spelling
 
 _LayOut = Callable[[Importance, Path], Layout]
 
+_AGAIN = "make one of this model with 'aprhub imatrix'"
+
 _Held = tuple[tuple[str, ...], ...]
 """The weights that an entry is about: of each matrix those that are joined in it."""
 
@@ -50,7 +52,8 @@ def weighed(found: Lifted, path: Path, registry: Registry, *, lossy: bool) -> Li
     if not lossy or len(unknown) == len(names):
         faults += (Fault(name, "the model has no such tensor") for name in unknown)
     if faults:
-        raise ModelCheckError(path, "is of another model than this", faults)
+        what = f"is of another model than this; {_AGAIN}"
+        raise ModelCheckError(path, what, faults)
     entries = {
         canonical: measured
         for name, held in names.items()
@@ -124,7 +127,8 @@ def _size_faults(
 def _sound(stored: Importance) -> Importance:
     """Raise CorruptFileError unless all sums are finite and none is negative."""
     if not stored.entries:
-        raise CorruptFileError(stored.path, "there are no entries")
+        what = f"there are no entries; {_AGAIN}"
+        raise CorruptFileError(stored.path, what)
     for name, measured in stored.entries.items():
         _refuse_unsound(stored.path, name, measured.sums)
     return stored

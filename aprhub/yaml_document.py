@@ -97,6 +97,11 @@ def read(path: Path, kind: str) -> Entry:
         text = path.read_text("utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise MissingFileError(path, f"cannot be read as a {kind}: {error}") from error
+    return parsed(text, path, kind)
+
+
+def parsed(text: str, path: Path, kind: str) -> Entry:
+    """Return what the text of a YAML file says; raises UsageError as `read` does."""
     loader = yaml.SafeLoader(text)
     try:
         root = loader.get_single_node()

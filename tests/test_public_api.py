@@ -32,11 +32,13 @@ KeyFate Layout LayoutFile LayoutOptions LineageStep Literal LowRank Magic Measur
 Memory MergeMethod MissingFileError ModelCheckError ModelConfig ModelError ModelIR
 Naming Number Numbers Packing PackingClaim Padding Parameter Part Piece Provenance
 Restated RopeScaling Rule Setting Settings Source Spelling Stamp StoredAdapter
-StoredChecksum StoredModel Tensor TensorData Tokenizer Transform UnrepresentableError
-UnsupportedFileError UsageError Values WeightSpec assembled combined computed_part
+StoredChecksum StoredModel Tensor TensorData Tokenizer Transform UNDECIDED
+UnrepresentableError UnsupportedFileError UsageError Values WeightSpec assembled
+combined computed_part
 concatenated decoded_json described described_pieces flattened hookimpl joined_files
 meant_number mistyped opaque packed padding read_folder read_sentencepiece respelled
 restored rewritten same_ids sharded shown skeleton stacked token_ids
+without_checksums
 """
 
 HEAVY = {

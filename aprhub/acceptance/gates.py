@@ -85,7 +85,8 @@ class _Candidate:
         self._opened = opened(self.path, self.registry, run.lift, run.source_format)
         family = self._opened.found.family
         if family is None:
-            raise ModelCheckError(self.path, "with names kept, it has no family")
+            what = "with names kept, it has no family; leave out --naming keep"
+            raise ModelCheckError(self.path, what)
         return f"a whole {family.name} model"
 
     def metadata(self) -> str:
@@ -103,14 +104,16 @@ class _Candidate:
         said = (identity.architecture, identity.hf_class, identity.hf_model_type)
         words = [each for each in said if each]
         if not words:
-            raise ModelCheckError(self.path, "it names no architecture")
+            what = "it names no architecture; say it with 'aprhub stamp'"
+            raise ModelCheckError(self.path, what)
         return ", ".join(words)
 
     def tokenizer(self) -> str:
         """Judge whether the tokenizer loads, and each id has a row of the embedding."""
         model = self.opened.found.model
         if model.tokenizer is None:
-            raise ModelCheckError(self.path, "it has no tokenizer")
+            what = "it has no tokenizer; give it one with 'aprhub stamp --tokenizer'"
+            raise ModelCheckError(self.path, what)
         program = loaded_program(model.tokenizer)
         rows = model.config.vocab_size or 0
         highest = max(max(program.encode(text).ids, default=0) for text in PROBES)

@@ -69,6 +69,12 @@ def validate(files: tuple[Path, ...], **options: Any) -> None:
 @click.option(
     "--collect", is_flag=True, help="Ask pytest, too, whether it collects these tests."
 )
+@click.option(
+    "--since",
+    default="",
+    metavar="REV",
+    help="What git says changed since REV needs a new version and a changelog entry.",
+)
 @_ROOT
 @click.option(
     "--format",
@@ -89,7 +95,7 @@ def lint(folder: Path | None, **options: Any) -> None:
     from aprhub.contracts.linting import LintOptions
     from aprhub.contracts.linting import lint as look
 
-    names = ("root", "strict", "binding", "collect")
+    names = ("root", "strict", "binding", "collect", "since")
     found = look(folder or SHIPPED, LintOptions(*(options[name] for name in names)))
     _echo_lint(found, "json" if options["as_json"] else options["form"])
     if found.errors:

@@ -32,6 +32,11 @@ if TYPE_CHECKING:
     metavar="DIR",
     help="A folder or model with the tokenizer, where FILE has lost its own.",
 )
+@click.option(
+    "--trust-bytes",
+    is_flag=True,
+    help="Where a checksum contradicts the bytes of FILE, take the bytes as right.",
+)
 @click.option("--force", is_flag=True, help="Replace OUT if it exists.")
 @source("FILE")
 @shared
@@ -42,7 +47,7 @@ def doctor(file: Path, **options: Any) -> None:
     codes: 0 healthy, or everything repaired; 1 something is wrong.
     """
     if options["fix"] is not bool(options["target"]):
-        raise click.UsageError("--fix and -o OUT go together")
+        raise click.UsageError("--fix writes to -o OUT: give both, or neither")
     found = _treated(file, options)
     if options["as_json"]:
         echo_json(found.as_json())
@@ -64,6 +69,7 @@ def _treated(file: Path, options: dict[str, Any]) -> "Repair":
         options["naming"],
         options["family"],
         tokenizer_of(given, plugins) if given else None,
+        trusts_bytes=options["trust_bytes"],
     )
     with about(file):
         if not options["fix"]:

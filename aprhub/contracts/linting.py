@@ -13,6 +13,7 @@ from aprhub.contracts.collection import collected
 from aprhub.contracts.contract import Contract, Falsifier, contract_files, text
 from aprhub.contracts.drift import MEANINGS, Drift, Resolved, resolved
 from aprhub.contracts.findings import Finding, Severity
+from aprhub.contracts.history import unrecorded
 from aprhub.contracts.sources import SourceTree, Test
 from aprhub.contracts.validation import counted, validated
 from aprhub.errors import MissingFileError
@@ -29,13 +30,15 @@ class LintOptions:
     """What is looked at besides the contracts themselves, and how severely.
 
     `binding` looks up the tests below `root`; `collect` has pytest confirm them;
-    `strict` makes errors of warnings.
+    `strict` makes errors of warnings. `since` is a revision of git: what changed since
+    has to say so.
     """
 
     root: Path = field(factory=Path, converter=Path)
     strict: bool = False
     binding: bool = False
     collect: bool = False
+    since: str = ""
 
 
 @frozen
@@ -85,6 +88,8 @@ def lint(folder: Path, options: LintOptions) -> Lint:
     found = [each for _, wrong in read for each in wrong]
     contracts = [contract for contract, _ in read if contract]
     found += _registered_twice(contracts)
+    if options.since:
+        found += unrecorded(contracts, options.since)
     bounds: list[_Bound] = []
     if options.binding or options.collect:
         tree = SourceTree.of(options.root)

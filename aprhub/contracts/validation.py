@@ -17,7 +17,14 @@ from aprhub.contracts.contract import (
     read_contract,
     text,
 )
-from aprhub.contracts.findings import FEW_TESTS, NO_KANI, NO_TESTS, PARSING, Finding
+from aprhub.contracts.findings import (
+    FEW_TESTS,
+    NO_KANI,
+    NO_TESTS,
+    PARSING,
+    UNPROVED,
+    Finding,
+)
 from aprhub.errors import MissingFileError, UsageError, near_miss
 from aprhub.yaml_document import Entry
 
@@ -42,6 +49,9 @@ SECTIONS: Final = (
     *("contract_id", "commands", "falsification", "validation_rules", "tensors"),
 )
 """What stands at the top of a contract, as the validator has it or in the wild."""
+
+EVIDENCE: Final = ("evidence", "evidence_path", "discharge_evidence")
+"""Keys that say where the evidence lies for what is discharged."""
 
 
 def validated(path: Path) -> tuple[Contract | None, list[Finding]]:
@@ -71,6 +81,7 @@ def findings(contract: Contract) -> Iterator[Finding]:
     yield from _harnesses(contract)
     yield from _proofs(contract)
     yield from _gate(contract)
+    yield from _status(contract)
     for name, entry in contract.root.mapping().items():
         if name not in SECTIONS:
             repair = "it is kept, and means nothing here" + near_miss(name, SECTIONS)
@@ -173,6 +184,18 @@ def _gate(contract: Contract) -> Iterator[Finding]:
     if not contract.section("qa_gate"):
         repair = "say which checks have to pass"
         yield Finding.at(contract.root, "SCHEMA-013", "there is no qa_gate", repair)
+
+
+def _status(contract: Contract) -> Iterator[Finding]:
+    """Find what is called discharged, the last step of the ladder, without evidence."""
+    claims = [contract.root.mapping()["metadata"]]
+    claims += [each.entry for each in contract.falsifiers]
+    for entry in claims:
+        keys = entry.mapping()
+        is_said = text(keys, "discharge_status", "status") == "DISCHARGED"
+        if is_said and keys.keys().isdisjoint(EVIDENCE):
+            what, repair = "DISCHARGED without evidence", "name a path in evidence"
+            yield Finding.at(entry, UNPROVED, what, repair)
 
 
 def _repeated(named: Iterable[tuple[str, Entry]]) -> Iterator[Entry]:

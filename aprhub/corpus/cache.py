@@ -86,7 +86,7 @@ def _cache_folder(chosen: Path | None) -> Path:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        what = f"{folder}: no folder can be made there: {error.strerror}"
+        what = f"{folder}: no folder can be made there: {error.strerror}; name another"
         raise EnvironmentFailureError(what) from error
     return folder
 
@@ -113,7 +113,7 @@ def _alone(target: Path) -> Iterator[None]:
     try:
         file = target.with_name(f".{target.name}.lock").open("wb")
     except OSError as error:
-        what = f"{target.parent}: cannot write there: {error.strerror}"
+        what = f"{target.parent}: cannot write there: {error.strerror}; name another"
         raise EnvironmentFailureError(what) from error
     with file:
         _lock(file)

@@ -9,6 +9,7 @@ from aprhub.corpus.records import Record, text_of
 
 ASSISTANT: Final = "assistant"
 
+_FORM: Final = "write objects of role and content"
 _PAIRS: Final = (("prompt", "completion"), ("instruction", "output"))
 
 Message = Mapping[str, Any]
@@ -33,7 +34,8 @@ def conversation(record: Record) -> Conversation:
     """
     messages = _messages(record)
     if not any(each["role"] == ASSISTANT for each in messages):
-        raise record.fault("no message is an assistant's: nothing can be learnt")
+        what = "no message is an assistant's: nothing can be learnt"
+        raise record.fault(f"{what}; leave it out, or write the answer")
     return Conversation(record, messages, record.values.get("tools"))
 
 
@@ -56,10 +58,12 @@ def _messages(record: Record) -> Sequence[Message]:
 
 def _checked(record: Record, messages: Any) -> Sequence[Message]:
     if not isinstance(messages, list):
-        raise record.fault(f"messages are {messages!r:.40}, a list was expected")
+        what = f"messages are {messages!r:.40}, expected a list of objects"
+        raise record.fault(f"{what}; {_FORM}")
     for number, message in enumerate(messages):
         if not isinstance(message, dict):
-            raise record.fault(f"message {number} is {message!r:.40}, no object")
+            what = f"message {number} is {message!r:.40}, expected an object"
+            raise record.fault(f"{what}; {_FORM}")
         within = Record(record.file, record.line, message)
         text_of(within, "role")
         # One that calls tools may say nothing besides.

@@ -47,7 +47,8 @@ def _files(source: Path, suffixes: Collection[str]) -> Iterator[Path]:
         raise MissingFileError(source, "there is no such file or folder")
     found = sorted(_visible(source)) if source.is_dir() else [source]
     if not found:
-        raise MissingFileError(source, "there are no files in this folder")
+        what = "there are no files in this folder; name one with texts"
+        raise MissingFileError(source, what)
     for file in found:
         if file.suffix.lower() not in suffixes:
             known = ", ".join(suffixes)

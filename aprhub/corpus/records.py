@@ -38,7 +38,7 @@ def records(file: Path) -> Iterator[Record]:
             number += 1
             record = Record(file, number, {})
             if len(line) > _LONGEST:
-                raise record.fault(f"longer than {_LONGEST} bytes")
+                raise record.fault(f"longer than {_LONGEST} bytes; cut it")
             text = decoded(file, line, position)
             position += len(line)
             if text.strip():
@@ -56,7 +56,7 @@ def text_of(record: Record, key: str) -> str:
     try:
         text.encode()
     except UnicodeEncodeError as error:
-        what = f"{key!r} has one half of a surrogate pair, no character"
+        what = f"{key!r} has half of a surrogate pair, no character; write it as UTF-8"
         raise record.fault(what) from error
     return text
 

@@ -30,7 +30,8 @@ def cells(file: Path, column: str) -> Iterator[str]:
             yield from _texts(file, column, table)
     # A text that is not UTF-8 shows when it is taken out.
     except (arrow.ArrowException, UnicodeDecodeError) as error:
-        raise CorruptFileError(file, f"no Parquet that can be read: {error}") from error
+        what = f"no Parquet that can be read: {error}; write or get it again"
+        raise CorruptFileError(file, what) from error
 
 
 def _texts(file: Path, column: str, table: "ParquetFile") -> Iterator[str]:

@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from aprhub.decoder.model import Decoder
+from aprhub.decoder.model import INSPECT, Decoder
 from aprhub.decoder.text import Chunks
 from aprhub.errors import ModelCheckError
 from aprhub.ir.importance import Measured
@@ -31,7 +31,8 @@ class _Squares:
     def measured(self, name: str) -> Measured:
         sums = self.sums.numpy().astype(np.float32)
         if not np.isfinite(sums).all():
-            raise ModelCheckError(name, "its inputs are not finite on this text")
+            what = f"its inputs are not finite on this text; {INSPECT}"
+            raise ModelCheckError(name, what)
         return Measured(Tensor.of(sums), (self.count,))
 
 

@@ -14,6 +14,9 @@ from aprhub.decoder.rotary import Rotary
 from aprhub.errors import Fault, ModelCheckError
 from aprhub.ir.model import EMBEDDING, HEAD
 
+INSPECT = "look for damage with 'aprhub validate'"
+"""What to do about a model whose numbers run off."""
+
 
 class Decoder(nn.Module):
     """A causal language model; its parameters have the canonical names of tensors.

@@ -9,7 +9,7 @@ from typing import Final
 import torch
 from attrs import frozen
 
-from aprhub.decoder.model import Decoder
+from aprhub.decoder.model import INSPECT, Decoder
 from aprhub.errors import ModelCheckError
 
 STEPS: Final = 64
@@ -61,7 +61,7 @@ def least_deviation(decoder: Decoder, ids: Sequence[int]) -> float:
     """
     logits = decoder(torch.tensor([list(ids)]))[0]
     if not logits.isfinite().all():
-        raise ModelCheckError("logits", "they are not finite")
+        raise ModelCheckError("logits", f"they are not finite; {INSPECT}")
     deviation = float(logits.std(-1).min())
     if not deviation:
         raise ModelCheckError("logits", "they are all the same")

@@ -149,7 +149,7 @@ def _long_or_short(scaling: RopeScaling, length: int) -> NDArray[np.float32]:
     trained = _given(scaling, "original_max_position_embeddings")
     chosen = scaling.long_factor if length > trained else scaling.short_factor
     if chosen is None:
-        what = "longrope needs short_factor and long_factor"
+        what = "longrope needs short_factor and long_factor; get config.json again"
         raise ModelCheckError("rope scaling", what)
     return np.array(chosen, np.float32)
 
@@ -157,5 +157,6 @@ def _long_or_short(scaling: RopeScaling, length: int) -> NDArray[np.float32]:
 def _given(scaling: RopeScaling, name: str) -> float:
     value = getattr(scaling, name)
     if value is None:
-        raise ModelCheckError("rope scaling", f"{scaling.kind} needs {name}")
+        what = f"{scaling.kind} needs {name}; get config.json again"
+        raise ModelCheckError("rope scaling", what)
     return float(value)

@@ -20,7 +20,7 @@ Chunks = NDArray[np.int64]
 def read_text(path: Path) -> str:
     """Return the text of a file in UTF-8; raises an InputError for anything else."""
     if not path.is_file():
-        raise MissingFileError(path, "there is no such text file")
+        raise MissingFileError(path, "there is no such text file; name another")
     try:
         return path.read_text("utf-8")
     except UnicodeDecodeError as error:
@@ -45,7 +45,7 @@ def token_chunks(
         ids = [bos, *ids]
     count = len(ids) // length
     if not count:
-        what = f"{len(ids)} tokens are less than one chunk of {length}"
+        what = f"{len(ids)} tokens are less than one chunk of {length}; give more text"
         raise InputError(path, what)
     chunks = np.array(ids[: count * length], np.int64).reshape(count, length)[:limit]
     if bos is not None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from attrs import evolve, frozen
 
@@ -18,27 +18,33 @@ from aprhub.errors import (
 )
 from aprhub.export.witness import checksum_faults
 from aprhub.health.claims import identified
-from aprhub.health.embedding import swapped_findings, tie_findings
+from aprhub.health.embedding import head_names, swapped_findings, tie_findings
 from aprhub.health.patient import Patient
 from aprhub.health.sizes import head_findings, settled, size_findings
 from aprhub.health.tensors import encoding_findings, merge_findings
 from aprhub.health.vocabulary import surplus_findings, tokenizer_findings
+from aprhub.ir.packed import native_of
 from aprhub.ir.tokenizer import Tokenizer
 from aprhub.lift import Lifted, LiftOptions, lifted
 from aprhub.lower import lowered
 from aprhub.registry import Registry
 from aprhub.spec.format import Format, StoredModel
 from aprhub.spec.health import (
+    ARCHITECTURE_WRONG,
     CHECKSUM,
     CORRUPT,
     PACKAGING,
+    ROPE_TYPE,
     ROUND_TRIP,
     RUNNABLE,
+    TIED_HEAD,
+    UNDECIDED,
     UNRUNNABLE,
     UNSOUND,
     Examined,
     Finding,
     rewritten,
+    without_checksums,
 )
 from aprhub.unpacking import unpacked
 
@@ -89,7 +95,8 @@ class Doctoring:
     """What a user may tell about a file that is to be examined.
 
     `tokenizer` is one to put where it is missing. Without `checksums`, those of the
-    file are left to somebody who reads all of it anyway.
+    file are left to somebody who reads all of it anyway. With `trusts_bytes`, bytes are
+    right that a checksum contradicts.
     """
 
     source_format: str | None = None
@@ -97,6 +104,7 @@ class Doctoring:
     family: str | None = None
     tokenizer: Tokenizer | None = None
     checksums: bool = True
+    trusts_bytes: bool = False
 
 
 def diagnosed(path: Path, registry: Registry, told: Doctoring) -> Diagnosis:
@@ -117,8 +125,32 @@ def diagnosed(path: Path, registry: Registry, told: Doctoring) -> Diagnosis:
         patient = _questioned(patient, examined, told)
     else:
         patient = settled(patient, tuple(examined.disputes))
-    damage = _checksum_findings(stored) if told.checksums else ()
-    return Diagnosis(path, fmt, (*patient.findings, *damage), patient.stored)
+    if told.checksums:
+        patient = patient.told(map(damaged, checksum_faults(stored.checksums)))
+    findings = patient.findings
+    if told.trusts_bytes:
+        findings = tuple(map(_trusted, findings))
+    if any(native_of(each.source) for each in patient.stored.tensors.values()):
+        findings = tuple(map(_kept_packed, findings))
+    return Diagnosis(path, fmt, findings, patient.stored)
+
+
+def _trusted(finding: Finding) -> Finding:
+    """Return the finding of a checksum as one that the user has decided."""
+    if finding.id != CHECKSUM or not finding.obstacle:
+        return finding
+    return evolve(finding, obstacle="", evidence="--trust-bytes says so")
+
+
+def _kept_packed(finding: Finding) -> Finding:
+    """Return a finding of a model that cannot be written without unpacking it."""
+    return evolve(finding, obstacle=_PACKED) if finding.is_mendable else finding
+
+
+_PACKED: Final = (
+    "packed weights would be decoded; say what is expected with 'aprhub stamp FILE"
+    " --in-place --set KEY=VALUE', which leaves them as they are"
+)
 
 
 def _examined(fmt: Format, path: Path) -> Examined:
@@ -184,8 +216,17 @@ def _remaining(patient: Patient) -> Iterator[Finding]:
     subjects = covered | {each.subject for each in unsound}
     unrunnable = list(_uncovered(patient.format.runnable(stored), subjects))
     cured = _cured(patient, found, stored) if unrunnable and not unsound else None
+    ids = {**_IDS, **dict.fromkeys(head_names(patient), TIED_HEAD)}
     for fault in unrunnable:
-        yield _residual(UNRUNNABLE, fault, cured)
+        yield _residual(ids.get(fault.subject, UNRUNNABLE), fault, cured)
+
+
+_IDS: Final = {
+    "C-01": ARCHITECTURE_WRONG,
+    "general.architecture": ARCHITECTURE_WRONG,
+    "rope_type": ROPE_TYPE,
+}
+"""Ids of what keeps a model from running, by the subjects of a format's faults."""
 
 
 def _cured(
@@ -228,11 +269,6 @@ def _residual(id: str, fault: Fault, cured: Sequence[Fault] | None) -> Finding:
     )
 
 
-def _checksum_findings(stored: StoredModel) -> Iterator[Finding]:
-    for fault in checksum_faults(stored.checksums):
-        yield damaged(fault)
-
-
 def damaged(fault: Fault) -> Finding:
     """Return the finding of a checksum that the bytes contradict."""
     return Finding(
@@ -241,6 +277,6 @@ def damaged(fault: Fault) -> Finding:
         fault.problem,
         "the checksum of the bytes",
         PACKAGING,
-        obstacle="nothing tells whether the bytes or the checksum changed;"
-        f" {fault.repair}",
+        obstacle=UNDECIDED,
+        mend=without_checksums,
     )

@@ -99,12 +99,17 @@ def tie_findings(patient: Patient) -> Iterator[Finding]:
         )
 
 
-def _missing_head(patient: Patient, tied: bool | None) -> Iterator[Finding]:
-    names = tuple(
+def head_names(patient: Patient) -> tuple[str, ...]:
+    """Return what the head is called in the namings that the tensors may be in."""
+    return tuple(
         spelling.stored
         for naming in patient.namings
         if patient.family and (spelling := naming.to_theirs(HEAD, patient.family))
     )
+
+
+def _missing_head(patient: Patient, tied: bool | None) -> Iterator[Finding]:
+    names = head_names(patient)
     covers = (HEAD, *names)
     if tied is False:
         yield Finding(

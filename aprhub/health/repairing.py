@@ -9,9 +9,15 @@ from aprhub import lineage
 from aprhub.check import checked
 from aprhub.conversion import Opened, written
 from aprhub.detect import identify
-from aprhub.errors import AprhubError, EnvironmentFailureError, UsageError
+from aprhub.errors import (
+    AprhubError,
+    EnvironmentFailureError,
+    Fault,
+    ModelCheckError,
+    UsageError,
+)
 from aprhub.health.diagnosis import Diagnosis, Doctoring, described, diagnosed
-from aprhub.ir.packed import native_of
+from aprhub.health.validation import value_findings
 from aprhub.ir.tokenizer import Tokenizer
 from aprhub.lift import lifted
 from aprhub.options import ConvertOptions
@@ -89,6 +95,8 @@ def repaired(
     if refusal or before.mended is None:
         return Repair(before, refusal=refusal)
     try:
+        if told.trusts_bytes:
+            _check_values(before.mended, registry)
         options = ConvertOptions(naming=told.naming, family=told.family, force=force)
         given = _opened(before.mended, registry, options)
         origin = given.stored.path, lineage.fingerprint(given.stored)
@@ -109,9 +117,17 @@ def _obstacle(before: Diagnosis) -> str:
     for each in before.findings:
         if each.mend and each.obstacle:
             return f"{each.where}: {each.obstacle}"
-    if any(native_of(each.source) for each in before.mended.tensors.values()):
-        return "its packed weights would be decoded; convert it and repair the output"
     return ""
+
+
+def _check_values(stored: StoredModel, registry: Registry) -> None:
+    """Raise ModelCheckError where values show that the bytes are not to be trusted."""
+    lost = value_findings(stored, registry)
+    if lost:
+        faults = [Fault(each.where, each.found) for each in lost]
+        raise ModelCheckError(
+            stored.path, "its bytes give values that no model has; get it again", faults
+        )
 
 
 def _opened(stored: StoredModel, registry: Registry, options: ConvertOptions) -> Opened:

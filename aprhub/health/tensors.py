@@ -71,3 +71,5 @@ def _marks(keys: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
         if short in (*_MARKS, *_SCALES):
             known = value.get("value") if isinstance(value, Mapping) else value
             yield short, known
+        elif isinstance(value, Mapping):
+            yield from _marks(value)

@@ -87,7 +87,7 @@ def validated(
     found: Sequence[Finding] = ()
     if stored is not None:
         try:
-            found = _contents(stored, registry, workers or WORKERS)
+            found = value_findings(stored, registry, workers)
         except CorruptFileError as error:
             found = (unreadable(path, error),)
     tensors = stored.tensors.values() if stored else ()
@@ -100,20 +100,26 @@ def validated(
     )
 
 
-def _contents(stored: StoredModel, registry: Registry, workers: int) -> list[Finding]:
+def value_findings(
+    stored: StoredModel, registry: Registry, workers: int = 0
+) -> list[Finding]:
+    """Read all tensors, and what checksums cover; return what is wrong with values.
+
+    Raises CorruptFileError for bytes that are missing.
+    """
     tensors = decodable(stored.tensors, registry)
     parts = [_Part.of(name, tensor) for name, tensor in tensors.items()]
     plain = [part.data for part in parts if part.is_stored]
     layout = Layout((LayoutFile.of(stored.path.name, plain),))
     reading = _Reading(_pieces(parts), Witness.of(stored.checksums, layout))
-    reading.run(workers)
+    reading.run(workers or WORKERS)
     reading.witness.read_rest()
     return [
         *(damaged(fault) for fault in reading.witness.faults()),
         *(
             finding
             for name, found in reading.found.items()
-            for finding in _value_findings(name, tensors[name], found)
+            for finding in _findings_of(name, tensors[name], found)
         ),
     ]
 
@@ -186,7 +192,7 @@ class _Reading:
             self.found[name] = self.found.get(name, Content()) + counted
 
 
-def _value_findings(name: str, tensor: Tensor, found: Content) -> Iterator[Finding]:
+def _findings_of(name: str, tensor: Tensor, found: Content) -> Iterator[Finding]:
     """Yield what is wrong with values; vectors may well be constant, or zero."""
     if found.lost is not None:
         place = [int(each) for each in np.unravel_index(found.lost, tensor.shape)]

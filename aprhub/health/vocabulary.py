@@ -20,6 +20,7 @@ from aprhub.spec.health import (
     VOCABULARY,
     Finding,
     Mend,
+    rewritten,
 )
 from aprhub.tokenizer import flattened
 from aprhub.tokenizer.placing import is_fill
@@ -37,7 +38,18 @@ def tokenizer_findings(patient: Patient, given: Tokenizer | None) -> Iterator[Fi
         return
     found = patient.stored.tokenizer
     problem = _missing_part(found)
-    if problem:
+    if problem and found and found.json is not None:
+        yield Finding(
+            TOKENIZER_MISSING,
+            "tokenizer",
+            problem,
+            "a vocabulary with merges or scores",
+            RUNNABLE,
+            "the tokenizer.json in the file has them",
+            covers=_COVERED,
+            mend=rewritten,
+        )
+    elif problem:
         fault = _unfit(patient, given, ()) if given else _GIVE
         yield Finding(
             TOKENIZER_MISSING,
@@ -58,7 +70,7 @@ def _missing_part(found: Tokenizer | None) -> str:
     if found is None or (found.flat is None and found.json is None):
         return "missing"
     flat = found.flat
-    if found.json is not None or flat is None or flat.model == "bert":
+    if flat is None or flat.model == "bert":
         return ""
     return "tokens alone" if flat.merges is None and flat.scores is None else ""
 

@@ -34,7 +34,7 @@ def read_recipe(path: Path, seed: int = 0) -> Recipe:
     root = read(path, "recipe")
     keys = root.mapping(*_KEYS)
     if "merge_method" not in keys:
-        root.refuse("merge_method is missing")
+        root.refuse("merge_method is missing; 'aprhub methods' lists those there are")
     module = _module(root, keys)
     base = _model(keys["base_model"]) if "base_model" in keys else None
     dtype = keys.get("out_dtype", keys.get("dtype"))

@@ -134,7 +134,8 @@ def vocabulary(
     else:
         tokenizer, known = donor.tokenizer, Lexicon.of(Path(str(policy.source)), donor)
     if tokenizer is None:
-        raise ModelCheckError(base, "has no tokenizer")
+        what = "has no tokenizer; give it one with 'aprhub stamp --tokenizer'"
+        raise ModelCheckError(base, what)
     wanted = _united(known, lexicons.values()) if policy.source == "union" else {}
     for token in policy.tokens:
         if token not in known.ids:
@@ -197,5 +198,6 @@ def chosen_template(template: str, models: Models) -> str:
         if model.tokenizer and model.tokenizer.chat_template
     )
     if not found:
-        raise UsageError("chat_template: auto, but no model has a chat template")
+        what = "chat_template: auto, but no model has a chat template"
+        raise UsageError(f"{what}; leave it out, or write one")
     return found.most_common(1)[0][0]

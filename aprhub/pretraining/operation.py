@@ -66,7 +66,8 @@ def _refuse_mixing_runs(options: TrainingOptions) -> None:
     folder = options.run_dir
     there = (folder / STATE).is_file() or any((folder / SHARDED_STATE).glob("step-*"))
     if options.resume and not there:
-        raise UsageError(f"{folder}: there is no {STATE} to go on from")
+        what = f"there is no {STATE} to go on from; begin without --resume"
+        raise UsageError(f"{folder}: {what}")
     if not options.resume and there:
         raise UsageError(
             f"{folder}: there is a run; --resume goes on with it, and another --run-dir"

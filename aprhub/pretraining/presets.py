@@ -57,11 +57,12 @@ def read_config(path: Path, registry: Registry) -> ModelConfig:
     unknown or of another type.
     """
     if not path.is_file():
-        raise MissingFileError(path, "there is no such configuration file")
+        what = "there is no such configuration file; name one with --config"
+        raise MissingFileError(path, what)
     try:
         values = tomllib.loads(path.read_text("utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise CorruptFileError(path, f"not TOML: {error}") from error
+        raise CorruptFileError(path, f"not TOML: {error}; put it right") from error
     return _config(path, values, registry)
 
 

@@ -40,7 +40,8 @@ def read_tokenizer(path: Path, registry: Registry) -> Tokenizer:
             )
         tokenizer = identify(path, registry).opened(path).tokenizer
     if tokenizer is None:
-        raise ModelCheckError(path, "this model has no tokenizer")
+        what = "this model has no tokenizer; give it one with 'aprhub stamp'"
+        raise ModelCheckError(path, what)
     return tokenizer
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
-from attrs import define, field, frozen
+from attrs import define, evolve, field, frozen
 
 from aprhub.errors import AprhubError
 from aprhub.spec.format import StoredModel
@@ -41,6 +41,13 @@ PACKAGING: Final = "C-APRHUB-CHECKPOINT-PACKAGING"
 FIDELITY: Final = "C-APRHUB-MERGE-OUTPUT-FIDELITY"
 ROUND_TRIP: Final = "C-APRHUB-FORMAT-ROUNDTRIP"
 """The contracts that findings are about."""
+
+
+UNDECIDED: Final = (
+    "nothing tells whether the bytes or the checksum changed; get the file again from"
+    " where it came, or take its bytes as right with --trust-bytes"
+)
+"""The obstacle of a checksum that is wrong."""
 
 
 @frozen
@@ -133,6 +140,11 @@ def meant_number(value: Any) -> Any:
             return value
     whole = isinstance(value, float) and value.is_integer()
     return int(value) if whole else value
+
+
+def without_checksums(stored: StoredModel) -> StoredModel:
+    """Return the model whose bytes are taken as they are: they get new checksums."""
+    return evolve(stored, checksums=())
 
 
 def mistyped(where: str, found: str, value: Any) -> Finding:

@@ -119,9 +119,11 @@ class Restated:
     `keys` are the format's own, values JSON-like. The tensors of the `layout` are the
     source's own byte ranges. Where the target is the folder of the source itself,
     files that stay as they are can be left out, and `gone` names those that do not
-    stay.
+    stay. `flags` are the bits by which a header says what is in its file, where the
+    format has them.
     """
 
     layout: Layout
     keys: Mapping[str, Any] = field(repr=False)
     gone: tuple[str, ...] = ()
+    flags: int | None = None

@@ -24,6 +24,7 @@ from aprhub.export.staging import Staging, refuse_existing, staged
 from aprhub.export.witness import Witness
 from aprhub.ir.config import ModelConfig
 from aprhub.ir.tokenizer import Tokenizer
+from aprhub.manifest import model_files
 from aprhub.registry import Registry
 from aprhub.report import WrittenFile
 from aprhub.spec.format import Format, StoredModel
@@ -69,6 +70,7 @@ class _Stamping:
     restate: Callable[[Path, Stamp, Path], Restated]
     keys: Mapping[str, Any]
     stored: StoredModel
+    sizes: Mapping[Path, int]
     replaces: bool
 
     @classmethod
@@ -80,6 +82,7 @@ class _Stamping:
             raise UsageError(f"{source}: the plugin of {fmt.name} cannot stamp")
         if target is not None:
             detect.target_format(target, plugins, fmt.name)
+        stored = fmt.opened(source)
         return cls(
             source,
             target or source,
@@ -89,7 +92,8 @@ class _Stamping:
             fmt.metadata,
             fmt.restate,
             fmt.metadata(source),
-            fmt.opened(source),
+            stored,
+            {path: path.stat().st_size for path in model_files(stored)},
             replaces=target is None,
         )
 
@@ -218,7 +222,8 @@ class _Stamping:
     ) -> StampReport:
         layout, tensors = restated.layout, self.stored.tensors.values()
         parent = self.target if layout.folder else self.target.parent
-        files = (WrittenFile(str(parent / e.name), e.nbytes) for e in layout.files)
+        files = [WrittenFile(str(parent / e.name), e.nbytes) for e in layout.files]
+        written = sum(each.nbytes for each in files)
         return StampReport(
             self.source,
             self.target,
@@ -230,7 +235,17 @@ class _Stamping:
             digest,
             (*self.stored.notes, *notes),
             self.options.dry_run,
+            input_bytes=sum(self.sizes.values()),
+            output_bytes=written + self._left_alone(restated),
+            flags=restated.flags,
         )
+
+    def _left_alone(self, restated: Restated) -> int:
+        """Return the bytes of the files that a stamp in place does not write."""
+        written = {*_names(restated.layout), *restated.gone}
+        if not self.in_place:
+            return 0
+        return sum(n for path, n in self.sizes.items() if path.name not in written)
 
 
 _UNCHANGED = "the file says so already; nothing was written"

@@ -28,7 +28,8 @@ class StampReport:
     """What a stamp did: keys, files, and what it left alone.
 
     `nbytes` counts the bytes of the tensors, `sha256` is a digest over all of them,
-    source and output alike, where it was asked to verify.
+    source and output alike, where it was asked to verify. `input_bytes` and
+    `output_bytes` count all files of the model, `flags` are the bits of its header.
     """
 
     source: Path
@@ -42,6 +43,9 @@ class StampReport:
     notes: tuple[str, ...] = ()
     dry_run: bool = False
     seconds: float = 0.0
+    input_bytes: int = 0
+    output_bytes: int = 0
+    flags: int | None = None
 
     def as_json(self) -> dict[str, Any]:
         """Return the report as JSON-like data; values of many bytes by their digest."""
@@ -51,6 +55,9 @@ class StampReport:
             "input": str(self.source),
             "output": str(self.target),
             "format": self.format,
+            "input_bytes": self.input_bytes,
+            "output_bytes": self.output_bytes,
+            "header_flags_bits": self.flags,
             "written_bytes": sum(each.nbytes for each in self.files),
             "tensor_count": self.tensors,
             "tensor_bytes": self.nbytes,

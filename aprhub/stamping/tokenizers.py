@@ -30,5 +30,5 @@ def _read(path: Path, registry: Registry) -> Tokenizer:
         return read_folder(path.parent)
     tokenizer = detect.identify(path, registry).opened(path).tokenizer
     if tokenizer is None:
-        raise UsageError(f"{path}: the model has no tokenizer")
+        raise UsageError(f"{path}: the model has no tokenizer; name one that has")
     return tokenizer

@@ -4,6 +4,7 @@ Only what stands before the tensor data is read. Rules and their order: section 
 the APR v2 specification; a valid checksum of the header proves nothing about it.
 """
 
+import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -32,6 +33,8 @@ from aprhub_apr.tables import (
     VERSION_MINOR,
     Flag,
 )
+
+_PIECE_BYTES: Final = 1 << 20
 
 
 @frozen
@@ -88,6 +91,22 @@ def surveyed(path: Path) -> tuple[Header, dict[str, Any], bool]:
     return head, keys, data == header.resealed(data)
 
 
+def is_vouched(container: Container) -> bool:
+    """Return whether the footer fits all bytes but the checksum in the header.
+
+    That may have been wrong when the footer was written, or changed since. Reads all
+    of the file.
+    """
+    with _opened(container.path) as file:
+        head = _read(file, 0, HEADER_BYTES)
+        found = [zlib.crc32(head), zlib.crc32(header.resealed(head))]
+        left = container.required_size - HEADER_BYTES
+        while left and (piece := file.read(min(left, _PIECE_BYTES))):
+            found = [zlib.crc32(piece, crc) for crc in found]
+            left -= len(piece)
+    return not left and container.footer in found
+
+
 @contextmanager
 def _opened(path: Path) -> Iterator[BinaryIO]:
     if not path.is_file():
@@ -102,7 +121,7 @@ def _opened(path: Path) -> Iterator[BinaryIO]:
 
 def _scanned(path: Path, file: BinaryIO, complaints: Complaints) -> Container:
     size = file.seek(0, 2)
-    head = header.parsed(path, _read(file, 0, HEADER_BYTES), size)
+    head = header.parsed(path, _read(file, 0, HEADER_BYTES), size, complaints)
     header.check_flags(path, head)
     if head.flags & COMPRESSED:
         _check_plain(path, head, file, size)
@@ -128,7 +147,9 @@ def _check_plain(path: Path, head: Header, file: BinaryIO, size: int) -> None:
         return
     flags = Flag(head.flags & COMPRESSED)
     raise UnsupportedFileError(
-        path, f"flag {flags.name} is set: compressed files are not read"
+        path,
+        f"flag {flags.name} is set: compressed files are not read; write it again with"
+        " the program that made it, uncompressed",
     )
 
 

@@ -9,7 +9,14 @@ from typing import Final
 
 from attrs import frozen
 
-from aprhub.api import CorruptFileError, UnsupportedFileError
+from aprhub.api import (
+    UNDECIDED,
+    Complaints,
+    CorruptFileError,
+    Finding,
+    UnsupportedFileError,
+    rewritten,
+)
 from aprhub_apr.tables import (
     HEAD_READ,
     HEADER_BYTES,
@@ -69,11 +76,14 @@ class Header:
         return _STRUCT.pack(*values, _crc(blank), b"")
 
 
-def parsed(path: Path, data: bytes, file_size: int) -> Header:
+def parsed(
+    path: Path, data: bytes, file_size: int, complaints: Complaints | None = None
+) -> Header:
     """Return the header in the first 64 bytes of a file.
 
     Raises UnsupportedFileError for other kinds and versions of APR files and
-    CorruptFileError for a header that is cut short or has a wrong checksum.
+    CorruptFileError for a header that is cut short, or has a wrong checksum, which
+    lenient complaints forgive.
     """
     _check_magic(path, data)
     if len(data) < HEADER_BYTES:
@@ -85,7 +95,7 @@ def parsed(path: Path, data: bytes, file_size: int) -> Header:
             offset=file_size,
         )
     fields = dict(zip(HEADER_FIELDS, _STRUCT.unpack(data), strict=True))
-    _check_sum(path, data, fields["checksum"])
+    _check_sum(path, data, fields["checksum"], complaints or Complaints())
     if fields["version major"] != VERSION_MAJOR:
         found = f"{fields['version major']}.{fields['version minor']}"
         raise UnsupportedFileError(
@@ -120,15 +130,29 @@ def _check_magic(path: Path, data: bytes) -> None:
         )
 
 
-def _check_sum(path: Path, data: bytes, stored: int) -> None:
-    if _crc(data) != stored:
-        raise CorruptFileError(
+def _check_sum(path: Path, data: bytes, stored: int, complaints: Complaints) -> None:
+    found = _crc(data)
+    if found == stored:
+        return
+    where = "header field checksum"
+    complaints.forgive(
+        CorruptFileError(
             path,
-            f"the header's checksum is {stored:#010x}, its bytes give"
-            f" {_crc(data):#010x}; the file is damaged, get it again",
-            where="header field checksum",
+            f"the header's checksum is {stored:#010x}, its bytes give {found:#010x};"
+            " the file is damaged, get it again, or see 'aprhub doctor'",
+            where=where,
             offset=_CHECKSUM,
-        )
+        ),
+        Finding(
+            "DOC-CHECKSUM-001",
+            where,
+            f"{stored:#010x}",
+            f"{found:#010x}, the checksum of the header's other bytes",
+            "C-APRHUB-CHECKPOINT-PACKAGING",
+            obstacle=UNDECIDED,
+            mend=rewritten,
+        ),
+    )
 
 
 def resealed(data: bytes) -> bytes:

@@ -54,7 +54,7 @@ def restate(path: Path, stamp: Stamp, target: Path) -> Restated:
     tensors = {each.name: _tensor(container, each) for each in container.entries}
     flags = _flags(container, after)
     file = layout.indexed(after, entries, tensors, flags, target.name)
-    return Restated(file, after)
+    return Restated(file, after, flags=int(flags))
 
 
 def _moved(entries: Sequence[Entry]) -> Iterator[Entry]:

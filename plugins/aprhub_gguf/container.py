@@ -93,7 +93,10 @@ def _read_version(cursor: Cursor) -> int:
     magic = cursor.take(len(MAGIC), "magic")
     if magic != MAGIC:
         raise CorruptFileError(
-            cursor.path, f"{magic!r} is not {MAGIC!r}", where="magic", offset=0
+            cursor.path,
+            f"found {magic!r}, expected {MAGIC!r}; it is no GGUF, or damaged",
+            where="magic",
+            offset=0,
         )
     version: int = cursor.unpack(_U32, "version")
     if version and not version & 0xFFFF:

@@ -131,7 +131,7 @@ class Cursor:
             if len(self._window) < count:
                 raise CorruptFileError(
                     self.path,
-                    "the file became shorter while it was read",
+                    "the file became shorter while it was read; wait until it is whole",
                     where=where,
                     offset=self.position,
                 )

@@ -74,7 +74,8 @@ def read_parts(path: Path, complaints: Complaints) -> list[Container]:
 def _read_sibling(path: Path, name: PartName, complaints: Complaints) -> Container:
     sibling = path.with_name(str(name))
     if not sibling.is_file():
-        raise MissingFileError(sibling, f"this part is missing beside {path.name}")
+        what = f"this part is missing beside {path.name}; put all in one folder"
+        raise MissingFileError(sibling, what)
     return read_container(sibling, complaints)
 
 

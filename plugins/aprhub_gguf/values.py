@@ -71,7 +71,7 @@ class FileArray(Sequence[Any]):
             raise self._changed() from error
 
     def _changed(self) -> CorruptFileError:
-        what = "the file was changed after it had been opened"
+        what = "the file was changed after it had been opened; open it again"
         return CorruptFileError(self.place.path, what, where=self.where)
 
     def __len__(self) -> int:

@@ -129,7 +129,8 @@ def _no_weights(folder: ModelFolder) -> UnsupportedFileError | MissingFileError:
             " they are loaded; save them as safetensors where you trust them"
         )
         return UnsupportedFileError(folder.root, what)
-    return MissingFileError(folder.root, f"no {SUFFIX} file in the folder")
+    what = f"no {SUFFIX} file in the folder; name that which holds the weights"
+    return MissingFileError(folder.root, what)
 
 
 def _indexed(folder: ModelFolder, index: Document, found: list[str]) -> tuple[str, ...]:

@@ -82,7 +82,10 @@ def read_header(path: Path) -> Header:
         text = raw.decode("utf-8")
     except UnicodeDecodeError as error:
         raise CorruptFileError(
-            path, "the header is not UTF-8", where="header", offset=8 + error.start
+            path,
+            "the header is not UTF-8; the file is damaged, get it again",
+            where="header",
+            offset=8 + error.start,
         ) from error
     return _Reading(path, size - 8 - length, Cursor(path, text, 8)).header(8 + length)
 

@@ -41,6 +41,8 @@ from aprhub_safetensors.vocabulary import read_tokenizer
 TEXT_NAMES = (*TEXTS, TOKENIZER, RECORD)
 """Every text that belongs to a model."""
 
+_MIXED = "files of two models were mixed; get the folder again"
+
 
 @frozen
 class Weights:
@@ -118,7 +120,7 @@ def _weights(headers: Sequence[Header]) -> Weights:
         found = header.tensors()
         twice = next((name for name in found if name in tensors), None)
         if twice is not None:
-            what = f"tensor {shown(twice)} is in another file of the model, too"
+            what = f"tensor {shown(twice)} is in another file, too; {_MIXED}"
             raise CorruptFileError(header.path, what, where="header")
         tensors.update(found)
         metadata.update(header.metadata)
@@ -135,11 +137,11 @@ def _index_notes(index: Document, weights: Weights) -> Iterator[str]:
     }
     for name, file in claimed.items():
         if there.get(name) != file:
-            what = f"tensor {shown(name)} is not in {file}"
+            what = f"tensor {shown(name)} is not in {file}; {_MIXED}"
             raise CorruptFileError(index.path, what, where="weight_map")
     for name, file in there.items():
         if name not in claimed:
-            what = f"tensor {shown(name)} of {file} is not mentioned"
+            what = f"tensor {shown(name)} of {file} is not mentioned; {_MIXED}"
             raise CorruptFileError(index.path, what, where="weight_map")
     metadata = index.values.get("metadata")
     claim = metadata.get("total_size") if isinstance(metadata, dict) else None

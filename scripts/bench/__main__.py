@@ -12,12 +12,21 @@ import statistics
 import struct
 import sys
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from scripts.bench import adapters, merging
 from scripts.bench.models import SHAPES, WHOLE_BLOCKS, make_model
-from scripts.bench.timing import HEADER, Row, control, paired, remove, table, timed
+from scripts.bench.timing import (
+    HEADER,
+    Row,
+    control,
+    paired,
+    reading,
+    remove,
+    table,
+    timed,
+)
 from tests.judges import assets
 
 
@@ -33,6 +42,7 @@ def conversions(work: Path, source: Path, label: str, runs: int) -> Iterator[Row
     ):
         yield paired(what, [*aprhub, start, stop], start, stop, runs)
     yield from stamps(work, (gguf, apr), label, runs)
+    yield from checks((source, gguf, apr), label, runs)
     half = work / "half.gguf"
     cast = [*aprhub, source, half, "--dtype", "f16"]
     yield paired(f"{label}: HF bf16 → GGUF f16", cast, source, half, min(runs, 3))
@@ -49,6 +59,17 @@ def stamps(work: Path, sources: Iterable[Path], label: str, runs: int) -> Iterat
         what = f"{label}: stamp {source.suffix.removeprefix('.').upper()}"
         yield paired(what, command, source, target, runs)
         remove(target)
+
+
+def checks(sources: Sequence[Path], label: str, runs: int) -> Iterator[Row]:
+    """Yield reading every byte of each file, and the last beside the first."""
+    aprhub: list[str | Path] = [sys.executable, "-m", "aprhub"]
+    for source in sources:
+        what = f"{label}: validate {source.suffix.removeprefix('.').upper() or 'HF'}"
+        yield reading(what, [*aprhub, "validate", source], source, runs)
+    first, *_, last = sources
+    both = [*aprhub, "verify", first, last]
+    yield reading(f"{label}: verify APR, of HF", both, last, runs)
 
 
 def peer(work: Path, source: Path, runs: int) -> Row:

@@ -113,6 +113,19 @@ def paired(
     return Row(what, size(output), pairs)
 
 
+def reading(what: str, command: Sequence[str | Path], source: Path, runs: int) -> Row:
+    """Run a command that writes nothing and a `cp` of what it reads in turn."""
+    pairs = []
+    copy = source.with_name(source.name + ".cp")
+    for _ in range(runs):
+        settle(source)
+        ours = timed(command)
+        settle(source)
+        pairs.append((ours, timed(["cp", "-r", source, copy])))
+        remove(copy)
+    return Row(what, size(source), pairs)
+
+
 def control(path: Path, runs: int) -> Row:
     """Return `cp` against `cp`."""
     pairs = []

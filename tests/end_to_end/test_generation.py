@@ -128,6 +128,14 @@ def test_a_text_is_printed_as_it_is_made() -> None:
     assert "".join(made) == told["text"]
 
 
+def test_the_likeliest_token_is_drawn_where_no_other_may_be() -> None:
+    words = ("run", pico(SMALL), PROMPTS[0], "--max-tokens", 8)
+    hot = (*words, "--temperature", 30.0)
+
+    assert succeed(*hot, "--top-k", 1).out == succeed(*words).out
+    assert succeed(*hot, "--top-p", 1e-9).out == succeed(*words).out
+
+
 def test_a_prompt_without_a_token_is_refused() -> None:
     writer = Writer.of(pico("qwen2"), RunOptions(), Registry.load())
 
@@ -257,6 +265,16 @@ def test_too_few_gates_are_no_proof() -> None:
 
     assert verdicts(pico(SMALL), *skips)[0] == 0
     assert verdicts(pico(SMALL), *skips, "--min-executed", 6)[0] == 1
+
+
+def test_each_gate_can_be_left_out() -> None:
+    skips = (
+        *("--skip-container", "--skip-tensors", "--skip-metadata", "--skip-identity"),
+        *("--skip-tokenizer", "--skip-forward", "--skip-golden-output"),
+        *("--skip-format-parity", "--skip-throughput"),
+    )
+
+    assert set(verdicts(pico(SMALL), *skips)[1].values()) == {"SKIP"}
 
 
 def test_a_speed_that_is_demanded_is_a_gate() -> None:

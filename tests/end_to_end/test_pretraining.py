@@ -552,3 +552,23 @@ def test_what_is_printed_is_what_was_done(place: Path) -> None:
     assert lines[4].startswith(
         "all steps were done: 1 steps, 128 tokens, validation loss"
     )
+
+
+def test_each_word_on_how_to_train_is_heard(place: Path) -> None:
+    said: dict[str, object] = {
+        "--warmup-steps": 2,
+        "--schedule": "wsd",
+        "--accumulate": 2,
+        "--weight-decay": 0.2,
+        "--clip": 0.5,
+        "--patience": 1,
+        "--precision": "bf16",
+        "--target-val-loss": 7.59,
+    }
+    words = [word for pair in said.items() for word in pair]
+
+    succeed(*from_nothing(place, "heard", *words, "--activation-checkpointing"))
+
+    options = open_model(last(place, "heard")).provenance.lineage[-1].options
+    assert options["schedule"] == "wsd"
+    assert list(measured(place / "heard")) == [0, 10]

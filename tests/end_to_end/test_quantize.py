@@ -162,6 +162,8 @@ def test_requantising_is_said_and_can_be_refused(tmp_path: Path) -> None:
     assert "q6_k quantised by libggml-python" in report.notes
     with pytest.raises(UnrepresentableError, match="is q8_0 and would have to be"):
         _quantised(first, tmp_path / "no.gguf", "q6_k", no_requantize=True)
+    words = (first, tmp_path / "no.gguf", "--type", "q6_k", "--no-requantize")
+    assert "would have to be" in refused(1, "quantize", *words)
 
 
 def test_the_same_mixture_again_is_a_copy(tmp_path: Path) -> None:

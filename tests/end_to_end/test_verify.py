@@ -508,6 +508,7 @@ def test_the_command_prints_a_verdict_and_its_exit_code_tells_it(
     assert faulty.code == as_json.code == 1
     assert f"not faithful: {QUERY}: permuted (4 heads of 24 rows" in faulty.out
     assert as_json.json["faithful"] is False
+    assert run("verify", source, wrong, "--level", "names").code == 0
     assert as_json.json["findings"][0]["cause"] == "permuted"
     assert len(as_json.json["tensors"]) == 29
 

@@ -18,7 +18,11 @@ EMBEDDINGS: Final = {
     "": "model.embed_tokens.weight",
 }
 NORMS: Final = {".apr": "model.norm.weight", ".gguf": "output_norm.weight"}
-HEADS: Final = {".apr": "lm_head.weight", "": "lm_head.weight"}
+HEADS: Final = {
+    ".apr": "lm_head.weight",
+    ".gguf": "output.weight",
+    "": "lm_head.weight",
+}
 HALF: Final[dict[str, Any]] = {".apr": 1, ".gguf": 1}
 
 
@@ -31,6 +35,7 @@ class Plant:
     id: str
     change: Change
     mendable: bool = True
+    model: str = "qwen2"
 
     def __str__(self) -> str:
         return f"{self.name}{self.suffix or '-folder'}"
@@ -178,6 +183,24 @@ def _hf_padded(parts: Parts) -> None:
     parts.rest["renamed"] = dict.fromkeys(files, renaming)
 
 
+def _hf_merged(parts: Parts) -> None:
+    """Say of the weights that they were merged with an adapter of no effect."""
+    own = {"merge_adapter": "a", "lora_alpha": "0"}
+    parts.rest["metadata"] = {**(parts.rest["metadata"] or {}), **own}
+
+
+def _hf_left(parts: Parts) -> None:
+    """Leave a tensor of the adapter in a model that is called merged."""
+    parts.rest["metadata"] = {"merge_adapter": "a"}
+    name = "model.layers.0.self_attn.q_proj.lora_A.weight"
+    parts.tensors[name] = Stored("F32", (2, 64), bytes(2 * 64 * 4))
+
+
+def _stranger(parts: Parts) -> None:
+    """Add a weight that no family has."""
+    parts.tensors["acme.weight"] = next(iter(parts.tensors.values()))
+
+
 def _stamped(parts: Parts) -> None:
     parts.put("architecture", "llama")
     parts.put("hf_architecture", "LlamaForCausalLM")
@@ -187,6 +210,7 @@ def _stamped(parts: Parts) -> None:
 _UNTIED: Final = "aprhub.config.tie_embeddings"
 _MARK: Final = {"quant_type": "Q4_K", "bits": 4, "block_size": 256, "symmetric": False}
 _NF4: Final = {"quant_method": "bitsandbytes", "load_in_4bit": True}
+_SERIES: Final = ("architecture", "qwen2.5")
 _CLAIMS: Final = ("architecture", "hf_architecture", "hf_model_type")
 
 APR: Final = (
@@ -280,6 +304,8 @@ APR: Final = (
     Plant("no-layout-flag", ".apr", "DOC-FLAGS-001", flags(clear=0x400)),
     Plant("compressed-flag", ".apr", "DOC-FLAGS-001", flags(add=1)),
     Plant("narrow-norm", ".apr", "DOC-ENCODING-001", narrowed(NORMS[".apr"], 1)),
+    Plant("wrong-rope-type", ".apr", "DOC-ROPE-TYPE-001", put("rope_type", 0)),
+    Plant("unknown-slug", ".apr", "DOC-ARCHITECTURE-WRONG-001", put(*_SERIES)),
     Plant("no-rope-type", ".apr", "DOC-ROPE-TYPE-001", drop("rope_type")),
     Plant(
         "zero-merge",
@@ -377,6 +403,34 @@ GGUF: Final = (
         "DOC-QUANTIZATION-STALE-001",
         put("general.file_type", gguf_u32(15)),
     ),
+    Plant(
+        "lost-layers",
+        ".gguf",
+        "DOC-SIZE-WRONG-001",
+        put("qwen2.block_count", gguf_u32(3)),
+        mendable=False,
+    ),
+    Plant(
+        "lost-head",
+        ".gguf",
+        "DOC-TIED-HEAD-001",
+        without(HEADS[".gguf"]),
+        mendable=False,
+        model="qwen2_moe",
+    ),
+    Plant(
+        "tokens-alone",
+        ".gguf",
+        "DOC-TOKENIZER-MISSING-001",
+        drop("tokenizer.ggml.merges", "tokenizer.huggingface"),
+        mendable=False,
+    ),
+    Plant(
+        "merges-in-json-alone",
+        ".gguf",
+        "DOC-TOKENIZER-MISSING-001",
+        drop("tokenizer.ggml.merges"),
+    ),
     Plant("narrow-norm", ".gguf", "DOC-ENCODING-001", narrowed(NORMS[".gguf"], 1)),
     Plant(
         "zero-merge",
@@ -423,6 +477,14 @@ FOLDER: Final = (
     ),
     Plant("no-layers", "", "DOC-SIZE-MISSING-001", drop("num_hidden_layers")),
     Plant("zero-layers", "", "DOC-SIZE-WRONG-001", put("num_hidden_layers", 0)),
+    Plant(
+        "lost-layers",
+        "",
+        "DOC-SIZE-WRONG-001",
+        put("num_hidden_layers", 3),
+        mendable=False,
+    ),
+    Plant("no-heads", "", "DOC-SIZE-MISSING-001", drop("num_attention_heads")),
     Plant("wrong-heads", "", "DOC-SIZE-WRONG-001", put("num_key_value_heads", 1)),
     Plant(
         "no-tokenizer",
@@ -448,6 +510,44 @@ FOLDER: Final = (
         "DOC-QUANTIZATION-STALE-001",
         put("quantization_config", _NF4),
     ),
+    Plant("zero-merge", "", "DOC-MERGE-EFFECT-001", _hf_merged, mendable=False),
+    Plant("left-adapter", "", "DOC-MERGE-EFFECT-001", _hf_left, mendable=False),
 )
 
-PLANTS: Final = (*APR, *GGUF, *FOLDER)
+ANY: Final = (
+    *(
+        Plant("strange-tensor", suffix, "DOC-UNSOUND-001", _stranger, mendable=False)
+        for suffix in EMBEDDINGS
+    ),
+    Plant(
+        "norm-epsilon",
+        ".apr",
+        "DOC-UNRUNNABLE-001",
+        put("rms_norm_eps", 5.0),
+        mendable=False,
+    ),
+    Plant(
+        "pre-tokenizer",
+        ".gguf",
+        "DOC-UNRUNNABLE-001",
+        put("tokenizer.ggml.pre", gguf_text("acme")),
+        mendable=False,
+    ),
+)
+
+PLANTS: Final = (*APR, *GGUF, *FOLDER, *ANY)
+
+_NO_OWN: Final = "the format has no such thing"
+ABSENT: Final = {
+    ("DOC-FLAGS-001", ".gguf"): _NO_OWN,
+    ("DOC-FLAGS-001", ""): _NO_OWN,
+    ("DOC-FOOTER-001", ".gguf"): _NO_OWN,
+    ("DOC-FOOTER-001", ""): _NO_OWN,
+    ("DOC-CHECKSUM-001", ".gguf"): _NO_OWN,
+    ("DOC-CHECKSUM-001", ""): _NO_OWN,
+    ("DOC-ENCODING-001", ""): "programs read a norm of any float type",
+    ("DOC-ROPE-TYPE-001", ".gguf"): "the architecture says how rows are paired",
+    ("DOC-ROPE-TYPE-001", ""): "rows are always paired by halves",
+    ("DOC-UNRUNNABLE-001", ""): "all that transformers needs has another id",
+}
+"""The defects that a format cannot have, and why."""

@@ -77,4 +77,4 @@ def test_a_golden_file_that_cannot_be_read_is_one_finding(
     done = run("doctor", golden.path(verdict["file"]), "--json")
 
     assert done.code == 1
-    assert _ids(done) & {"DOC-CORRUPT-001", "DOC-KEY-TYPE-001"}
+    assert _ids(done) & {"DOC-CORRUPT-001", "DOC-KEY-TYPE-001", "DOC-CHECKSUM-001"}

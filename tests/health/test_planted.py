@@ -1,5 +1,6 @@
 """Each planted defect is found, by its id and alone, and repaired where it can be."""
 
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -7,16 +8,18 @@ import pytest
 from attrs import evolve
 
 from aprhub import open_model
+from aprhub.spec import health
 from tests.health import raw
 from tests.health.conftest import Bases
-from tests.health.plants import PLANTS, Plant
-from tests.judges import apr_checker
+from tests.health.plants import ABSENT, PLANTS, Plant
+from tests.judges import apr_checker, apr_container, pico
+from tests.judges.packing import pack
 from tests.unit.cli.program import Done, run
 
 
 def planted(bases: Bases, plant: Plant, folder: Path) -> Path:
     target = folder / f"planted{plant.suffix}"
-    return raw.replanted(bases.of(plant.suffix), target, plant.change)
+    return raw.replanted(bases.of(plant.suffix, plant.model), target, plant.change)
 
 
 def doctored(path: Path, *words: object) -> Done:
@@ -119,6 +122,25 @@ def test_a_tokenizer_that_is_given_is_put_there(
     assert tokenizer.special_ids["eos"] == 266
 
 
+def test_a_packed_folder_is_repaired_by_a_stamp(tmp_path: Path) -> None:
+    path, target = tmp_path / "packed", tmp_path / "mended"
+    pack(pico.pico("llama"), "gptq", path, tmp_path / "plain")
+    config = path / "config.json"
+    text = config.read_text()
+    config.write_text(
+        text.replace('"num_key_value_heads": 2', '"num_key_value_heads": 1')
+    )
+
+    done = doctored(path, "--fix", "-o", target)
+    (finding,) = done.json["findings"]
+    words = ("--in-place", "--set", f"num_key_value_heads={finding['expected']}")
+    stamped = run("stamp", path, *words)
+
+    assert (done.code, target.exists()) == (1, False)
+    assert "aprhub stamp" in finding["obstacle"]
+    assert (stamped.code, doctored(path).code) == (0, 0)
+
+
 def test_a_tokenizer_of_another_model_is_not_put_there(
     bases: Bases, tmp_path: Path
 ) -> None:
@@ -173,6 +195,73 @@ def test_a_bad_end_of_an_apr_file(
     assert (tmp_path / "mended.apr").exists() is not bool(code)
 
 
+def _unsealed(data: bytes) -> bytes:
+    """Change the header's checksum alone."""
+    return data[:40] + bytes((data[40] ^ 1,)) + data[41:]
+
+
+def _sealed(data: bytes) -> bytes:
+    """Write the checksum of the whole file again."""
+    whole = data[:-4]
+    return whole + zlib.crc32(whole).to_bytes(4, "little")
+
+
+@pytest.mark.parametrize(
+    ("change", "mendable"),
+    [
+        (_unsealed, True),
+        (lambda data: _sealed(_unsealed(data)), True),
+        (lambda data: _unsealed(_damaged(data)), False),
+        (lambda data: _unsealed(data)[:-4], False),
+    ],
+    ids=["changed later", "written wrong", "other bytes, too", "no footer"],
+)
+def test_the_checksum_of_a_header_is_repaired_if_the_footer_vouches_for_the_rest(
+    bases: Bases, change: Callable[[bytes], bytes], mendable: bool, tmp_path: Path
+) -> None:
+    path, target = tmp_path / "planted.apr", tmp_path / "mended.apr"
+    path.write_bytes(change(bases.of(".apr").read_bytes()))
+
+    done = doctored(path, "--fix", "-o", target)
+
+    assert ids(done) <= {"DOC-CHECKSUM-001", "DOC-FOOTER-001"}
+    assert (done.code, target.exists()) == (int(not mendable), mendable)
+    if mendable:
+        assert ids(done) == {"DOC-CHECKSUM-001"}
+        assert apr_checker.check(target) == []
+
+
+def test_bytes_are_trusted_only_when_told(bases: Bases, tmp_path: Path) -> None:
+    path, target = tmp_path / "planted.apr", tmp_path / "mended.apr"
+    path.write_bytes(_damaged(bases.of(".apr").read_bytes()))
+
+    done = doctored(path, "--fix", "-o", target, "--trust-bytes")
+
+    assert (done.code, ids(done)) == (0, {"DOC-CHECKSUM-001"})
+    assert apr_checker.check(target) == []
+    steps = open_model(target).provenance.lineage
+    assert "DOC-CHECKSUM-001" in str(steps[-1].options)
+
+
+def test_bytes_that_cannot_be_right_are_not_trusted(
+    bases: Bases, tmp_path: Path
+) -> None:
+    path, target = tmp_path / "planted.apr", tmp_path / "mended.apr"
+    data = bases.of(".apr").read_bytes()
+    norm = next(
+        each
+        for each in apr_container.parse(bases.of(".apr")).entries
+        if each.name == "model.norm.weight"
+    )
+    start = data.index(apr_container.parse(bases.of(".apr")).payload(norm))
+    path.write_bytes(data[:start] + b"\xff" * 4 + data[start + 4 :])
+
+    done = doctored(path, "--fix", "-o", target, "--trust-bytes")
+
+    assert (done.code, target.exists()) == (1, False)
+    assert "NaN" in done.json["refusal"]
+
+
 @pytest.mark.parametrize("suffix", raw.OPENERS)
 def test_several_defects_are_found_together(
     bases: Bases, suffix: str, tmp_path: Path
@@ -223,9 +312,30 @@ def test_values_in_dispute_are_told_though_the_family_is_unknown(
     assert not (tmp_path / "mended.apr").exists()
 
 
-def test_a_file_cut_short_is_a_finding(bases: Bases, tmp_path: Path) -> None:
-    path = tmp_path / "cut.gguf"
-    path.write_bytes(bases.of(".gguf").read_bytes()[:-999])
+IN_BYTES = ("DOC-FOOTER-001", "DOC-CHECKSUM-001")
+"""Defects that are made in the bytes of a file."""
+IDS = sorted(each for each in vars(health).values() if str(each).startswith("DOC-"))
+
+
+@pytest.mark.parametrize("suffix", raw.OPENERS)
+@pytest.mark.parametrize("id", IDS)
+def test_each_defect_is_planted_in_each_format_that_can_have_it(
+    id: str, suffix: str
+) -> None:
+    planted = {(each.id, each.suffix) for each in PLANTS}
+    planted |= {(each, ".apr") for each in IN_BYTES}
+    planted |= {("DOC-CORRUPT-001", each) for each in raw.OPENERS}
+
+    assert ((id, suffix) in planted) is not ((id, suffix) in ABSENT)
+
+
+@pytest.mark.parametrize("suffix", raw.OPENERS)
+def test_a_file_cut_short_is_a_finding(
+    bases: Bases, suffix: str, tmp_path: Path
+) -> None:
+    path = raw.replanted(bases.of(suffix), tmp_path / f"cut{suffix}", lambda _: None)
+    weights = path / "model.safetensors" if path.is_dir() else path
+    weights.write_bytes(weights.read_bytes()[:-999])
 
     done = doctored(path)
 

@@ -118,6 +118,16 @@ def test_the_structure_is_judged_too(bases: Bases, suffix: str, tmp_path: Path) 
     assert found == [("DOC-EMBEDDING-SWAPPED-001", EMBEDDINGS[suffix])]
 
 
+def test_one_worker_finds_the_same(bases: Bases) -> None:
+    many, one = (
+        run("validate", bases.of(".gguf"), "--json", *words).json
+        for words in ((), ("--workers", 1))
+    )
+
+    assert many["findings"] == one["findings"] == []
+    assert many["bytes"] == one["bytes"]
+
+
 def test_the_text_tells_the_speed(bases: Bases) -> None:
     first, second = succeed("validate", bases.of(".apr")).out.splitlines()
 

@@ -130,6 +130,34 @@ def test_two_adapters_are_stacked_by_weight(
     assert_merged(target, model(), oracle(model(), pairs()), 1e-5)
 
 
+def test_a_layout_that_is_given_is_not_recognised(base: Path, adapter: Path) -> None:
+    found = succeed("adapter", "inspect", adapter, "--layout", "entrenar", "--json")
+
+    assert found.json["layout"] == "entrenar"
+    assert run("adapter", "inspect", adapter, "--layout", "gguf").code != 0
+
+
+def test_several_adapters_are_cut_to_a_rank(
+    base: Path, adapter: Path, tmp_path: Path
+) -> None:
+    other, target = peft(pairs(), tmp_path / "other"), tmp_path / "small.gguf"
+    cut = ("--mode", "svd", "--svd-rank", 2)
+
+    succeed("adapter", "convert", base, adapter, other, "-o", target, *cut)
+
+    assert "rank 2" in succeed("adapter", "inspect", target).out
+
+
+def test_an_extraction_may_leave_out_what_is_no_matrix(
+    base: Path, adapter: Path, tmp_path: Path
+) -> None:
+    merged, target = tmp_path / "merged.apr", tmp_path / "out"
+    succeed("adapter", "merge", base, adapter, "-o", merged, "-q")
+    words = ("adapter", "extract", base, merged, "-o", target, "--to", "peft")
+
+    assert "peft: 4 changes" in succeed(*words, "--rank", 4, "--pairs-only").out
+
+
 def test_plugins_lists_the_layouts() -> None:
     rows = succeed("plugins", "--json").json["plugins"]
 

@@ -75,6 +75,15 @@ def test_lint_tells_programs_the_same(drifted: Path) -> None:
     assert line.endswith(f"::{finding['message']} ({finding['repair']})")
 
 
+def test_lint_may_ask_pytest_and_git(tmp_path: Path) -> None:
+    project = tree(tmp_path)
+    contract(project, bound_to("tests/test_toy.py::test_of_a_size[3]"))
+
+    assert "BIND-005" in _lint(project, "--collect")[1]
+    words = ("contracts", "lint", project / "contracts", "--since", "HEAD")
+    assert "--since a revision" in refused(3, *words)
+
+
 def test_run_says_how_each_falsifier_ended(tmp_path: Path) -> None:
     project = tree(tmp_path)
     words = ("contracts", "run", "toy", "--root", project)

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -61,6 +62,29 @@ def test_an_input_is_known_by_its_hash_whatever_its_name(
     ).out
 
     assert "same    step 2, convert: llama.gguf (" in out
+
+
+def test_a_chain_is_followed_and_a_changed_link_is_found(
+    models: Models, tmp_path: Path
+) -> None:
+    files = [
+        tmp_path / name for name in ("first.gguf", "second.apr", "third", "last.gguf")
+    ]
+    model = models.pico("llama")
+    save_model(model, files[0], registry=models.registry)
+    for source, target in pairwise(files):
+        succeed("convert", source, target, "--hash")
+    words = ("provenance", "verify", files[-1], *files[:-1], "--json")
+
+    sound = succeed(*words).json
+    force = ConvertOptions(force=True)
+    save_model(_changed(model), files[1], force, registry=models.registry)
+    altered = run(*words)
+
+    assert [each["outcome"] for each in sound["traces"]][-3:] == ["same"] * 3
+    assert sound["unrecorded"] == []
+    outcomes = [each["outcome"] for each in altered.json["traces"]][-3:]
+    assert (altered.code, outcomes) == (1, ["same", "differs", "same"])
 
 
 def test_changed_weights_are_found_where_the_hash_was_recorded(

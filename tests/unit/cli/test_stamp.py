@@ -20,7 +20,7 @@ from aprhub import ConvertOptions, open_model, save_model
 from aprhub.api import Stamp
 from aprhub.testing.files import contents
 from aprhub_gguf import GGUF
-from tests.judges import apr_checker
+from tests.judges import apr_checker, apr_container
 from tests.judges.llama import Llama
 from tests.plugins.gguf.disk import rendered
 from tests.unit.cli.conftest import Models
@@ -145,8 +145,34 @@ def test_a_dry_run_says_the_same_and_writes_nothing(file: Path) -> None:
     assert contents(file) == before
     done = succeed(*words).json
 
-    same = ("stamped", "written_bytes", "files", "tensor_bytes")
+    same = ("stamped", "written_bytes", "output_bytes", "files", "tensor_bytes")
     assert {key: told[key] for key in same} == {key: done[key] for key in same}
+
+
+def test_the_origin_of_a_model_is_told(file: Path) -> None:
+    said = {
+        "--data-source": "a corpus",
+        "--description": "mine",
+        "--source": "hf://a/b",
+    }
+    words = (word for pair in said.items() for word in pair)
+
+    succeed("stamp", file, "--in-place", *words)
+
+    found = open_model(file).provenance
+    assert (found.data_source, found.description, found.source) == (*said.values(),)
+
+
+def test_the_summary_counts_the_bytes_of_the_model(file: Path) -> None:
+    before = sum(map(len, contents(file).values()))
+
+    told = succeed("stamp", file, "--in-place", "--license", "MIT", "--json").json
+
+    assert told["input_bytes"] == before
+    assert told["output_bytes"] == sum(map(len, contents(file).values()))
+    is_apr = file.suffix == ".apr"
+    flags = apr_container.parse(file).flags if is_apr else None
+    assert told["header_flags_bits"] == flags
 
 
 def test_a_model_that_says_so_already_is_not_written(file: Path) -> None:

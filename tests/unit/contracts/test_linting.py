@@ -1,11 +1,13 @@
 """Planted drift, weak tests and stray ids are found, exactly, and nothing else is."""
 
+import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from aprhub.contracts.linting import Lint, LintOptions, lint
-from aprhub.errors import CorruptFileError, MissingFileError
+from aprhub.errors import CorruptFileError, EnvironmentFailureError, MissingFileError
 from tests.unit.contracts.texts import PATTERN, bound_to, contract, tree
 
 FILE = "tests/test_toy.py"
@@ -16,7 +18,7 @@ def project(tmp_path: Path) -> Path:
     return tree(tmp_path)
 
 
-def _lint(project: Path, **options: bool) -> Lint:
+def _lint(project: Path, **options: Any) -> Lint:
     asked = LintOptions(project, **{"binding": True, **options})
     return lint(project / "contracts", asked)
 
@@ -176,6 +178,60 @@ def test_pytest_itself_is_asked_for_parameters(project: Path) -> None:
 
     contract(project, bound_to(f"{FILE}::test_of_a_size[2]"))
     assert _lint(project, collect=True).findings == ()
+
+
+RECORD = """\
+  changelog:
+  - version: 1.1.0
+    date: '2026-11-21'
+    change: a reason
+"""
+CHANGES = {
+    "nothing": (PATTERN, set()),
+    "the text alone": (PATTERN.replace("What goes", "All that goes"), {"HISTORY-002"}),
+    "the version, too": (PATTERN.replace("1.0.0", "1.1.0"), {"HISTORY-003"}),
+    "all": (PATTERN.replace("1.0.0\n", "1.1.0\n" + RECORD), set()),
+}
+
+
+def _committed(project: Path) -> None:
+    own = ("-c", "user.name=a", "-c", "user.email=a@b.c", "-c", "commit.gpgsign=false")
+    for words in (("init", "-q"), ("add", "."), (*own, "commit", "-qm", "all")):
+        subprocess.run(["git", *words], cwd=project, check=True)
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_a_contract_that_changed_has_to_say_so(change: str, project: Path) -> None:
+    after, rules = CHANGES[change]
+    contract(project, PATTERN)
+    _committed(project)
+    contract(project, after)
+    (project / "contracts" / "new-v1.yaml").write_text(PATTERN.replace("TOY", "NEW"))
+
+    found = _lint(project, since="HEAD").findings
+
+    assert {each.rule for each in found} == rules
+
+
+def test_git_has_to_know_the_revision(project: Path) -> None:
+    contract(project)
+    _committed(project)
+
+    with pytest.raises(EnvironmentFailureError, match="--since a revision"):
+        _lint(project, since="nowhere")
+
+
+@pytest.mark.parametrize(
+    ("evidence", "rules"), [("", {"HISTORY-001"}), ("\n  evidence: runs/1.json", set())]
+)
+def test_what_is_discharged_names_its_evidence(
+    evidence: str, rules: set[str], project: Path
+) -> None:
+    kind = "  kind: pattern\n"
+    said = f"{kind}  status: DISCHARGED{evidence}\n"
+    contract(project, PATTERN.replace(kind, said))
+
+    assert {each.rule for each in _lint(project).findings} == rules
 
 
 def test_a_folder_without_contracts_is_no_folder_of_them(tmp_path: Path) -> None:

@@ -325,8 +325,8 @@ def test_all_of_a_conversation_is_in_one_part(tmp_path: Path) -> None:
 
 REFUSED = {
     "no messages": ({"text": "x"}, "no conversation (keys: text); expected messages"),
-    "no list": ({"messages": "x"}, "messages are 'x', a list was expected"),
-    "no object": ({"messages": ["x"]}, "message 0 is 'x', no object"),
+    "no list": ({"messages": "x"}, "messages are 'x', expected a list of objects"),
+    "no object": ({"messages": ["x"]}, "message 0 is 'x', expected an object"),
     "no role": ({"messages": [{"content": "x"}]}, "no key 'role'"),
     "no content": ({"messages": [{"role": "user"}]}, "no key 'content'"),
     "no answer": ({"messages": said("x")}, "no message is an assistant's"),
@@ -337,7 +337,7 @@ REFUSED = {
     ),
     "half a pair": (
         {"messages": [{**said("x", "y")[1], "content": "\ud800"}]},
-        "one half of a surrogate pair",
+        "half of a surrogate pair",
     ),
 }
 

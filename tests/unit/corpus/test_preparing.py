@@ -297,7 +297,7 @@ RECORDS = {
     "no object": (b"[1]", "line 3: [1] is no JSON object"),
     "no such key": (b'{"body": "x"}', "line 3: no key 'text' (there are: body)"),
     "no text": (b'{"text": 7}', "line 3: 'text' is 7, a text was expected"),
-    "half a pair": (b'{"text": "\\ud800"}', "line 3: 'text' has one half of a"),
+    "half a pair": (b'{"text": "\\ud800"}', "line 3: 'text' has half of a"),
     "no UTF-8": (b'{"text": "\xff"}', "at byte 35: ff is not UTF-8"),
 }
 
