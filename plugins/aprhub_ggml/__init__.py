@@ -5,6 +5,7 @@ of the `gguf` package, as far as it goes, and beyond that numpy code of ours, wi
 same results to the bit.
 """
 
+import math
 from collections.abc import Callable, Iterable
 from functools import partial
 from importlib.util import find_spec
@@ -61,6 +62,9 @@ NEEDING_IMPORTANCE = ("iq2_xxs", "iq2_xs", "iq1_s")
 
 ON_A_GRID = (*NEEDING_IMPORTANCE, "iq1_m", "iq2_s", "iq3_xxs", "iq3_s")
 """For which ggml searches points of a grid, and ends the process if it finds none."""
+
+_LARGEST = {"nvfp4": 2688.0}
+"""What ggml cuts off at: the largest e2m1, 6, times the largest scale in e4m3, 448."""
 
 _OWN_NAME = "q8_1"
 
@@ -136,5 +140,6 @@ def provide_codecs() -> Iterable[Codec]:
             *encoder,
             needs_importance=needing,
             takes_nan=takes_nan,
+            largest=_LARGEST.get(name, math.inf),
         )
     yield Codec(_OWN_NAME, _decode_q8_1, "ggml-common.h: block_q8_1")
