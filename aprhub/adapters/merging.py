@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Final
 
 import numpy as np
 from attrs import evolve, frozen
@@ -21,6 +22,9 @@ from aprhub.ir.tokenizer import Tokenizer
 from aprhub.registry import Registry
 from aprhub.report import MERGED
 from aprhub.spec.format import Format
+
+_GLANCE_BYTES: Final = 1 << 16
+"""How much of a changed tensor is compared at a time, until a difference is found."""
 
 KEEP = "keep"
 ENCODINGS_OF_MERGED = (KEEP, "f16", "bf16", "f32")
@@ -42,14 +46,21 @@ class Changes:
 
     `merged` maps canonical names of weights with a low-rank change to what it was,
     `replaced` are tensors that came whole. `without_effect` are pairs whose product is
-    zero; their weights are left as they were.
+    zero, `vanished` are tensors whose change is less than their encoding can tell; all
+    of these are left as they were.
     """
 
     result: Opened
     merged: Mapping[str, str]
     replaced: tuple[str, ...] = ()
     without_effect: tuple[str, ...] = ()
+    vanished: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+
+    @property
+    def left(self) -> tuple[str, ...]:
+        """What the adapter has something for, and is as it was."""
+        return *self.without_effect, *self.vanished
 
 
 @frozen
@@ -66,37 +77,47 @@ class Merging:
     encoding: str = KEEP
 
     def changes(self, adapter: Adapter) -> Changes:
-        """Return the base with an adapter's changes made; computes no weight.
+        """Return the base with an adapter's changes made.
 
-        Pairs are read, to tell whether they change anything. Raises ModelCheckError for
-        values that are no numbers, UnrepresentableError where the encoding of a changed
-        tensor cannot be made.
+        Pairs are read, and weights until the first change in them, to tell whether
+        anything changes. Raises ModelCheckError for values that are no numbers,
+        UnrepresentableError where the encoding of a changed tensor cannot be made.
         """
         effective = {
             name: change
             for name, change in adapter.changes.items()
             if is_effective(self.base.stored.path, name, change)
         }
-        idle = tuple(name for name in adapter.changes if name not in effective)
-        model = self.base.found.model
-        made = asked(model, evolve(adapter, changes=effective))
+        made = asked(self.base.found.model, evolve(adapter, changes=effective))
         found, notes = _untied(self.base, made, adapter)
-        tensors, steps = dict(found.found.model.tensors), dict(found.found.steps)
-        for name, tensor in made.items():
-            tensors[name] = self._encoded(name, tensor, found.found.model.tensors[name])
-            steps[name] = (*steps.get(name, ()), MERGED)
-        model = evolve(found.found.model, tensors=tensors)
+        model, steps = found.found.model, dict(found.found.steps)
+        changed = self._changed(made, effective, model)
+        steps |= {name: (*steps.get(name, ()), MERGED) for name in changed}
+        model = evolve(model, tensors={**model.tensors, **changed})
         if adapter.tokenizer:
             model, grown = _grown(model, adapter.tokenizer)
             notes += (grown,)
-        result = evolve(found, found=evolve(found.found, model=model, steps=steps))
         return Changes(
-            result,
-            {name: described(effective[name]) for name in made if name in effective},
-            tuple(adapter.replacements),
-            idle,
+            evolve(found, found=evolve(found.found, model=model, steps=steps)),
+            {name: described(effective[name]) for name in changed if name in effective},
+            tuple(name for name in adapter.replacements if name in changed),
+            tuple(name for name in adapter.changes if name not in effective),
+            tuple(name for name in made if name not in changed),
             notes,
         )
+
+    def _changed(
+        self, made: Mapping[str, Tensor], changes: Mapping[str, LowRank], model: ModelIR
+    ) -> dict[str, Tensor]:
+        """Return what was made, as it is stored, where that tells it from before."""
+        found = {}
+        for name, tensor in made.items():
+            before = model.tensors[name]
+            after = self._encoded(name, tensor, before)
+            again = self._encoded(name, _recomputed(before, changes.get(name)), before)
+            if not same_bytes(after, again, limit=_GLANCE_BYTES):
+                found[name] = after
+        return found
 
     def _encoded(self, name: str, merged: Tensor, before: Tensor) -> Tensor:
         wanted = before.encoding
@@ -140,6 +161,16 @@ def asked(model: ModelIR, adapter: Adapter) -> dict[str, Tensor]:
             bias = bias_of(name)
             made[bias] = shifted(before[bias], change)
     return made
+
+
+def _recomputed(weight: Tensor, change: LowRank | None) -> Tensor:
+    """Return a weight by the road of a change that adds nothing to it.
+
+    What is encoded again may differ from what it was decoded from, without any change.
+    """
+    if change is None:
+        return weight
+    return updated(weight, evolve(change, alpha=0.0, magnitude=None))
 
 
 def _grown(model: ModelIR, tokenizer: Tokenizer) -> tuple[ModelIR, str]:
