@@ -31,7 +31,9 @@ class LowRank:
     """The change of one `(out, in)` weight: `a` is `(r, in)`, `b` is `(out, r)`.
 
     `magnitude` is that of DoRA: `(out)`, or with `by_columns` `(in)`. `bias` `(out)` is
-    added, scaled like the product, to the bias of the same projection.
+    added, scaled like the product, to the bias of the same projection. Changes of
+    experts that a layout stores as one are stacked: both matrices have one dimension
+    more, in front.
     """
 
     a: Tensor
@@ -45,7 +47,7 @@ class LowRank:
     @property
     def rank(self) -> int:
         """The rank that the matrices have, whatever a file says of it."""
-        return self.a.shape[0]
+        return self.a.shape[-2]
 
     @property
     def scale(self) -> float:
