@@ -13,10 +13,12 @@ from aprhub.encoders import Encoders
 from aprhub.equality import same_bytes
 from aprhub.errors import ModelCheckError, UnrepresentableError
 from aprhub.ir.adapter import Adapter
-from aprhub.ir.computed import PIECE_BYTES
+from aprhub.ir.casting import refuse_overflow
+from aprhub.ir.computed import PIECE_BYTES, Mapped, Operation
 from aprhub.ir.encoding import ENCODINGS, F32, Encoding
 from aprhub.ir.lowrank import LowRank, shifted, updated
 from aprhub.ir.model import EMBEDDING, HEAD, ModelIR
+from aprhub.ir.source import Bytes
 from aprhub.ir.tensor import Tensor
 from aprhub.ir.tokenizer import Tokenizer
 from aprhub.registry import Registry
@@ -99,7 +101,11 @@ class Merging:
             notes += (grown,)
         return Changes(
             evolve(found, found=evolve(found.found, model=model, steps=steps)),
-            {name: described(effective[name]) for name in changed if name in effective},
+            {
+                name: described(change)
+                for name, change in effective.items()
+                if name in changed or bias_of(name) in changed
+            },
             tuple(name for name in adapter.replacements if name in changed),
             tuple(name for name in adapter.changes if name not in effective),
             tuple(name for name in made if name not in changed),
@@ -126,7 +132,7 @@ class Merging:
         elif wanted.is_quantized and not self._holds(name, before):
             wanted = F32
         if wanted.is_plain:
-            return merged.cast(wanted)
+            return _finite(name, merged).cast(wanted, refuse_overflow(name, wanted))
         return self._quantised(name, merged, wanted)
 
     def _holds(self, name: str, tensor: Tensor) -> bool:
@@ -161,6 +167,24 @@ def asked(model: ModelIR, adapter: Adapter) -> dict[str, Tensor]:
             bias = bias_of(name)
             made[bias] = shifted(before[bias], change)
     return made
+
+
+def _finite(name: str, merged: Tensor) -> Tensor:
+    """Return a changed tensor that refuses what is no number when it is read."""
+    if merged.encoding != F32:
+        return merged
+
+    def checked(data: Bytes, _header: Bytes) -> Bytes:
+        if not np.isfinite(data.view("<f4")).all():
+            what = (
+                "the change makes infinite values or none of it; is alpha too large? Or"
+                " has the base such values ('aprhub tensors --stats')?"
+            )
+            raise ModelCheckError(name, what)
+        return data
+
+    mapped = Mapped.of(merged, Operation("check"), checked, F32)
+    return Tensor(merged.shape, F32, mapped)
 
 
 def _recomputed(weight: Tensor, change: LowRank | None) -> Tensor:
@@ -225,7 +249,7 @@ def _is_tied(adapter: Adapter) -> bool:
 
 
 def is_effective(path: Path, name: str, change: LowRank) -> bool:
-    """Return whether the product of a pair is other than zero.
+    """Return whether the product of a pair, or its bias, is other than zero.
 
     The product is computed until its first row that is not zero; all of both matrices
     is read. Raises ModelCheckError for values that are no numbers.
@@ -242,7 +266,8 @@ def is_effective(path: Path, name: str, change: LowRank) -> bool:
             raise _not_numbers(path, name, "B")
         filled = rows[rows.any(axis=1)]
         found = found or any((row @ a).any() for row in filled)
-    return found and change.scale != 0
+    shifts = change.bias is not None and change.bias.cast(F32).numpy().any()
+    return bool(found or shifts) and change.scale != 0
 
 
 def _not_numbers(path: Path, name: str, matrix: str) -> ModelCheckError:

@@ -127,12 +127,15 @@ class Updated:
         first, rows = start // (self.columns * 4), nbytes // (self.columns * 4)
         weight = _values(self.weight, start, nbytes).reshape(rows, self.columns)
         b = _values(self.b, first * 4 * a.shape[0], rows * 4 * a.shape[0])
-        delta = b.reshape(rows, -1) @ a
-        delta *= np.float32(self.scale)
-        delta += weight
-        if self.magnitude is not None:
-            length = np.linalg.norm(delta, axis=1)
-            delta *= (_values(self.magnitude, first * 4, rows * 4) / length)[:, None]
+        # What is too large becomes infinite, for those who read it to refuse.
+        with np.errstate(all="ignore"):
+            delta = b.reshape(rows, -1) @ a
+            delta *= np.float32(self.scale)
+            delta += weight
+            if self.magnitude is not None:
+                length = np.linalg.norm(delta, axis=1)
+                wanted = _values(self.magnitude, first * 4, rows * 4)
+                delta *= (wanted / length)[:, None]
         return delta
 
     def segments(self) -> tuple[FileRange, ...] | None:

@@ -272,6 +272,27 @@ def test_a_matrix_with_no_numbers_is_refused(
 
 
 # A transposed pair of a square weight has the same number of elements.
+@pytest.mark.parametrize("stored", ["f32", "f16", "q8_0"])
+def test_a_scale_that_weights_cannot_hold_is_refused(
+    stored: str, tmp_path: Path
+) -> None:
+    base = saved(model("llama", stored), tmp_path / "base.gguf")
+    adapter = entrenar(pairs(), tmp_path / "adapter")
+    target = tmp_path / "merged.gguf"
+
+    for alpha, what in (
+        (float("nan"), "alpha is nan"),
+        (1e30 if stored == "q8_0" else 1e40, "infinite|cannot hold"),
+    ):
+        with pytest.raises((ModelCheckError, UnrepresentableError), match=what):
+            merge(base, adapter, target, alpha=alpha)
+    if stored == "f16":
+        with pytest.raises(UnrepresentableError, match="too large for f16"):
+            merge(base, adapter, target, alpha=1e9)
+
+    assert not target.exists()
+
+
 def test_transposed_matrices_are_refused_by_their_shape(
     base: Path, tmp_path: Path
 ) -> None:
