@@ -188,13 +188,18 @@ class _Matching:
     def _alphas(
         self, pairs: Mapping[str, Parts]
     ) -> tuple[dict[str, float], str | None]:
-        """Return alpha for each pair, and where it was found for all together."""
+        """Return alpha for each pair, and where it was found for all together.
+
+        What a pair has of its own comes before what files say of all, and not before
+        what the user says.
+        """
         own = {
             name: alpha
             for name, parts in pairs.items()
             if (alpha := parts[AdapterPart.A].told.alpha) is not None
+            and self.options.alpha is None
         }
-        if own.keys() == pairs.keys():
+        if own.keys() == pairs.keys() and self.options.alpha is None:
             return own, None
         claims = (AlphaClaim("--alpha", self.options.alpha), *self.stored.alphas)
         for claim in claims:

@@ -128,6 +128,18 @@ def test_alpha_is_what_the_first_place_says(
     assert_merged(tmp_path / "merged.apr", before, oracle(before, pairs(), alpha))
 
 
+def test_alpha_of_the_user_comes_before_that_of_a_pattern(
+    base: Path, before: ModelIR, tmp_path: Path
+) -> None:
+    pattern = {"q_proj": 3, "v_proj": 5}
+    adapter = peft(pairs(), tmp_path / "adapter", alpha_pattern=pattern)
+
+    report = merge(base, adapter, tmp_path / "merged", alpha=6.0)
+
+    assert report.adapters[0].alpha_from == "--alpha"
+    assert_merged(tmp_path / "merged", before, oracle(before, pairs(), 6.0))
+
+
 def test_alpha_in_an_adapter_config_comes_before_the_sidecar(
     base: Path, before: ModelIR, tmp_path: Path
 ) -> None:
