@@ -12,11 +12,8 @@ WORKERS = 2
 _PIECE_BYTES = 1 << 20
 
 
-def same_bytes(one: Tensor, other: Tensor, *, limit: int = _PIECE_BYTES) -> bool:
-    """Return whether two tensors have the same shape, encoding and encoded bytes.
-
-    At most `limit` bytes, if not one unit, are compared at a time.
-    """
+def same_bytes(one: Tensor, other: Tensor) -> bool:
+    """Return whether two tensors have the same shape, encoding and encoded bytes."""
     if (one.shape, one.encoding) != (other.shape, other.encoding):
         return False
     if one.source == other.source:
@@ -34,7 +31,7 @@ def same_bytes(one: Tensor, other: Tensor, *, limit: int = _PIECE_BYTES) -> bool
         return _equal(left, right)
 
     with ThreadPoolExecutor(WORKERS) as pool:
-        return all(pool.map(same, one.chunks(limit)))
+        return all(pool.map(same, one.chunks(_PIECE_BYTES)))
 
 
 def _equal(left: Bytes, right: Bytes) -> bool:

@@ -120,8 +120,10 @@ class Merging:
         for name, tensor in made.items():
             before = model.tensors[name]
             after = self._encoded(name, tensor, before)
-            again = self._encoded(name, _recomputed(before, changes.get(name)), before)
-            if not same_bytes(after, again, limit=_GLANCE_BYTES):
+            plain = before
+            if after.encoding.is_quantized and name in changes:
+                plain = _recomputed(before, changes[name])
+            if _differs(after, self._encoded(name, plain, before)):
                 found[name] = after
         return found
 
@@ -187,14 +189,25 @@ def _finite(name: str, merged: Tensor) -> Tensor:
     return Tensor(merged.shape, F32, mapped)
 
 
-def _recomputed(weight: Tensor, change: LowRank | None) -> Tensor:
+def _recomputed(weight: Tensor, change: LowRank) -> Tensor:
     """Return a weight by the road of a change that adds nothing to it.
 
     What is encoded again may differ from what it was decoded from, without any change.
     """
-    if change is None:
-        return weight
     return updated(weight, evolve(change, alpha=0.0, magnitude=None))
+
+
+def _differs(one: Tensor, other: Tensor) -> bool:
+    """Return whether bytes differ; nothing is read behind the first that do."""
+    if one.shape != other.shape:
+        return True
+    for start, length in one.chunks(_GLANCE_BYTES):
+        left, right = np.empty((2, length), np.uint8)
+        one.read_into(start, left)
+        other.read_into(start, right)
+        if not np.array_equal(left, right):
+            return True
+    return False
 
 
 def _grown(model: ModelIR, tokenizer: Tokenizer) -> tuple[ModelIR, str]:
