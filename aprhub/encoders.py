@@ -82,7 +82,7 @@ class Encoders:
         return UnrepresentableError(
             self.target,
             f"{name}: {what}, which {encoding} cannot hold; repair the source, or"
-            f" choose another encoding with --tensor-type{hint}",
+            f" choose another encoding, such as f32, with --tensor-type{hint}",
         )
 
 
@@ -112,7 +112,7 @@ class _Checked:
             # A scale that overflows its f16 makes infinities or zeros of finite
             # values; so do weights without bounds.
             if vanished or not np.isfinite(held).all():
-                raise self._unencodable(f"has values that are as large as {largest:g}")
+                raise self._too_large(largest)
         return blocks
 
     def _numbers(self, pieces: Iterable[Values]) -> Iterator[Values]:
@@ -125,9 +125,21 @@ class _Checked:
         largest: np.float32 = np.maximum(values.max(initial=0), -values.min(initial=0))
         allowed = self.encoders.allow_nan and self.codec.takes_nan
         if not (np.isfinite(largest) or allowed):
-            hint = "; --allow-nan keeps such" if self.codec.takes_nan else ""
-            raise self._unencodable(_first_without_number(self.tensor), hint)
+            raise self._unencodable(_first_without_number(self.tensor), self._hint())
+        if self.codec.largest < largest < np.inf:
+            raise self._too_large(largest)
         return largest
+
+    def _hint(self) -> str:
+        """Return what --allow-nan would do, or why it has done nothing."""
+        if self.codec.takes_nan:
+            return "; --allow-nan quantises such as ggml does"
+        codecs = (each.value for each in self.encoders.registry.codecs)
+        taking = ", ".join(each.name for each in codecs if each.takes_nan)
+        return f"; --allow-nan is for encodings that take it: {taking or 'none here'}"
+
+    def _too_large(self, largest: np.float32) -> UnrepresentableError:
+        return self._unencodable(f"has values that are as large as {largest:g}")
 
     def _unencodable(self, what: str, hint: str = "") -> UnrepresentableError:
         name, encoding = self.name, self.encoding.name

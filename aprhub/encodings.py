@@ -221,24 +221,27 @@ class Encodings:
             )
 
     def _unheld(self, name: str, asked: str, tensor: Tensor) -> UnrepresentableError:
-        probes = (
-            Tensor(tensor.shape, each, tensor.source)
-            for each in ENCODINGS.values()
-            if each.is_quantized
+        makable = (
+            ENCODINGS[each.value.name]
+            for each in self.registry.codecs
+            if each.value.encodes and each.value.name in ENCODINGS
         )
-        held = [
-            probe.encoding.name
-            for probe in probes
-            if self.format.encoding_for(name, probe) == probe.encoding
-        ]
+        held = [each.name for each in makable if self._holds(name, tensor, each)]
         for method in self.format.packings:
             held += self.registry.packing(method).schemes
+        named = ", ".join(held) or "plain floats"
         return UnrepresentableError(
             self.target,
-            f"{name}: {self.format.name} does not hold {asked}, only"
-            f" {', '.join(held) or 'plain floats'}; choose one with --type, or"
+            f"{name}: {self.format.name} does not hold {asked} in shape"
+            f" {list(tensor.shape)}, only {named}; choose one with --type, or"
             " --tensor-type",
         )
+
+    def _holds(self, name: str, tensor: Tensor, encoding: Encoding) -> bool:
+        """Return whether the format stores a tensor of this shape so."""
+        probe = Tensor(tensor.shape, encoding, tensor.source)
+        fits = encoding.fits(tensor.shape[-1] if tensor.shape else 1)
+        return fits and self.format.encoding_for(name, probe) == encoding
 
     def wanted(self, weights: Sequence[str], name: str, tensor: Tensor) -> Encoding:
         """Return the encoding of a tensor of these weights: the format's, in general.
@@ -248,11 +251,10 @@ class Encodings:
         asked = self._asked(weights, name, tensor)
         changeable = tensor.encoding.is_float or tensor.encoding.is_quantized
         if asked and changeable:
-            probe = Tensor(tensor.shape, asked, tensor.source)
-            stored = self.format.encoding_for(name, probe)
-            if asked.is_quantized and stored != asked:
+            if asked.is_quantized and not self._holds(name, tensor, asked):
                 raise self._unheld(name, asked.name, tensor)
-            return stored
+            probe = Tensor(tensor.shape, asked, tensor.source)
+            return self.format.encoding_for(name, probe)
         native = native_of(tensor.source)
         own = evolve(tensor, encoding=native) if native else tensor
         wanted = self.format.encoding_for(name, own)

@@ -13,7 +13,7 @@ from aprhub.encodings import Encodings, Losses, LowerOptions, Steps
 from aprhub.errors import UnrepresentableError, UsageError
 from aprhub.ir.computed import Packed
 from aprhub.ir.config import ModelConfig
-from aprhub.ir.encoding import ENCODINGS, Encoding
+from aprhub.ir.encoding import ENCODINGS, FLAT, Encoding
 from aprhub.ir.importance import Importance
 from aprhub.ir.model import ModelIR
 from aprhub.ir.tensor import Tensor
@@ -74,7 +74,9 @@ class _Lowering:
         model, family = self.lifted.model, self.lifted.family
         tensors: dict[str, Tensor] = {}
         fates: list[TensorFate] = []
-        for name, group in self._groups().items():
+        wanted = self._groups()
+        self._refuse_idle_patterns(wanted)
+        for name, group in wanted.items():
             tensors[name], found = self._stored(name, group)
             fates += found
         notes = (
@@ -116,6 +118,20 @@ class _Lowering:
     def _groups(self) -> dict[str, Group]:
         tied_head = self.format.stores_tied_head
         return groups(self.lifted, self.naming, self.target, tied_head=tied_head)
+
+    def _refuse_idle_patterns(self, wanted: Mapping[str, Group]) -> None:
+        """Raise UsageError for a pattern of an encoding that fits no tensor."""
+        asked = self.encodings.options.quantization
+        names = [
+            *wanted,
+            *(name for group in wanted.values() for name in group.weights),
+        ]
+        for pattern in asked.idle_patterns(names) if asked else ():
+            stored, group = next(iter(wanted.items()))
+            raise UsageError(
+                f"no tensor is called {pattern!r}; names are those of the target, such"
+                f" as {stored}, or canonical, such as {next(iter(group.weights))}"
+            )
 
     def _stored(self, name: str, group: Group) -> tuple[Tensor, list[TensorFate]]:
         """Return a tensor to store, and the fate of each weight that is in it."""
@@ -238,17 +254,21 @@ def _requantized(fates: Sequence[TensorFate]) -> Iterator[str]:
 
 
 def _unweighed(fates: Sequence[TensorFate], given: Importance | None) -> Iterator[str]:
-    """Say which tensors were quantised although the importance matrix lacks them."""
-    missing = [
-        fate.target
+    """Say which tensors an importance matrix had no part in, and why."""
+    made = [
+        fate
         for fate in fates
-        if any(step.startswith("quantised") for step in fate.steps)
-        and given
-        and fate.canonical not in given.entries
+        if given and any(step.startswith("quantised") for step in fate.steps)
     ]
+    known = given.entries if given else {}
+    missing = dict.fromkeys(e.target for e in made if e.canonical not in known)
     if given and missing:
         listed = ", ".join(missing)
         yield f"importance: {given.path} has none of {listed}; quantised without"
+    flat = dict.fromkeys(fate.target for fate in made if fate.encoding in FLAT)
+    if flat:
+        names, listed = " and ".join(FLAT), ", ".join(flat)
+        yield f"importance: {names} take none; {listed} quantised without"
 
 
 def _identified(config: ModelConfig, family: Family | None) -> ModelConfig:

@@ -105,6 +105,11 @@ class Quantization:
         taken = _LAYER.fullmatch(weights[0]) and _is_quantised(weights[0], tensor)
         return self.method if taken and not self._override(weights, stored) else None
 
+    def idle_patterns(self, names: Sequence[str]) -> list[str]:
+        """Return the patterns of overrides that fit none of the names."""
+        patterns = (pattern for pattern, _ in self.overrides)
+        return [p for p in patterns if not any(fnmatchcase(n, p) for n in names)]
+
     def _override(self, weights: Sequence[str], stored: str) -> Encoding | None:
         for pattern, name in self.overrides:
             if any(fnmatchcase(each, pattern) for each in (stored, *weights)):
@@ -133,7 +138,7 @@ class Quantization:
             return main if found and found["expert"] and several else mixture.dense
         tied = config.tie_embeddings and weight == EMBEDDING
         if weight == HEAD or tied:
-            whole = _fits(main, columns)
+            whole = ENCODINGS[main].fits(columns)
             return mixture.head if whole and main != "q8_0" else "q8_0"
         if weight == EMBEDDING:
             return mixture.embedding or main
@@ -189,11 +194,6 @@ def _is_70b(config: ModelConfig) -> bool:
 
 
 def _fitting(name: str, columns: int) -> Encoding:
-    if not _fits(name, columns):
+    if not ENCODINGS[name].fits(columns):
         name = _SMALLER_BLOCKS.get(name, name)
-    return ENCODINGS[name if _fits(name, columns) else "f16"]
-
-
-def _fits(name: str, columns: int) -> bool:
-    encoding = ENCODINGS[name]
-    return encoding.flat or columns % encoding.block_elements == 0
+    return ENCODINGS[name if ENCODINGS[name].fits(columns) else "f16"]

@@ -9,7 +9,7 @@ from aprhub.conversion import Opened
 from aprhub.equality import same_bytes
 from aprhub.errors import UnrepresentableError
 from aprhub.ir.adapter import Adapter
-from aprhub.ir.joining import concatenated
+from aprhub.ir.joining import concatenated, stacked
 from aprhub.ir.lowrank import LowRank
 from aprhub.ir.tensor import Tensor
 from aprhub.spec.family import Family
@@ -29,7 +29,8 @@ class Lowering:
         """Return an adapter in stored names and layouts.
 
         Raises UnrepresentableError for weights that have no name, and for those that
-        are stored as one tensor where their changes together are none of low rank.
+        are stored as one tensor where their changes together are none of low rank, or
+        those of experts none of one rank.
         """
         spellings: dict[str, Spelling] = {}
         groups: dict[str, dict[str, LowRank]] = {}
@@ -57,8 +58,6 @@ class Lowering:
         spelling = self.naming.to_theirs(name, self.family)
         if spelling is None:
             self._refuse(f"naming {self.naming.name} has no name for {name}")
-        if spelling.is_stacked:
-            self._refuse(f"{name} is one of the experts stacked as {spelling.stored}")
         return spelling
 
     def _change(
@@ -81,21 +80,47 @@ class Lowering:
         )
 
     def _joined(self, spelling: Spelling, group: Mapping[str, LowRank]) -> LowRank:
-        """Return the one change of weights that are joined, whose A they share."""
-        names = spelling.names(None)
+        """Return the one change of weights that are joined, and of stacked experts."""
+        names = spelling.names(self.base.found.model.config.num_experts)
         missing = [name for name in names if name not in group]
         if missing:
             self._refuse(
                 f"{spelling.stored} holds {spelling.canonical}, and the adapter has no"
                 f" change of {' and '.join(missing)}"
             )
-        first, *others = parts = [group[name] for name in names]
+        parts, each = [group[name] for name in names], len(spelling.parts)
+        wholes = [
+            self._below_each_other(spelling, parts[at : at + each])
+            for at in range(0, len(parts), each)
+        ]
+        return self._stack(spelling, wholes) if spelling.is_stacked else wholes[0]
+
+    def _below_each_other(
+        self, spelling: Spelling, parts: Sequence[LowRank]
+    ) -> LowRank:
+        """Return the change of weights that are joined, whose A they share."""
+        first, *others = parts
         if not all(_go_together(first, other) for other in others):
             self._refuse(
                 f"{spelling.stored} holds {spelling.canonical}, whose changes differ in"
                 " A or scale, so that together they are of another rank"
             )
-        return first if not others else _below_each_other(parts)
+        return _with_rows_of(parts) if others else first
+
+    def _stack(self, spelling: Spelling, experts: Sequence[LowRank]) -> LowRank:
+        """Return the change of experts along a first dimension."""
+        if len({(each.rank, each.scale) for each in experts}) > 1:
+            self._refuse(
+                f"{spelling.stored} holds all experts, whose changes differ in rank or"
+                " scale"
+            )
+        if any(each.magnitude or each.bias for each in experts):
+            self._refuse(f"{spelling.stored} holds all experts: no magnitude, no bias")
+        return evolve(
+            experts[0],
+            a=stacked([each.a for each in experts]),
+            b=stacked([each.b for each in experts]),
+        )
 
     def _refuse(self, what: str) -> NoReturn:
         raise UnrepresentableError(self.base.stored.path, what)
@@ -112,7 +137,7 @@ def _go_together(one: LowRank, other: LowRank) -> bool:
     )
 
 
-def _below_each_other(parts: Sequence[LowRank]) -> LowRank:
+def _with_rows_of(parts: Sequence[LowRank]) -> LowRank:
     magnitudes = [part.magnitude for part in parts if part.magnitude]
     biases = [part.bias for part in parts if part.bias]
     return evolve(

@@ -1,5 +1,6 @@
 """Matches an adapter's tensors with a base's weights; each is accounted for."""
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -187,17 +188,23 @@ class _Matching:
     def _alphas(
         self, pairs: Mapping[str, Parts]
     ) -> tuple[dict[str, float], str | None]:
-        """Return alpha for each pair, and where it was found for all together."""
+        """Return alpha for each pair, and where it was found for all together.
+
+        What a pair has of its own comes before what files say of all, and not before
+        what the user says.
+        """
         own = {
             name: alpha
             for name, parts in pairs.items()
             if (alpha := parts[AdapterPart.A].told.alpha) is not None
+            and self.options.alpha is None
         }
-        if own.keys() == pairs.keys():
+        if own.keys() == pairs.keys() and self.options.alpha is None:
             return own, None
         claims = (AlphaClaim("--alpha", self.options.alpha), *self.stored.alphas)
         for claim in claims:
             if claim.value is not None:
+                self._refuse_no_number(claim)
                 return {**dict.fromkeys(pairs, claim.value), **own}, claim.where
         looked = ", ".join(each.where for each in claims)
         raise ModelCheckError(
@@ -205,6 +212,11 @@ class _Matching:
             f"nothing says what alpha is (looked at: {looked}); say it with --alpha,"
             " since a wrong one scales every change wrongly",
         )
+
+    def _refuse_no_number(self, claim: AlphaClaim) -> None:
+        if claim.value is not None and not math.isfinite(claim.value):
+            what = f"alpha is {claim.value} ({claim.where}), expected a number"
+            raise ModelCheckError(self.stored.path, what)
 
     def _change(self, parts: Parts, alpha: float) -> LowRank:
         tensors = {part: placed.tensor for part, placed in parts.items()}

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Final
 
 import numpy as np
 from attrs import evolve, frozen
@@ -12,15 +13,20 @@ from aprhub.encoders import Encoders
 from aprhub.equality import same_bytes
 from aprhub.errors import ModelCheckError, UnrepresentableError
 from aprhub.ir.adapter import Adapter
-from aprhub.ir.computed import PIECE_BYTES
+from aprhub.ir.casting import refuse_overflow
+from aprhub.ir.computed import PIECE_BYTES, Mapped, Operation
 from aprhub.ir.encoding import ENCODINGS, F32, Encoding
 from aprhub.ir.lowrank import LowRank, shifted, updated
 from aprhub.ir.model import EMBEDDING, HEAD, ModelIR
+from aprhub.ir.source import Bytes
 from aprhub.ir.tensor import Tensor
 from aprhub.ir.tokenizer import Tokenizer
 from aprhub.registry import Registry
 from aprhub.report import MERGED
 from aprhub.spec.format import Format
+
+_GLANCE_BYTES: Final = 1 << 16
+"""How much of a changed tensor is compared at a time, until a difference is found."""
 
 KEEP = "keep"
 ENCODINGS_OF_MERGED = (KEEP, "f16", "bf16", "f32")
@@ -42,14 +48,21 @@ class Changes:
 
     `merged` maps canonical names of weights with a low-rank change to what it was,
     `replaced` are tensors that came whole. `without_effect` are pairs whose product is
-    zero; their weights are left as they were.
+    zero, `vanished` are tensors whose change is less than their encoding can tell; all
+    of these are left as they were.
     """
 
     result: Opened
     merged: Mapping[str, str]
     replaced: tuple[str, ...] = ()
     without_effect: tuple[str, ...] = ()
+    vanished: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+
+    @property
+    def left(self) -> tuple[str, ...]:
+        """What the adapter has something for, and is as it was."""
+        return *self.without_effect, *self.vanished
 
 
 @frozen
@@ -66,37 +79,53 @@ class Merging:
     encoding: str = KEEP
 
     def changes(self, adapter: Adapter) -> Changes:
-        """Return the base with an adapter's changes made; computes no weight.
+        """Return the base with an adapter's changes made.
 
-        Pairs are read, to tell whether they change anything. Raises ModelCheckError for
-        values that are no numbers, UnrepresentableError where the encoding of a changed
-        tensor cannot be made.
+        Pairs are read, and weights until the first change in them, to tell whether
+        anything changes. Raises ModelCheckError for values that are no numbers,
+        UnrepresentableError where the encoding of a changed tensor cannot be made.
         """
         effective = {
             name: change
             for name, change in adapter.changes.items()
             if is_effective(self.base.stored.path, name, change)
         }
-        idle = tuple(name for name in adapter.changes if name not in effective)
-        model = self.base.found.model
-        made = asked(model, evolve(adapter, changes=effective))
+        made = asked(self.base.found.model, evolve(adapter, changes=effective))
         found, notes = _untied(self.base, made, adapter)
-        tensors, steps = dict(found.found.model.tensors), dict(found.found.steps)
-        for name, tensor in made.items():
-            tensors[name] = self._encoded(name, tensor, found.found.model.tensors[name])
-            steps[name] = (*steps.get(name, ()), MERGED)
-        model = evolve(found.found.model, tensors=tensors)
+        model, steps = found.found.model, dict(found.found.steps)
+        changed = self._changed(made, effective, model)
+        steps |= {name: (*steps.get(name, ()), MERGED) for name in changed}
+        model = evolve(model, tensors={**model.tensors, **changed})
         if adapter.tokenizer:
             model, grown = _grown(model, adapter.tokenizer)
             notes += (grown,)
-        result = evolve(found, found=evolve(found.found, model=model, steps=steps))
         return Changes(
-            result,
-            {name: described(effective[name]) for name in made if name in effective},
-            tuple(adapter.replacements),
-            idle,
+            evolve(found, found=evolve(found.found, model=model, steps=steps)),
+            {
+                name: described(change)
+                for name, change in effective.items()
+                if name in changed or bias_of(name) in changed
+            },
+            tuple(name for name in adapter.replacements if name in changed),
+            tuple(name for name in adapter.changes if name not in effective),
+            tuple(name for name in made if name not in changed),
             notes,
         )
+
+    def _changed(
+        self, made: Mapping[str, Tensor], changes: Mapping[str, LowRank], model: ModelIR
+    ) -> dict[str, Tensor]:
+        """Return what was made, as it is stored, where that tells it from before."""
+        found = {}
+        for name, tensor in made.items():
+            before = model.tensors[name]
+            after = self._encoded(name, tensor, before)
+            plain = before
+            if after.encoding.is_quantized and name in changes:
+                plain = _recomputed(before, changes[name])
+            if _differs(after, self._encoded(name, plain, before)):
+                found[name] = after
+        return found
 
     def _encoded(self, name: str, merged: Tensor, before: Tensor) -> Tensor:
         wanted = before.encoding
@@ -105,7 +134,7 @@ class Merging:
         elif wanted.is_quantized and not self._holds(name, before):
             wanted = F32
         if wanted.is_plain:
-            return merged.cast(wanted)
+            return _finite(name, merged).cast(wanted, refuse_overflow(name, wanted))
         return self._quantised(name, merged, wanted)
 
     def _holds(self, name: str, tensor: Tensor) -> bool:
@@ -140,6 +169,45 @@ def asked(model: ModelIR, adapter: Adapter) -> dict[str, Tensor]:
             bias = bias_of(name)
             made[bias] = shifted(before[bias], change)
     return made
+
+
+def _finite(name: str, merged: Tensor) -> Tensor:
+    """Return a changed tensor that refuses what is no number when it is read."""
+    if merged.encoding != F32:
+        return merged
+
+    def checked(data: Bytes, _header: Bytes) -> Bytes:
+        if not np.isfinite(data.view("<f4")).all():
+            what = (
+                "the change makes infinite values or none of it; is alpha too large? Or"
+                " has the base such values ('aprhub tensors --stats')?"
+            )
+            raise ModelCheckError(name, what)
+        return data
+
+    mapped = Mapped.of(merged, Operation("check"), checked, F32)
+    return Tensor(merged.shape, F32, mapped)
+
+
+def _recomputed(weight: Tensor, change: LowRank) -> Tensor:
+    """Return a weight by the road of a change that adds nothing to it.
+
+    What is encoded again may differ from what it was decoded from, without any change.
+    """
+    return updated(weight, evolve(change, alpha=0.0, magnitude=None))
+
+
+def _differs(one: Tensor, other: Tensor) -> bool:
+    """Return whether bytes differ; nothing is read behind the first that do."""
+    if one.shape != other.shape:
+        return True
+    for start, length in one.chunks(_GLANCE_BYTES):
+        left, right = np.empty((2, length), np.uint8)
+        one.read_into(start, left)
+        other.read_into(start, right)
+        if not np.array_equal(left, right):
+            return True
+    return False
 
 
 def _grown(model: ModelIR, tokenizer: Tokenizer) -> tuple[ModelIR, str]:
@@ -194,7 +262,7 @@ def _is_tied(adapter: Adapter) -> bool:
 
 
 def is_effective(path: Path, name: str, change: LowRank) -> bool:
-    """Return whether the product of a pair is other than zero.
+    """Return whether the product of a pair, or its bias, is other than zero.
 
     The product is computed until its first row that is not zero; all of both matrices
     is read. Raises ModelCheckError for values that are no numbers.
@@ -211,7 +279,8 @@ def is_effective(path: Path, name: str, change: LowRank) -> bool:
             raise _not_numbers(path, name, "B")
         filled = rows[rows.any(axis=1)]
         found = found or any((row @ a).any() for row in filled)
-    return found and change.scale != 0
+    shifts = change.bias is not None and change.bias.cast(F32).numpy().any()
+    return bool(found or shifts) and change.scale != 0
 
 
 def _not_numbers(path: Path, name: str, matrix: str) -> ModelCheckError:

@@ -2,11 +2,12 @@
 
 import os
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
-from attrs import evolve, field, frozen
+from attrs import asdict, evolve, field, frozen
 
 from aprhub import conversion, detect, lineage
 from aprhub.adapters.matching import ZERO_MATCHED, Matched, MatchOptions, matched
@@ -65,6 +66,12 @@ class AdapterMerge:
             raise UsageError(what)
         if not self.adapters:
             raise UsageError("give at least one adapter to merge")
+
+    @property
+    def told(self) -> dict[str, Any]:
+        """What the output's lineage tells of it, besides the inputs."""
+        told = {**asdict(self.stacking), **asdict(self.match)}
+        return {**told, "merged_encoding": self.encoding, "layout": self.layout}
 
 
 @frozen
@@ -133,7 +140,8 @@ def merged(
         merging = Merging(base, target, writer, registry, request.encoding)
         changes = merging.changes(_one(found, request.stacking))
         _refuse_nothing(base, changes)
-        done = _extended(base, changes, found, options)
+        told = {**options.told, **request.told}
+        done = _extended(base, changes, found, told, hashed=options.hash_inputs)
         report = conversion.written(done, target, options, registry, announce)
     weights = request.stacking.weights or (1.0,) * len(found)
     return MergeReport(
@@ -143,21 +151,24 @@ def merged(
         changes.merged,
         changes.replaced,
         changes.without_effect,
+        changes.vanished,
         changes.notes,
     )
 
 
-def applied(base: Opened, adapter: Path, registry: Registry) -> Opened:
+def applied(base: Opened, adapter: Path, registry: Registry, *, hashed: bool) -> Opened:
     """Return a base with an adapter merged into it, for what is done with it next.
 
-    Its tensors have the encodings of the base. Raises what a merge raises.
+    Its tensors have the encodings of the base. If `hashed`, its lineage has the hashes
+    of both. Raises what a merge raises.
     """
     found = fitted(adapter, base, registry, MatchOptions(), None)
     writer = registry.format(base.stored.format)
     changes = Merging(base, adapter, writer, registry).changes(found.matched.adapter)
     _refuse_nothing(base, changes)
-    done = _extended(base, changes, [found], ConvertOptions())
-    notes = (*done.found.notes, *changes.notes)
+    done = _extended(base, changes, [found], {}, hashed=hashed)
+    left = (f"{adapter}: {name} is left as it was" for name in changes.left)
+    notes = (*done.found.notes, *changes.notes, *left)
     return evolve(done, found=evolve(done.found, notes=notes))
 
 
@@ -176,15 +187,19 @@ def _one(found: Sequence[Fitted], stacking: Stacking) -> Adapter:
 
 
 def _extended(
-    base: Opened, changes: Changes, found: Sequence[Fitted], options: ConvertOptions
+    base: Opened,
+    changes: Changes,
+    found: Sequence[Fitted],
+    told: Mapping[str, Any],
+    *,
+    hashed: bool,
 ) -> Opened:
     """Return the merged model with a step in its lineage, checked once more."""
-    hashed = options.hash_inputs
     inputs = [base.origin(hashed=hashed)]
     inputs += [
         (each.path, adapter_fingerprint(each.stored, hashed=hashed)) for each in found
     ]
-    told = {**options.told, "layers_merged": len(changes.merged)}
+    told = {**told, "layers_merged": len(changes.merged)}
     done = changes.result.extended(lineage.step("adapter merge", inputs, told))
     checked(done.found, done.stored)
     return done
@@ -194,11 +209,17 @@ def _refuse_nothing(base: Opened, changes: Changes) -> None:
     """Raise where a merge would leave the base as it is."""
     if changes.merged or changes.replaced:
         return
-    error = ModelCheckError(
-        base.stored.path,
-        f"nothing to merge: all {len(changes.without_effect)} pairs have a product of"
-        " zero, as those of an adapter that was never trained",
-    )
+    if changes.vanished:
+        what = (
+            f"the changes of all {len(changes.vanished)} tensors are less than their"
+            " encodings can tell; give changed ones --merged-encoding f32"
+        )
+    else:
+        what = (
+            f"all {len(changes.without_effect)} pairs have a product of zero, as those"
+            " of an adapter that was never trained"
+        )
+    error = ModelCheckError(base.stored.path, f"nothing to merge: {what}")
     error.add_note(ZERO_MATCHED)
     raise error
 

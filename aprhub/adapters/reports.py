@@ -48,7 +48,8 @@ class MergeReport:
     """What a merge of adapters did.
 
     `layers` counts the tensors that the base's files have. `merged` maps canonical
-    names of changed weights to the rank and scale of the change.
+    names of changed weights to the rank and scale of the change. Pairs `without_effect`
+    are zero, and what `vanished` was less than its encoding can tell.
     """
 
     written: Report
@@ -57,6 +58,7 @@ class MergeReport:
     merged: Mapping[str, str]
     replaced: tuple[str, ...] = ()
     without_effect: tuple[str, ...] = ()
+    vanished: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
 
     @property
@@ -72,6 +74,7 @@ class MergeReport:
             "merged": dict(self.merged),
             "replaced": list(self.replaced),
             "without_effect": list(self.without_effect),
+            "vanished": list(self.vanished),
             "adapters": [each.as_json() for each in self.adapters],
             "notes": list(self.notes),
         }

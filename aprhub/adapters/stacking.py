@@ -5,6 +5,7 @@
 the matrices B with each other; with `_svd` after their name, they mix the products.
 """
 
+import math
 import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -50,6 +51,8 @@ class Stacking:
 
     def __attrs_post_init__(self) -> None:
         """Refuse a mode that is none, and numbers that make no sense for it."""
+        if not all(map(math.isfinite, self.weights)):
+            raise UsageError(f"weights are numbers, not {self.weights}")
         if self.mode not in MODES:
             listed = ", ".join(MODES) + near_miss(self.mode, MODES)
             raise UsageError(f"mode {self.mode!r} is none of {listed}")

@@ -85,6 +85,8 @@ def _echo(report: "MergeReport", *, verbose: bool) -> None:
         click.echo(f"  replaced: {name}")
     for name in report.without_effect:
         click.echo(f"  without effect, left as it was: {name}")
+    for name in report.vanished:
+        click.echo(f"  change too small for the encoding, left as it was: {name}")
     for name, how in report.merged.items() if verbose else ():
         click.echo(f"    {name}: {how}")
     for note in report.notes:

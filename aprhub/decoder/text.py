@@ -45,7 +45,10 @@ def token_chunks(
         ids = [bos, *ids]
     count = len(ids) // length
     if not count:
-        what = f"{len(ids)} tokens are less than one chunk of {length}; give more text"
+        what = (
+            f"{len(ids)} tokens are less than one chunk of {length}; give a longer"
+            " text, or a smaller --seq-len"
+        )
         raise InputError(path, what)
     chunks = np.array(ids[: count * length], np.int64).reshape(count, length)[:limit]
     if bos is not None:

@@ -98,7 +98,7 @@ def _unit(origin: "Tensor") -> tuple[int, int]:
     """Return the bytes and elements of the smallest part that maps on its own."""
     encoding = origin.encoding
     columns = origin.shape[-1] if origin.shape else 1
-    if encoding.flat or columns % encoding.block_elements == 0:
+    if encoding.fits(columns):
         return encoding.block_bytes, encoding.block_elements
     return encoding.row_bytes(columns), columns
 

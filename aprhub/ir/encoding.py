@@ -45,6 +45,10 @@ class Encoding:
         """Whether elements share scales, so that a codec is needed to read them."""
         return self.dtype is None
 
+    def fits(self, columns: int) -> bool:
+        """Return whether a row of `columns` elements is a whole number of blocks."""
+        return self.flat or columns % self.block_elements == 0
+
     def row_bytes(self, columns: int) -> int:
         """Return the bytes of one row of `columns` elements."""
         return -(-columns // self.block_elements) * self.block_bytes
@@ -128,6 +132,9 @@ ENCODINGS: Mapping[str, Encoding] = MappingProxyType(
 
 FLOATS = ("f64", "f32", "f16", "bf16", "f8_e4m3", "f8_e5m2", "f8_e8m0")
 """The plain floating-point types, widest first."""
+
+FLAT = tuple(name for name, encoding in ENCODINGS.items() if encoding.flat)
+"""Those whose blocks know no rows, so that no column counts more than another."""
 
 F32 = ENCODINGS["f32"]
 

@@ -36,7 +36,9 @@ class LowRank:
     """The change of one `(out, in)` weight: `a` is `(r, in)`, `b` is `(out, r)`.
 
     `magnitude` is that of DoRA: `(out)`, or with `by_columns` `(in)`. `bias` `(out)` is
-    added, scaled like the product, to the bias of the same projection.
+    added, scaled like the product, to the bias of the same projection. Changes of
+    experts that a layout stores as one are stacked: both matrices have one dimension
+    more, in front.
     """
 
     a: Tensor
@@ -50,7 +52,7 @@ class LowRank:
     @property
     def rank(self) -> int:
         """The rank that the matrices have, whatever a file says of it."""
-        return self.a.shape[0]
+        return self.a.shape[-2]
 
     @property
     def scale(self) -> float:
@@ -129,12 +131,15 @@ class Updated:
         first, rows = start // (self.columns * 4), nbytes // (self.columns * 4)
         weight = _values(self.weight, start, nbytes).reshape(rows, self.columns)
         b = _values(self.b, first * 4 * a.shape[0], rows * 4 * a.shape[0])
-        delta = b.reshape(rows, -1) @ a
-        delta *= np.float32(self.scale)
-        delta += weight
-        if self.magnitude is not None:
-            length = np.linalg.norm(delta, axis=1)
-            delta *= (_values(self.magnitude, first * 4, rows * 4) / length)[:, None]
+        # What is too large becomes infinite, for those who read it to refuse.
+        with np.errstate(all="ignore"):
+            delta = b.reshape(rows, -1) @ a
+            delta *= np.float32(self.scale)
+            delta += weight
+            if self.magnitude is not None:
+                length = np.linalg.norm(delta, axis=1)
+                wanted = _values(self.magnitude, first * 4, rows * 4)
+                delta *= (wanted / length)[:, None]
         return delta
 
     def segments(self) -> tuple[FileRange, ...] | None:

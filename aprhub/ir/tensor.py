@@ -219,8 +219,7 @@ class Tensor:
         if kept is not None:
             return kept
         columns = self.shape[-1] if self.shape else 0
-        broken = not columns or columns % encoding.block_elements
-        if broken and not encoding.flat:
+        if not encoding.flat and not (columns and encoding.fits(columns)):
             raise UnrepresentableError(
                 encoding.name,
                 f"{self.shape}: rows of whole blocks expected, which have"
@@ -287,7 +286,7 @@ def _decoding(
     decoder: Decoder, encoding: Encoding, shape: tuple[int, ...]
 ) -> Callable[[Bytes, Bytes], NDArray[np.float32]]:
     columns = shape[-1] if shape else 1
-    padded = not encoding.flat and columns % encoding.block_elements
+    padded = not encoding.fits(columns)
     per_row = -(-columns // encoding.block_elements) * encoding.block_elements
 
     def kernel(packed: Bytes, header: Bytes) -> NDArray[np.float32]:

@@ -76,7 +76,7 @@ def merged(recipe: Recipe, options: ConvertOptions, registry: Registry) -> Opene
     merging = _Merging(recipe, method, plan, sources, tokens)
     found = merging.lifted(notes)
     origins = [s.origin(hashed=options.hash_inputs) for s in sources.values()]
-    step = lineage.step("merge", origins, _told(recipe))
+    step = lineage.step("merge", origins, _told(recipe, options))
     checksums = [each for s in sources.values() for each in s.stored.checksums]
     stored = evolve(root.stored, checksums=tuple(checksums))
     whole = Opened(stored, checked(found, root.stored))
@@ -90,11 +90,15 @@ def _opened(path: Path, options: ConvertOptions, registry: Registry) -> Opened:
     with about(path):
         base = Path(model) if tuned else path
         found = conversion.opened(base, registry, options.lift, options.source_format)
-        return applied(found, Path(adapter).expanduser(), registry) if tuned else found
+        if not tuned:
+            return found
+        path = Path(adapter).expanduser()
+        return applied(found, path, registry, hashed=options.hash_inputs)
 
 
-def _told(recipe: Recipe) -> Mapping[str, object]:
-    return {**recipe.told, "seed": recipe.seed}
+def _told(recipe: Recipe, options: ConvertOptions) -> Mapping[str, object]:
+    """Return what the lineage tells; a recipe's dtype comes before an option's."""
+    return {**options.told, **recipe.told, "seed": recipe.seed}
 
 
 def _spelling(family: Family | None, registry: Registry) -> Callable[[str], str]:

@@ -1,5 +1,6 @@
 """Codecs: how a quantised encoding is turned into values, and back."""
 
+import math
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -28,7 +29,8 @@ class Codec:
     Where blocks have a header, there is `fit` instead: it takes all values of a tensor
     in pieces, and returns the header and what encodes them behind it.
     None of them changes its inputs. `source` and `encoder` say whose arithmetic it is;
-    with `takes_nan`, it also says what infinite values and no numbers become.
+    with `takes_nan`, it also says what infinite values and no numbers become. Values
+    beyond `largest` would be cut off, so they are refused.
     """
 
     name: str
@@ -39,6 +41,7 @@ class Codec:
     needs_importance: bool = False
     fit: Fit | None = field(default=None, eq=False, repr=False)
     takes_nan: bool = False
+    largest: float = math.inf
 
     @property
     def encodes(self) -> bool:

@@ -87,9 +87,13 @@ BOUNDS: Final[Mapping[str, Bound]] = {
     # -1, 0 and 1 times the largest magnitude: the nearest is no worse than zero.
     "tq1_0": Bound(Fraction(1), 1, POWER),
     "tq2_0": Bound(Fraction(1), 1, POWER),
-    # Books of vectors: no worse than zeros, unless most of the values are zero.
+    # One or two bits, books of vectors: no worse than zeros, unless most of the values
+    # are zero.
     **dict.fromkeys(
-        ("iq1_s", "iq1_m", "iq2_xxs", "iq2_xs", "iq2_s", "iq3_xxs", "iq3_s"),
+        (
+            *("q1_0", "q2_0", "iq1_s", "iq1_m"),
+            *("iq2_xxs", "iq2_xs", "iq2_s", "iq3_xxs", "iq3_s"),
+        ),
         Bound(Fraction(1), reach=POWER),
     ),
 }

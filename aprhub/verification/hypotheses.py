@@ -72,7 +72,7 @@ class Encoders:
             again = fitted(source.decoded(), encoding, codec.fit)
             return evolve(again, decoder=codec.decode)
         columns = source.shape[-1] if source.shape else 0
-        whole = columns and columns % encoding.block_elements == 0
+        whole = columns and encoding.fits(columns)
         lacking = codec.needs_importance and importance is None
         if codec.encode is None or lacking or not whole:
             return None

@@ -5,6 +5,7 @@ of the `gguf` package, as far as it goes, and beyond that numpy code of ours, wi
 same results to the bit.
 """
 
+import math
 from collections.abc import Callable, Iterable
 from functools import partial
 from importlib.util import find_spec
@@ -62,7 +63,11 @@ NEEDING_IMPORTANCE = ("iq2_xxs", "iq2_xs", "iq1_s")
 ON_A_GRID = (*NEEDING_IMPORTANCE, "iq1_m", "iq2_s", "iq3_xxs", "iq3_s")
 """For which ggml searches points of a grid, and ends the process if it finds none."""
 
-_OWN_NAME = "q8_1"
+_LARGEST = {"nvfp4": 2688.0}
+"""What ggml cuts off at: the largest e2m1, 6, times the largest scale in e4m3, 448."""
+
+_OWN_NAMES = ("q8_1", "q1_0", "q2_0")
+"""What the package does not decode, and nothing here encodes."""
 
 
 def _decode_natively(name: str, blocks: _Blocks, _header: _Blocks) -> _Values:
@@ -77,10 +82,10 @@ def _decode_by_gguf(name: str, blocks: _Blocks, _header: _Blocks) -> _Values:
     return decode_by_gguf(name, blocks)
 
 
-def _decode_q8_1(blocks: _Blocks, _header: _Blocks) -> _Values:
-    from aprhub_ggml.decoding import decode_q8_1
+def _decode_otherwise(name: str, blocks: _Blocks, _header: _Blocks) -> _Values:
+    from aprhub_ggml.decoding import OTHERS
 
-    return decode_q8_1(blocks)
+    return OTHERS[name](blocks)
 
 
 def _encode_natively(name: str, values: _Values, importance: _Values | None) -> _Blocks:
@@ -136,5 +141,8 @@ def provide_codecs() -> Iterable[Codec]:
             *encoder,
             needs_importance=needing,
             takes_nan=takes_nan,
+            largest=_LARGEST.get(name, math.inf),
         )
-    yield Codec(_OWN_NAME, _decode_q8_1, "ggml-common.h: block_q8_1")
+    for name in _OWN_NAMES:
+        decoder = partial(_decode_otherwise, name)
+        yield Codec(name, decoder, f"ggml-common.h: block_{name}")

@@ -3,6 +3,9 @@
 Scales that are infinite or no number give such values, without a warning.
 """
 
+from collections.abc import Callable, Mapping
+from typing import Final
+
 import numpy as np
 from gguf import GGMLQuantizationType
 from gguf.quants import dequantize
@@ -38,9 +41,32 @@ def _dequantized(name: str, row: Blocks) -> Values:
     return values
 
 
-def decode_q8_1(blocks: Blocks) -> Values:
-    """Return scales times quants; a block is scale f16, sum f16, 32 quants i8."""
+def _decode_q8_1(blocks: Blocks) -> Values:
+    """Read blocks of a scale f16, a sum f16, and 32 quants i8."""
+    return _scaled(blocks, np.ascontiguousarray(blocks[:, 4:]).view(np.int8))
+
+
+def _decode_q1_0(blocks: Blocks) -> Values:
+    """Read blocks of a scale f16 and 128 bits, which are signs."""
+    bits = np.unpackbits(blocks[:, 2:], axis=1, bitorder="little")
+    return _scaled(blocks, 2 * bits.astype(np.int8) - 1)
+
+
+def _decode_q2_0(blocks: Blocks) -> Values:
+    """Read blocks of a scale f16 and 64 pairs of bits, which are -1 to 2."""
+    pairs = np.stack([blocks[:, 2:] >> shift & 3 for shift in (0, 2, 4, 6)], axis=-1)
+    return _scaled(blocks, pairs.reshape(len(blocks), 64).astype(np.int8) - 1)
+
+
+def _scaled(blocks: Blocks, quants: NDArray[np.int8]) -> Values:
     scales = np.ascontiguousarray(blocks[:, :2]).view("<f2").astype(np.float32)
-    quants = np.ascontiguousarray(blocks[:, 4:]).view(np.int8)
     with np.errstate(all="ignore"):
         return scales * quants.astype(np.float32)
+
+
+OTHERS: Final[Mapping[str, Callable[[Blocks], Values]]] = {
+    "q8_1": _decode_q8_1,
+    "q1_0": _decode_q1_0,
+    "q2_0": _decode_q2_0,
+}
+"""What decodes the types that the package does not."""

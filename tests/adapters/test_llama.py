@@ -1,16 +1,21 @@
 """llama.cpp judges: a base with a GGUF adapter computes what our merged GGUF does."""
 
+import itertools
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
+from aprhub import ModelIR
 from aprhub.adapters.making import AdapterConversion, converted
 from aprhub.adapters.operations import AdapterMerge
 from aprhub.adapters.writing import WriteOptions
+from aprhub.errors import UnrepresentableError
 from aprhub.front import merge_adapters
-from tests.adapters.makers import REGISTRY, model, pairs, peft, saved
+from tests.adapters.makers import REGISTRY, Pairs, model, pairs, peft, saved
 from tests.judges import peft as judge
 from tests.judges.llama import Llama
 
@@ -75,6 +80,50 @@ def test_different_ranks_and_alphas_come_out_under_one_alpha(tmp_path: Path) -> 
     adapter = peft(found, tmp_path / "adapter", alpha_pattern=pattern, use_rslora=True)
 
     _assert_same(base, adapter, tmp_path)
+
+
+def _of_experts(base: ModelIR, experts: int) -> Pairs:
+    """Return pairs for some experts of each layer, under the names of mixtral."""
+    random = np.random.default_rng(3)
+    found = {}
+    for layer, expert in itertools.product(range(2), range(experts)):
+        for name, role in (("w1", "gate"), ("w2", "down"), ("w3", "up")):
+            weight = f"layers.{layer}.experts.{expert}.ffn.{role}.weight"
+            rows, columns = base.tensors[weight].shape
+            a = random.normal(0, 0.2, (3, columns)).astype(np.float32)
+            b = random.normal(0, 0.2, (rows, 3)).astype(np.float32)
+            found[f"layers.{layer}.block_sparse_moe.experts.{expert}.{name}"] = a, b
+    return found
+
+
+def test_an_adapter_of_experts_is_applied_to_their_stack(tmp_path: Path) -> None:
+    before = model("mixtral")
+    base = saved(before, tmp_path / "base.gguf")
+
+    _assert_same(base, peft(_of_experts(before, 4), tmp_path / "adapter"), tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("experts", "config", "what"),
+    [
+        (3, {}, "no change of layers.0.experts.3"),
+        (4, {"alpha_pattern": {"experts.2.w1": 3}}, "differ in rank or scale"),
+    ],
+)
+def test_experts_that_make_no_one_stack_are_refused(
+    experts: int, config: Mapping[str, Any], what: str, tmp_path: Path
+) -> None:
+    before = model("mixtral")
+    base = saved(before, tmp_path / "base.gguf")
+    adapter = peft(_of_experts(before, experts), tmp_path / "adapter", **config)
+
+    with pytest.raises(UnrepresentableError, match=what):
+        converted(
+            AdapterConversion(base, [adapter]),
+            tmp_path / "a.gguf",
+            WriteOptions(),
+            REGISTRY,
+        )
 
 
 def test_an_adapter_of_the_embedding_is_applied_to_its_rows(tmp_path: Path) -> None:

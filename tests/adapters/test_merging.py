@@ -128,6 +128,18 @@ def test_alpha_is_what_the_first_place_says(
     assert_merged(tmp_path / "merged.apr", before, oracle(before, pairs(), alpha))
 
 
+def test_alpha_of_the_user_comes_before_that_of_a_pattern(
+    base: Path, before: ModelIR, tmp_path: Path
+) -> None:
+    pattern = {"q_proj": 3, "v_proj": 5}
+    adapter = peft(pairs(), tmp_path / "adapter", alpha_pattern=pattern)
+
+    report = merge(base, adapter, tmp_path / "merged", alpha=6.0)
+
+    assert report.adapters[0].alpha_from == "--alpha"
+    assert_merged(tmp_path / "merged", before, oracle(before, pairs(), 6.0))
+
+
 def test_alpha_in_an_adapter_config_comes_before_the_sidecar(
     base: Path, before: ModelIR, tmp_path: Path
 ) -> None:
@@ -223,6 +235,30 @@ def test_a_pair_without_effect_is_not_counted_as_merged(
     assert_merged(tmp_path / "merged.apr", before, oracle(before, found))
 
 
+@pytest.mark.parametrize("stored", ["q8_0", "f16"])
+def test_a_change_that_an_encoding_cannot_tell_is_not_counted_as_merged(
+    stored: str, tmp_path: Path
+) -> None:
+    before = model("llama", stored)
+    base = saved(before, tmp_path / "base.gguf")
+    lost, *rest = pairs().items()
+    small = {lost[0]: (lost[1][0] * np.float32(1e-9), lost[1][1])}
+    adapter = peft({**small, **dict(rest)}, tmp_path / "adapter")
+
+    report = merge(base, adapter, tmp_path / "merged.gguf")
+
+    assert report.vanished == (canonical(lost[0]),)
+    assert report.merged.keys() == {canonical(name) for name, _ in rest}
+    after = open_model(tmp_path / "merged.gguf", registry=REGISTRY)
+    name = canonical(lost[0])
+    assert after.tensors[name].tobytes() == before.tensors[name].tobytes()
+    nothing = peft(small, tmp_path / "nothing")
+    with pytest.raises(ModelCheckError, match="1 tensors are less than") as caught:
+        merge(base, nothing, tmp_path / "nothing.gguf")
+    assert caught.value.__notes__[0] == "FALSIFY-APR-MERGE-RUNNABLE-005"
+    assert not (tmp_path / "nothing.gguf").exists()
+
+
 def test_an_adapter_that_was_never_trained_is_an_error(
     base: Path, tmp_path: Path
 ) -> None:
@@ -248,6 +284,27 @@ def test_a_matrix_with_no_numbers_is_refused(
 
 
 # A transposed pair of a square weight has the same number of elements.
+@pytest.mark.parametrize("stored", ["f32", "f16", "q8_0"])
+def test_a_scale_that_weights_cannot_hold_is_refused(
+    stored: str, tmp_path: Path
+) -> None:
+    base = saved(model("llama", stored), tmp_path / "base.gguf")
+    adapter = entrenar(pairs(), tmp_path / "adapter")
+    target = tmp_path / "merged.gguf"
+
+    for alpha, what in (
+        (float("nan"), "alpha is nan"),
+        (1e30 if stored == "q8_0" else 1e40, "infinite|cannot hold"),
+    ):
+        with pytest.raises((ModelCheckError, UnrepresentableError), match=what):
+            merge(base, adapter, target, alpha=alpha)
+    if stored == "f16":
+        with pytest.raises(UnrepresentableError, match="too large for f16"):
+            merge(base, adapter, target, alpha=1e9)
+
+    assert not target.exists()
+
+
 def test_transposed_matrices_are_refused_by_their_shape(
     base: Path, tmp_path: Path
 ) -> None:
@@ -426,10 +483,11 @@ def test_without_an_encoder_the_alternatives_are_named(tmp_path: Path) -> None:
 def test_the_lineage_names_both_inputs(base: Path, tmp_path: Path) -> None:
     adapter = entrenar(pairs(), tmp_path / "adapter")
 
-    merge(base, adapter, tmp_path / "merged.apr")
+    merge(base, adapter, tmp_path / "merged.apr", alpha=4.0, encoding="f32")
 
     step = open_model(tmp_path / "merged.apr").provenance.lineage[-1]
     assert step.operation == "adapter merge"
+    assert (step.options["alpha"], step.options["merged_encoding"]) == (4.0, "f32")
     assert step.inputs.keys() == {"base", "adapter"}
     assert step.options["layers_merged"] == 4
 

@@ -93,6 +93,26 @@ def test_trained_biases_and_biases_of_b_come_with_the_adapter(
         _assert_judged(base, each, target)
 
 
+def test_a_bias_counts_where_the_product_is_zero(tmp_path: Path) -> None:
+    base = saved(model(attention_bias=True), tmp_path / "base")
+    adapter = _trained(
+        base, tmp_path / "adapter", lora_bias=True, target_modules=["q_proj"]
+    )
+    file = adapter / "adapter_model.safetensors"
+    tensors = load_file(file)
+    for name in tensors:
+        if name.endswith("lora_B.weight"):
+            tensors[name][:] = 0
+    save_file(tensors, file)
+
+    report = merge_adapters(
+        AdapterMerge(base, [adapter]), tmp_path / "merged", registry=REGISTRY
+    )
+
+    assert len(report.merged) == 2
+    _assert_judged(base, adapter, tmp_path / "merged")
+
+
 def test_fan_in_fan_out_changes_nothing_for_a_base_with_ordinary_matrices(
     base: Path, tmp_path: Path
 ) -> None:

@@ -143,6 +143,7 @@ def test_a_merge_of_two_adds_both_changes_by_their_weights(
     ("values", "what"),
     [
         ({"mode": "mean"}, "is none of cat"),
+        ({"weights": (1.0, float("nan"))}, "weights are numbers"),
         ({"mode": "ties"}, "needs a density"),
         ({"mode": "ties", "density": 1.5}, "share above 0"),
         ({"mode": "cat", "density": 0.5}, "for a mode that prunes"),

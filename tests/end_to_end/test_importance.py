@@ -154,6 +154,21 @@ def test_tensors_without_an_entry_are_named_or_refused_where_it_matters(
         quantised(model, tmp_path / "no.gguf", matrix, quantize="iq2_xxs")
 
 
+def test_tensors_in_an_encoding_that_takes_no_matrix_are_named(
+    model: Path, matrix: Path, tmp_path: Path
+) -> None:
+    report = quantised(
+        model,
+        tmp_path / "q.apr",
+        matrix,
+        quantize="q4_k_m",
+        tensor_types=("*_proj.weight=apr_q4", "*embed*=apr_q8", "lm_head*=apr_q8"),
+    )
+
+    (note,) = (each for each in report.notes if "take none" in each)
+    assert "model.layers.1.mlp.up_proj.weight" in note
+
+
 def test_a_matrix_that_knows_other_tensors_is_of_another_model(
     model: Path, entries: Entries, tmp_path: Path
 ) -> None:

@@ -222,13 +222,50 @@ def _tensors(path: Path, name: str) -> list[gguf.ReaderTensor]:
     return [t for t in gguf.GGUFReader(path).tensors if t.name == name]
 
 
+def test_nvfp4_cuts_nothing_off(tmp_path: Path) -> None:
+    name = "blk.1.ffn_down.weight"
+    for value, held in ((2600.0, True), (2700.0, False)):
+        broken = _broken(tmp_path / "broken.gguf", value, name)
+        options = aprhub.ConvertOptions(
+            quantize="q8_0", tensor_types=(f"{name}=nvfp4",), force=True
+        )
+        if held:
+            aprhub.convert(broken, tmp_path / "q.gguf", options)
+        else:
+            with pytest.raises(UnrepresentableError, match=f"{name}.*as large as 2700"):
+                aprhub.convert(broken, tmp_path / "q.gguf", options)
+        broken.unlink()
+
+
+def test_rows_of_no_whole_blocks_are_told_what_they_can_be(tmp_path: Path) -> None:
+    options = aprhub.ConvertOptions(
+        quantize="q8_0", tensor_types=("blk.0.ffn_up.weight=q4_k",)
+    )
+
+    with pytest.raises(
+        UnrepresentableError, match=r"ffn_up.* q4_k in .*288\], only q4_0"
+    ):
+        aprhub.convert(deep.deep("odd"), tmp_path / "q.gguf", options)
+
+
+def test_a_pattern_that_fits_no_tensor_is_wrong_usage(tmp_path: Path) -> None:
+    words = ("--type", "q8_0", "--tensor-type", "blk.9.*=q4_0")
+
+    output = refused(2, "quantize", deep.deep("odd"), tmp_path / "q.gguf", *words)
+
+    assert "no tensor is called 'blk.9.*'" in output
+    assert "token_embd.weight" in output
+
+
 def test_what_ggml_would_abort_over_is_refused_all_the_same(tmp_path: Path) -> None:
     broken = _broken(tmp_path / "broken.gguf", np.nan, "blk.1.ffn_down.weight")
     options = aprhub.ConvertOptions(
         quantize="q8_0", allow_nan=True, tensor_types=("blk.1.ffn_down.weight=iq3_s",)
     )
 
-    with pytest.raises(UnrepresentableError, match="which iq3_s cannot hold"):
+    with pytest.raises(
+        UnrepresentableError, match=r"which iq3_s .* for encodings that .*q4_0"
+    ):
         aprhub.convert(broken, tmp_path / "q.gguf", options)
 
 
@@ -247,7 +284,9 @@ def test_apr_has_two_encodings_of_its_own(
     for each in report.tensors:
         matrix = len(each.shape) == 2 and math.prod(each.shape) >= 1024
         assert each.encoding == (encoding if matrix else "f32"), each.target
-    with pytest.raises(UnrepresentableError, match=f"does not hold {encoding}, only"):
+    with pytest.raises(
+        UnrepresentableError, match=f"does not hold {encoding} in .* only"
+    ):
         _quantised(deep.deep("odd"), tmp_path / "q.gguf", name)
 
 

@@ -12,11 +12,13 @@ from gguf.quants import _type_traits as decoded_by_gguf
 import aprhub_ggml
 from aprhub.api import ENCODINGS, Codec, Memory, Tensor, UnrepresentableError
 from aprhub.testing.codecs import CodecConformance
+from aprhub_ggml import native
 from aprhub_ggml.decoding import decode_by_gguf
 
 CODECS = {codec.name: codec for codec in aprhub_ggml.provide_codecs()}
 NO_HEADER = np.empty(0, np.uint8)
 PLAIN = {"bf16"}
+OWN = {"q8_1", "q1_0", "q2_0"}
 
 
 class TestEveryCodec(CodecConformance):
@@ -36,10 +38,10 @@ def random_blocks(
 def test_there_is_a_codec_for_all_that_the_package_decodes() -> None:
     theirs = {kind.name.lower() for kind in decoded_by_gguf} - PLAIN
 
-    assert {*CODECS} == theirs | {"q8_1"}
+    assert {*CODECS} == theirs | OWN
 
 
-@pytest.mark.parametrize("name", sorted({*CODECS} - {"q8_1"}))
+@pytest.mark.parametrize("name", sorted({*CODECS} - OWN))
 def test_blocks_have_the_values_of_the_package(name: str) -> None:
     blocks = random_blocks(name, 33)
     kind = GGMLQuantizationType[name.upper()]
@@ -87,6 +89,16 @@ def test_q8_1_is_scale_times_quant() -> None:
     values = CODECS["q8_1"].decode(block, NO_HEADER)
 
     assert values.tolist() == [[number / 2 for number in range(-16, 16)]]
+
+
+@pytest.mark.parametrize("name", ["q1_0", "q2_0"])
+def test_what_the_package_lacks_has_the_values_of_ggmls_own_kernel(name: str) -> None:
+    blocks = random_blocks(name, 99)
+
+    values = CODECS[name].decode(blocks, NO_HEADER)
+
+    expected = native.decode(name, blocks)
+    np.testing.assert_array_equal(values, expected)
 
 
 @pytest.mark.parametrize("name", ["q4_0", "q8_0", "mxfp4", "tq2_0"])

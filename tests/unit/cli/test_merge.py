@@ -88,12 +88,14 @@ def test_the_result_tells_how_it_was_made(tmp_path: Path) -> None:
     target = tmp_path / "out.gguf"
     words = ("merge", "--method", "dare_linear", "--base", "base", "--weights", "0.5")
 
-    succeed(*words, "--seed", "5", "one", "two.gguf", "-o", target)
+    words += ("--seed", "5", "--family", "llama")
+    succeed(*words, "one", "two.gguf", "-o", target)
 
     step = aprhub.open_model(target).provenance.lineage[-1]
     assert step.operation == "merge"
     assert sorted(step.inputs) == ["base", "one", "two.gguf"]
     assert (step.options["method"], step.options["seed"]) == ("dare_linear", 5)
+    assert step.options["family"] == "llama"
 
 
 def test_the_seed_decides_what_is_drawn(tmp_path: Path) -> None:
