@@ -87,9 +87,9 @@ def test_a_dry_run_gives_exact_sizes_and_writes_nothing(tmp_path: Path) -> None:
 def test_the_result_tells_how_it_was_made(tmp_path: Path) -> None:
     target = tmp_path / "out.gguf"
     words = ("merge", "--method", "dare_linear", "--base", "base", "--weights", "0.5")
+    more = ("--seed", "5", "--family", "llama")
 
-    words += ("--seed", "5", "--family", "llama")
-    succeed(*words, "one", "two.gguf", "-o", target)
+    succeed(*words, *more, "one", "two.gguf", "-o", target)
 
     step = aprhub.open_model(target).provenance.lineage[-1]
     assert step.operation == "merge"
