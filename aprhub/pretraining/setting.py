@@ -1,7 +1,7 @@
 """Setting: what a run needs besides its loop: a trainer, text, what is said of both."""
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -9,15 +9,15 @@ from typing import Any
 from attrs import evolve, frozen
 
 from aprhub import lineage
-from aprhub.corpus import ChatOptions, Corpus, CorpusOptions, prepared, prepared_chats
+from aprhub.corpus import Corpus
 from aprhub.course import FSDP
 from aprhub.decoder.model import Decoder
 from aprhub.decoder.plan import Plan
 from aprhub.decoder.weights import Loaded, loaded
-from aprhub.errors import Fault, ModelCheckError, UsageError
+from aprhub.errors import Fault, ModelCheckError
 from aprhub.ir.model import LineageStep
-from aprhub.ir.tokenizer import Tokenizer
-from aprhub.pretraining.gates import refuse_short_corpus, scarce_text
+from aprhub.pretraining.data import corpus_of
+from aprhub.pretraining.gates import scarce_text
 from aprhub.pretraining.options import TrainingOptions
 from aprhub.pretraining.presets import refuse_outside_band
 from aprhub.pretraining.products import Product
@@ -55,14 +55,9 @@ def setting(
 ) -> Setting:
     """Return what a run is made of; the gates of weights and of text are here."""
     found = _loaded(start, options, processes)
-    corpus, data = _corpus(start, options)
-    refuse_short_corpus(corpus.train, options)
-    told = {
-        **options.told,
-        **product.told,
-        **data,
-        "start": _fingerprint(start),
-    }
+    corpus, data = corpus_of(start, options)
+    begins = {"start": _fingerprint(start)}
+    told = {**options.told, **product.told, **data, **begins}
     processes.refuse_disagreement(told)
     shapes = {name: tuple(p.shape) for name, p in found.decoder.named_parameters()}
     product.prepare(found.decoder)
@@ -166,37 +161,6 @@ def _too_long(corpus: Corpus) -> Iterator[str]:
     for what, count in told.items():
         if count:
             yield f"{count} conversations were {what}: they are longer than a sequence"
-
-
-def _corpus(start: Start, options: TrainingOptions) -> tuple[Corpus, Mapping[str, str]]:
-    """Return the data to train on and to measure with, and what tells them from others.
-
-    The data `validation` take the place of the part that is else kept apart.
-    """
-    config = start.model.config
-    context = config.max_position_embeddings or 0
-    if options.seq_len > context:
-        what = f"the model is made for {context} tokens, not for {options.seq_len}"
-        raise UsageError(f"{what}; use shorter sequences (--seq-len)")
-    wanted, tokenizer = options.sequences(config.vocab_size), start.tokenizer
-    if not options.validation:
-        corpus = _prepared(options.dataset, tokenizer, wanted)
-        return corpus, {"data": corpus.fingerprint}
-    whole = evolve(wanted, validation_fraction=0)
-    corpus, other = (
-        _prepared(sources, tokenizer, whole)
-        for sources in (options.dataset, options.validation)
-    )
-    told = {"data": corpus.fingerprint, "validation": other.fingerprint}
-    return evolve(corpus, validation=other.train), told
-
-
-def _prepared(
-    sources: Sequence[Path], tokenizer: Tokenizer, wanted: CorpusOptions | ChatOptions
-) -> Corpus:
-    if isinstance(wanted, ChatOptions):
-        return prepared_chats(sources, tokenizer, wanted)
-    return prepared(sources, tokenizer, wanted)
 
 
 def _fingerprint(start: Start) -> str:

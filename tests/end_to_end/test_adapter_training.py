@@ -1,10 +1,9 @@
 """`aprhub finetune` of an adapter, from conversations to what other programs run."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-import torch
 from attrs import evolve
 from safetensors.numpy import load_file
 
@@ -13,7 +12,7 @@ from aprhub import Tensor, open_model, save_model
 from aprhub.low_rank import LowRankOptions
 from tests.end_to_end.roads import TOLERANCE, own_logits
 from tests.end_to_end.test_pretraining import losses, measured
-from tests.end_to_end.tuning import BASE, tuned, write_sums
+from tests.end_to_end.tuning import base, tuned, write_sums
 from tests.judges import peft
 from tests.judges.compare import agreement
 from tests.judges.llama import Llama
@@ -21,16 +20,10 @@ from tests.unit.cli.program import refused, run, succeed
 
 IDS = list(range(3, 1900, 60))
 
-pytestmark = pytest.mark.xdist_group("finetuning")
-
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread() -> Iterator[None]:
-    """Compute on one thread: several would wait for each other."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = [
+    pytest.mark.xdist_group("finetuning"),
+    pytest.mark.usefixtures("one_thread"),
+]
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +51,7 @@ def test_peft_computes_what_the_base_with_its_adapter_merged_computes(
     place: Path,
 ) -> None:
     found = measured(place / "run")
-    judged = peft.judged(BASE, adapter(place), IDS)
+    judged = peft.judged(base(), adapter(place), IDS)
 
     merged = own_logits(place / "merged.gguf", IDS)
 
@@ -99,7 +92,7 @@ def test_a_run_that_was_ended_goes_on_to_the_bit(
             (place / "sums.jsonl",),
             tmp_path / name,
             aprhub.Course(num_steps=9, batch_size=4, lr=1e-2, device="cpu"),
-            init=BASE,
+            init=base(),
             seq_len=48,
             cache=place / "cache",
             low_rank=LowRankOptions(rank=2, quantized=quantized),
@@ -138,14 +131,14 @@ def test_four_bits_train_and_the_adapter_goes_where_its_name_says(
 
 def merged(adapter: Path, target: Path) -> Path:
     """Merge an adapter into the base."""
-    succeed("adapter", "merge", BASE, adapter, "-o", target)
+    succeed("adapter", "merge", base(), adapter, "-o", target)
     return target
 
 
 def test_a_run_goes_on_with_its_own_pairs_and_weights(
     place: Path, tmp_path: Path
 ) -> None:
-    model = open_model(BASE)
+    model = open_model(base())
     moved = Tensor.of(model.tensors["norm.weight"].numpy() * 2)
     tensors = {**model.tensors, "norm.weight": moved}
     save_model(evolve(model, tensors=tensors), tmp_path / "other")

@@ -6,12 +6,11 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 from attrs import evolve
 
 import aprhub
@@ -26,7 +25,7 @@ from tests.end_to_end.test_pretraining import (
     losses,
     measured,
 )
-from tests.end_to_end.tuning import BASE, tuned, write_sums
+from tests.end_to_end.tuning import base, tuned, write_sums
 from tests.judges import hf
 from tests.judges.compare import agreement
 from tests.judges.llama import Llama
@@ -45,16 +44,10 @@ ALTERNATE = (
     "{{ m.content }}{% endfor %}"
 )
 
-pytestmark = pytest.mark.xdist_group("finetuning")
-
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread() -> Iterator[None]:
-    """Compute on one thread: several would wait for each other."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = [
+    pytest.mark.xdist_group("finetuning"),
+    pytest.mark.usefixtures("one_thread"),
+]
 
 
 @pytest.fixture(scope="module")
@@ -84,7 +77,7 @@ def test_a_checkpoint_says_how_it_was_tuned(place: Path) -> None:
     assert step.operation == "finetune"
     assert step.options["task"] == "instruct"
     assert step.options["val_loss"] == measured(place / "run")[20]
-    assert step.inputs.keys() == {BASE.name}
+    assert step.inputs.keys() == {base().name}
     assert model.tokenizer is not None
     assert model.tokenizer.chat_template is not None
     assert model.provenance.data_source == "sums.jsonl"
@@ -147,10 +140,10 @@ def test_a_run_that_was_killed_goes_on_to_the_bit(place: Path) -> None:
 
 def test_a_loss_on_answers_is_compared_with_answers_only(place: Path) -> None:
     answers = succeed(
-        *tuned(place, "again", "--num-steps", 0, base=last(place)), "--json"
+        *tuned(place, "again", "--num-steps", 0, start=last(place)), "--json"
     ).json
     text = ("--task", "text", "--data", place / "texts.jsonl", "--num-steps", 0)
-    texts = succeed(*tuned(place, "text", *text, base=last(place)), "--json").json
+    texts = succeed(*tuned(place, "text", *text, start=last(place)), "--json").json
 
     assert answers["recorded_loss"] == measured(place / "run")[20]
     assert answers["first_loss"] == pytest.approx(answers["recorded_loss"], abs=1e-6)
@@ -174,7 +167,7 @@ def test_python_runs_the_same(place: Path) -> None:
         (place / "sums.jsonl",),
         place / "python",
         aprhub.Course(num_steps=1, batch_size=4, device="cpu"),
-        init=BASE,
+        init=base(),
         seq_len=48,
         validation_fraction=0.2,
         cache=place / "cache",
@@ -230,7 +223,7 @@ def test_a_conversation_that_teaches_nothing_is_named(
     base = templated(tmp_path / "base.apr", ALTERNATE)
     data = lines(tmp_path / "bad.jsonl", [{"messages": messages}])
 
-    complaint = refused(3, *tuned(place, "bad", "--data", data, base=base))
+    complaint = refused(3, *tuned(place, "bad", "--data", data, start=base))
 
     assert f"{data}: line 1: " in complaint
     assert what in complaint
@@ -238,7 +231,7 @@ def test_a_conversation_that_teaches_nothing_is_named(
 
 def templated(path: Path, template: str | None) -> Path:
     """Save the model with another chat template."""
-    model = open_model(BASE)
+    model = open_model(base())
     assert model.tokenizer is not None
     tokenizer = evolve(model.tokenizer, chat_template=template)
     save_model(evolve(model, tokenizer=tokenizer), path)
@@ -250,7 +243,7 @@ def test_a_model_without_a_chat_template_learns_no_answers(
 ) -> None:
     base = templated(tmp_path / "base.apr", None)
 
-    complaint = refused(1, *tuned(place, "untaught", base=base))
+    complaint = refused(1, *tuned(place, "untaught", start=base))
 
     assert "the model has no chat template; take one that has" in complaint
 
@@ -258,13 +251,13 @@ def test_a_model_without_a_chat_template_learns_no_answers(
 def test_sizes_that_contradict_the_tensors_are_refused_by_name(
     place: Path, tmp_path: Path
 ) -> None:
-    shutil.copytree(BASE, tmp_path / "m")
+    shutil.copytree(base(), tmp_path / "m")
     config = json.loads((tmp_path / "m" / "config.json").read_text())
     (tmp_path / "m" / "config.json").write_text(
         json.dumps({**config, "intermediate_size": 120})
     )
 
-    complaint = refused(1, *tuned(place, "misshapen", base=tmp_path / "m"))
+    complaint = refused(1, *tuned(place, "misshapen", start=tmp_path / "m"))
 
     assert "FALSIFY-APR-PRETRAIN-INIT-007" in complaint
     assert "layers.0.ffn.up.weight: has shape (112, 64), expected (120, 64)" in (

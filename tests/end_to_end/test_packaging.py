@@ -6,14 +6,13 @@ everybody who reads one, is in `test_producers`.
 
 import json
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from contextlib import chdir
 from pathlib import Path
 from pydoc_data.topics import topics
 from typing import Any, Final
 
 import pytest
-import torch
 from attrs import evolve
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
@@ -38,15 +37,10 @@ SIZES: Final = {
 }
 MARKS: Final = ("<|im_end|>", "<|endoftext|>", "</s>", "<s>")
 
-pytestmark = pytest.mark.xdist_group("pretraining")
-
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = [
+    pytest.mark.xdist_group("pretraining"),
+    pytest.mark.usefixtures("one_thread"),
+]
 
 
 @pytest.fixture(scope="module")

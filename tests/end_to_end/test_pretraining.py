@@ -16,7 +16,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 from attrs import evolve
 from gguf import GGUFReader
 
@@ -42,16 +41,10 @@ norm_eps = 1e-5
 tie_embeddings = true
 """
 
-pytestmark = pytest.mark.xdist_group("pretraining")
-
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread() -> Iterator[None]:
-    """Compute on one thread: several would wait for each other."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = [
+    pytest.mark.xdist_group("pretraining"),
+    pytest.mark.usefixtures("one_thread"),
+]
 
 
 @pytest.fixture(scope="module")

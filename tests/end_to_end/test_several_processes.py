@@ -4,13 +4,11 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from pydoc_data.topics import topics
 
 import numpy as np
 import pytest
-import torch
 
 from aprhub import open_model
 from tests.end_to_end.test_pretraining import (
@@ -23,17 +21,12 @@ from tests.end_to_end.test_pretraining import (
 )
 from tests.unit.cli.program import refused, succeed
 
-pytestmark = pytest.mark.xdist_group("pretraining")
+pytestmark = [
+    pytest.mark.xdist_group("pretraining"),
+    pytest.mark.usefixtures("one_thread"),
+]
 
 OFTEN = ("--steps-per-epoch", 4)
-
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")

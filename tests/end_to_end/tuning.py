@@ -5,7 +5,10 @@ from pathlib import Path
 from tests.judges.pico import pico
 from tests.unit.corpus.texts import lines
 
-BASE = pico("llama-spm")
+
+def base() -> Path:
+    """Return the folder of the model that is tuned."""
+    return pico("llama-spm")
 
 
 def write_sums(place: Path) -> None:
@@ -20,7 +23,9 @@ def write_sums(place: Path) -> None:
     lines(place / "texts.jsonl", texts)
 
 
-def tuned(place: Path, name: str, *more: object, base: Path = BASE) -> list[object]:
+def tuned(
+    place: Path, name: str, *more: object, start: Path | None = None
+) -> list[object]:
     """Return the words of twenty small steps on conversations."""
     words = [
         *("--data", place / "sums.jsonl", "--run-dir", place / name, "--lr", 3e-3),
@@ -31,4 +36,4 @@ def tuned(place: Path, name: str, *more: object, base: Path = BASE) -> list[obje
     said = {str(word) for word in more}
     pairs = zip(words[::2], words[1::2], strict=True)
     kept = [word for pair in pairs if str(pair[0]) not in said for word in pair]
-    return ["finetune", base, *kept, *more]
+    return ["finetune", start or base(), *kept, *more]
