@@ -25,13 +25,21 @@ from tests.judges.llama import Llama
 from tests.judges.pico import pico
 from tests.unit.cli.program import succeed
 
+_STEP: Final = (
+    " --cache cache --num-steps 1 --batch-size 2 --seq-len 32"
+    " --validation-fraction 0.3 --device cpu"
+)
+
 PRODUCERS: Final[Mapping[str, str]] = {
     "adapter merge": "adapter merge base adapter -o {out}",
     "convert": "convert base {out}",
+    "finetune": "finetune base --task text --data text.txt --run-dir {out}"
+    f" --format {{format}}{_STEP}",
+    "finetune lora": "finetune base --task text --data text.txt --run-dir lora-{format}"
+    f" --method lora --merge -o {{out}}{_STEP}",
     "merge": "merge base other --method slerp --t 0.3 -o {out}",
-    "pretrain": "pretrain --init base --dataset text.txt --run-dir {out} --cache cache"
-    " --format {format} --num-steps 1 --batch-size 2 --seq-len 32"
-    " --validation-fraction 0.3 --device cpu",
+    "pretrain": "pretrain --init base --dataset text.txt --run-dir {out}"
+    f" --format {{format}}{_STEP}",
     "quantize": "quantize base {out} --type {type}",
     "stamp": "stamp base{suffix} -o {out} --license MIT",
 }
