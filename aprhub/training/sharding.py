@@ -21,7 +21,7 @@ def replicas_of(decoder: Decoder, processes: Processes) -> DistributedDataParall
         decoder,
         device_ids=[processes.device] if on_gpu else None,
         # None changes: they are tables of rotations, and quantised weights.
-        broadcast_buffers=False,
+        forward_sync_buffers=False,
         gradient_as_bucket_view=True,
     )
 

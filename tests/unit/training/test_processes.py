@@ -11,6 +11,8 @@ from torch.distributed import GradBucket  # type: ignore[attr-defined]  # not li
 
 from aprhub.course import Course
 from aprhub.errors import AprhubError, EnvironmentFailureError, UsageError
+from aprhub.low_rank import LowRankOptions
+from aprhub.training.optimizer import trained as moving
 from aprhub.training.processes import Processes
 from aprhub.training.sharding import is_sharded, whole
 from aprhub.training.trainer import Trainer
@@ -65,6 +67,25 @@ def test_two_processes_train_as_one(
         assert first[3][name] == pytest.approx(values, abs=2e-5), name
         assert np.array_equal(first[3][name], other[3][name]), name
     assert other[:3] == first[:3]
+
+
+def pairs_trained(processes: Processes) -> tuple[list[float], Weights]:
+    """Return what four steps make of pairs beside weights in four bits."""
+    pairs = LowRankOptions(rank=4, alpha=8.0, quantized=True)
+    found = trainer(course(), None, processes, pairs)
+    losses = [found.step(number).loss for number in range(4)]
+    return losses, {n: v.detach().numpy() for n, v in moving(found.decoder).items()}
+
+
+def test_two_processes_train_the_pairs_of_one(pool: Pool) -> None:
+    losses, expected = pairs_trained(ALONE)
+
+    first, other = together(pool, pairs_trained)
+
+    assert first[0] == other[0] == pytest.approx(losses, rel=1e-6)
+    for name, matrix in expected.items():
+        assert first[1][name] == pytest.approx(matrix, abs=2e-5), name
+        assert np.array_equal(first[1][name], other[1][name]), name
 
 
 def exchanges(processes: Processes, accumulate: int) -> int:

@@ -11,8 +11,10 @@ from aprhub import ModelIR, Registry
 from aprhub.corpus import Sequences
 from aprhub.course import FSDP, Course
 from aprhub.decoder.weights import loaded
+from aprhub.low_rank import LowRankOptions
 from aprhub.testing.models import PICOS, pico_config
 from aprhub.training.fresh import fresh_weights
+from aprhub.training.low_rank import adapt
 from aprhub.training.optimizer import optimizer_of
 from aprhub.training.processes import Processes
 from aprhub.training.sharding import replicas_of, shard
@@ -53,6 +55,7 @@ def trainer(
     chosen: Course | None = None,
     given: ModelIR | None = None,
     processes: Processes = ALONE,
+    pairs: LowRankOptions | None = None,
 ) -> Trainer:
     wanted, start = chosen or course(), given or model()
     family = Registry.load().family(str(start.config.family))
@@ -60,6 +63,8 @@ def trainer(
     prepare = partial(shard, processes=processes) if is_sharded else None
     decoder = loaded(start, family, prepare=prepare).decoder.requires_grad_(True)
     decoder.recomputes = wanted.activation_checkpointing
+    if pairs is not None:
+        adapt(decoder, pairs, seed=1)
     shapes = {name: tuple(each.shape) for name, each in decoder.named_parameters()}
     return Trainer(
         decoder,
