@@ -140,8 +140,8 @@ def finetune(base: Path, **options: Any) -> None:
     """Train BASE, a model in any format, further: all of it, or an adapter for it.
 
     Conversations are rendered with the model's own chat template, and only answers are
-    learnt. SIGTERM and SIGINT leave a checkpoint, from which --resume goes on. It needs
-    torch.
+    learnt. SIGTERM and SIGINT leave a checkpoint, from which --resume goes on. torchrun
+    starts it in several processes. It needs torch.
 
     'aprhub finetune BASE --merge --adapter ADAPTER -o OUTPUT' trains nothing: it is
     'aprhub adapter merge' under the name that it has in apr.
