@@ -89,7 +89,7 @@ LAYERS = {
     "licenses": "errors",
     "stamping": (
         f"{_VALUES} registry detect lift check unpacking export report"
-        " tokenizer licenses"
+        " tokenizer licenses manifest"
     ),
     "scoring": f"{_VALUES} registry detect identity lift unpacking",
     "adapters": (
