@@ -26,11 +26,16 @@ class Timing:
 
 @frozen
 class Row:
-    """Pairs of a command and `cp`, as the table shows them."""
+    """Pairs of a command and `cp`, as the table shows them.
+
+    `durable` are of `cp` with `sync`, in the same turns: what a command that makes its
+    output durable is to be compared with.
+    """
 
     what: str
     output: int
     pairs: Sequence[tuple[Timing, Timing]]
+    durable: Sequence[Timing] = ()
 
     @property
     def ratio(self) -> float:
@@ -44,6 +49,16 @@ class Row:
             (ours.seconds - START_UP) / cp.seconds for ours, cp in self.pairs
         )
 
+    @property
+    def durable_cells(self) -> list[str]:
+        """The seconds of `cp` with `sync`, and the ratio to them less start-up."""
+        if not self.durable:
+            return ["–", "–"]
+        turns = zip(self.pairs, self.durable, strict=True)
+        ratios = [(ours.seconds - START_UP) / cp.seconds for (ours, _), cp in turns]
+        seconds = statistics.median(each.seconds for each in self.durable)
+        return [f"{seconds:.2f}", f"{statistics.median(ratios):.2f}"]
+
     def cells(self) -> list[str]:
         """Return the row of the table."""
         ours = statistics.median(pair[0].seconds for pair in self.pairs)
@@ -56,11 +71,15 @@ class Row:
             f"{cp:.2f}",
             f"{self.ratio:.2f}",
             f"{self.bounded_ratio:.2f}",
+            *self.durable_cells,
             f"{peak:.0f}",
         ]
 
 
-HEADER = ["what", "GB", "s", "cp s", "ratio", "ratio less 0.3 s", "RSS MiB"]
+HEADER = [
+    *("what", "GB", "s", "cp s", "ratio", "ratio less 0.3 s"),
+    *("cp, sync s", "ratio less 0.3 s", "RSS MiB"),
+]
 
 
 LAUNCHER = """
@@ -95,13 +114,17 @@ def settle(source: Path, nbytes: int = 3 << 30) -> None:
     subprocess.run(["cat", *files], stdout=subprocess.DEVNULL, check=True)
     code = f"import numpy; numpy.ones({nbytes // 8}); "
     subprocess.run([sys.executable, "-c", code], check=True)
+    os.sync()
+
+
+_DURABLE = 'cp -r "$1" "$2" && sync -f "$2"'
 
 
 def paired(
     what: str, command: Sequence[str | Path], source: Path, output: Path, runs: int
 ) -> Row:
-    """Run a command and a `cp` of its output in turn, and return the pairs."""
-    pairs = []
+    """Run a command and a `cp` of its output in turn, without and with `sync`."""
+    pairs, durable = [], []
     copy = output.with_name(output.name + ".cp")
     for _ in range(runs):
         remove(output)
@@ -110,7 +133,10 @@ def paired(
         settle(output)
         pairs.append((ours, timed(["cp", "-r", output, copy])))
         remove(copy)
-    return Row(what, size(output), pairs)
+        settle(output)
+        durable.append(timed(["sh", "-c", _DURABLE, "sh", output, copy]))
+        remove(copy)
+    return Row(what, size(output), pairs, durable)
 
 
 def reading(what: str, command: Sequence[str | Path], source: Path, runs: int) -> Row:
