@@ -53,7 +53,7 @@ class Row:
     def durable_cells(self) -> list[str]:
         """The seconds of `cp` with `sync`, and the ratio to them less start-up."""
         if not self.durable:
-            return ["–", "–"]
+            return ["-", "-"]
         turns = zip(self.pairs, self.durable, strict=True)
         ratios = [(ours.seconds - START_UP) / cp.seconds for (ours, _), cp in turns]
         seconds = statistics.median(each.seconds for each in self.durable)
