@@ -19,12 +19,13 @@ from aprhub.ir.source import Bytes, FileRange, Source, read
 from aprhub.ir.tensor import Tensor
 from aprhub.spec.merging import Blend, Measure, MergeMethod, Piece, Settings, Values
 
-BLENDED: Final = 1 << 16
-MEASURED: Final = 1 << 17
+BLENDED: Final = 1 << 17
+MEASURED: Final = 1 << 18
 """How many elements of each model are blended and measured at a time.
 
-What a blend computes fits a core's cache; a measure may be as long as a histogram,
-which should not cost more than the elements that it counts.
+What a blend computes fits a core's cache, and takes so long that threads seldom wait
+for the interpreter; a measure may be as long as a histogram, which should not cost more
+than the elements that it counts.
 """
 
 _THREADS: Final = min(os.cpu_count() or 1, 8)
