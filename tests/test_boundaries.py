@@ -87,6 +87,7 @@ LAYERS = {
         " conversion"
     ),
     "licenses": "errors",
+    "manifest": "ir spec hashing lineage",
     "stamping": (
         f"{_VALUES} registry detect lift check unpacking export report"
         " tokenizer licenses manifest"
@@ -97,7 +98,6 @@ LAYERS = {
         " export report conversion tokens encoders"
     ),
     "ancestry": "errors ir registry hashing lineage lift conversion adapters",
-    "manifest": "ir spec hashing lineage",
     "signing": "errors",
     "contracts": (
         f"version {_VALUES} yaml_document explanations difference registry"

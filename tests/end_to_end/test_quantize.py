@@ -20,9 +20,9 @@ from tests.judges.tensor_digest import digest
 from tests.unit.cli.program import refused, succeed
 
 CASES = [
-    *quantised.cases("grouped", "eight"),
+    *quantised.cases("grouped"),
     *quantised.cases(
-        *("odd", "two", "fused"),
+        *("odd", "two", "eight", "fused"),
         quick=("q3_k_m", "q4_k_m+imatrix", "iq2_m+imatrix", "mxfp4_moe"),
     ),
 ]

@@ -40,7 +40,7 @@ PATIENT: Final = ("gemma3", "llama", "llama-tied", "qwen2", "qwen2_moe", "qwen3_
 """Families with large vocabularies; of such ones qwen3 and llama-rope are left."""
 
 QUICK_FIRST: Final = [
-    pytest.param(family, marks=[pytest.mark.slow] * (family in PATIENT))
+    pytest.param(family, id=family, marks=[pytest.mark.slow] * (family in PATIENT))
     for family in FAMILIES
 ]
 """All families as parameters; those that take long marked slow."""
