@@ -21,8 +21,8 @@
         ├── UnknownNameError        nobody provides that name
         └── ContestedNameError      several plugins provide that name
 
-A message has up to four parts: which file and where in it, what was found, what was
-expected, what to do.
+A message has four parts: which file and where in it, what was found, what was expected,
+what to do.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -31,7 +31,7 @@ from difflib import get_close_matches
 from os import PathLike
 from typing import ClassVar, Final
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 Location = str | PathLike[str]
 
@@ -87,18 +87,25 @@ class CorruptFileError(InputError):
     """The bytes of a file contradict its format.
 
     `offset` is the byte at which the contradiction shows, or None where it has no
-    single place; `where` names the field.
+    single place; `where` names the field. What to do is the same for most damage.
     """
 
     def __init__(
-        self, path: Location, what: str, *, where: str = "", offset: int | None = None
+        self,
+        path: Location,
+        what: str,
+        *,
+        where: str = "",
+        offset: int | None = None,
+        repair: str = "get the file again, or write it anew with what made it",
     ) -> None:
         place = " ".join(
             part
             for part in (where, "" if offset is None else f"at byte {offset}")
             if part
         )
-        super().__init__(path, f"{place}: {what}" if place else what)
+        told = f"{what}; {repair}"
+        super().__init__(path, f"{place}: {told}" if place else told)
         self.where = where
         self.offset = offset
 
@@ -118,15 +125,21 @@ class Fault:
 
 
 class ModelError(AprhubError):
-    """A check of the model said no; the message has the first of many `faults`."""
+    """A check of the model said no; the message has the first of many `faults`.
+
+    A repair that all of them share is told once, after them.
+    """
 
     exit_code = 1
 
     def __init__(self, path: Location, what: str, faults: Sequence[Fault] = ()) -> None:
-        lines = [f"{path}: {what}", *(f"  - {fault}" for fault in faults[:_SHOWN])]
+        repairs = {fault.repair for fault in faults}
+        shared = repairs.pop() if len(faults) > 1 and len(repairs) == 1 else ""
+        told = [evolve(each, repair="") if shared else each for each in faults[:_SHOWN]]
+        lines = [f"{path}: {what}", *(f"  - {fault}" for fault in told)]
         if len(faults) > _SHOWN:
             lines.append(f"  … and {len(faults) - _SHOWN} more like these")
-        super().__init__("\n".join(lines))
+        super().__init__("\n".join([*lines, *([f"  {shared}"] if shared else ())]))
         self.path = path
         self.faults = tuple(faults)
 
