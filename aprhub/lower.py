@@ -21,7 +21,6 @@ from aprhub.ir.tokenizer import Tokenizer
 from aprhub.lift import Lifted
 from aprhub.registry import Registry
 from aprhub.report import TensorFate
-from aprhub.spec.family import Family
 from aprhub.spec.format import Format, PackingClaim, StoredModel
 from aprhub.spec.naming import Naming
 
@@ -88,7 +87,7 @@ class _Lowering:
             self.format.name,
             self.target,
             dict(each for tensor in tensors.items() for each in _parted(*tensor)),
-            _identified(model.config, family),
+            self._identified(model.config),
             self._tokenizer(model),
             model.provenance,
             model.carried,
@@ -101,6 +100,26 @@ class _Lowering:
         )
         fates += self._gone()
         return Lowered(stored_model, tuple(fates), self.encodings.losses, notes)
+
+    def _identified(self, config: ModelConfig) -> ModelConfig:
+        """Return the configuration with an identity that tells the family from others.
+
+        Several families may share a ggml architecture; a source that said no more than
+        that is not made to say more, and ggml's own world needs no more.
+        """
+        identity, family = config.identity, self.lifted.family
+        if family is None or identity.hf_class:
+            return config
+        word = family.ggml_architecture
+        known = (each.value for each in self.encodings.registry.families)
+        shared = sum(each.ggml_architecture == word for each in known) > 1
+        ggml = self.naming is not None and self.naming.name == "ggml"
+        if identity.architecture == word and (shared or ggml):
+            return config
+        hf_class = next(iter(family.hf_classes), None)
+        model_type = identity.hf_model_type or next(iter(family.hf_model_types), None)
+        told = evolve(identity, hf_class=hf_class, hf_model_type=model_type)
+        return evolve(config, identity=told)
 
     def _mixture(self) -> str | None:
         asked = self.encodings.options.quantization
@@ -269,22 +288,6 @@ def _unweighed(fates: Sequence[TensorFate], given: Importance | None) -> Iterato
     if flat:
         names, listed = " and ".join(FLAT), ", ".join(flat)
         yield f"importance: {names} take none; {listed} quantised without"
-
-
-def _identified(config: ModelConfig, family: Family | None) -> ModelConfig:
-    """Return the configuration with an identity that tells the family from others.
-
-    Several families may share a ggml architecture; a source that said no more than
-    that is not made to say more.
-    """
-    identity = config.identity
-    said = family and identity.architecture == family.ggml_architecture
-    if family is None or said or identity.hf_class:
-        return config
-    hf_class = next(iter(family.hf_classes), None)
-    model_type = identity.hf_model_type or next(iter(family.hf_model_types), None)
-    told = evolve(identity, hf_class=hf_class, hf_model_type=model_type)
-    return evolve(config, identity=told)
 
 
 def _net(lifted: Steps, lowered: Steps) -> Steps:

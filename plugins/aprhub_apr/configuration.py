@@ -194,16 +194,10 @@ def config_keys(stored: StoredModel) -> dict[str, Any]:
 
 def _identity_keys(stored: StoredModel) -> dict[str, Any]:
     identity, family = stored.config.identity, stored.family
+    said = {key: getattr(identity, name) for key, name in IDENTITY.items()}
     if family is None:
-        return {key: getattr(identity, name) for key, name in IDENTITY.items()}
-    return {
-        "architecture": family.slug,
-        "hf_architecture": identity.hf_class or next(iter(family.hf_classes), None),
-        "hf_model_type": (
-            identity.hf_model_type or next(iter(family.hf_model_types), None)
-        ),
-        "rope_type": rope_type(stored),
-    }
+        return said
+    return {**said, "architecture": family.slug, "rope_type": rope_type(stored)}
 
 
 def rope_type(stored: StoredModel) -> int | None:

@@ -102,8 +102,8 @@ def start_up(work: Path, runs: int) -> Iterator[tuple[str, float, float]]:
     remove(sparse)
 
 
-def quantisings(work: Path, runs: int) -> Iterator[Row]:
-    """Yield the rows of quantising an f16 GGUF whose rows are whole super-blocks."""
+def quantisings(work: Path, runs: int) -> tuple[list[Row], list[list[str]]]:
+    """Return the rows of quantising and decoding an f16 GGUF of whole super-blocks."""
     from aprhub import ConvertOptions, convert
     from scripts.bench import quantising
 
@@ -111,8 +111,10 @@ def quantisings(work: Path, runs: int) -> Iterator[Row]:
     source = work / "f16.gguf"
     convert(folder, source, ConvertOptions(dtype="f16"))
     remove(folder)
-    yield from quantising.quantisings(work, source, runs)
+    rows = list(quantising.quantisings(work, source, runs))
+    decoded = list(quantising.kernels(source))
     remove(source)
+    return rows, decoded
 
 
 def conversions_of(work: Path, label: str, options: argparse.Namespace) -> list[Row]:
@@ -149,13 +151,10 @@ def main() -> None:
         ]
         print(table(HEADER, [row.cells() for row in converted]), "\n", flush=True)
         if not chosen.no_quantise:
-            from scripts.bench.quantising import kernels
-
-            found = quantisings(work, min(chosen.runs, 3))
+            found, decoded = quantisings(work, min(chosen.runs, 3))
             print(table(HEADER, [row.cells() for row in found]), "\n", flush=True)
-            print(
-                table(["decoding", "GB/s of f32", "times numpy"], list(kernels())), "\n"
-            )
+            titles = ["decoding", "GB/s of f32", "times numpy"]
+            print(table(titles, decoded), "\n", flush=True)
         if not chosen.no_adapters:
             rows = adapters.merges(work, min(chosen.runs, 3))
             print(table(["1 GB, an adapter of rank 64", "s", "RSS MiB"], rows), "\n")

@@ -3,9 +3,11 @@
 import ctypes
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from functools import partial
 from importlib.util import find_spec
+from math import prod
 from pathlib import Path
 
 import numpy as np
@@ -55,16 +57,47 @@ def _decoding(
     yield paired("Q4_K_M → bf16", command, small, wide, runs)
 
 
-def kernels() -> Iterator[list[str]]:
-    """Yield encoding, GB/s of f32 decoded natively, and how many times numpy's."""
-    for name in DECODED:
-        encoding = ENCODINGS[name]
-        packed = random_tensor((VALUES,), encoding, seed=1).tobytes()
-        blocks = np.frombuffer(packed, np.uint8).reshape(-1, encoding.block_bytes)
-        native = _best(partial(decode_natively, name, blocks))
-        portable = _best(partial(decode_by_gguf, name, blocks))
-        speed = f"{VALUES * 4 / native / 1e9:.1f}"
-        yield [name, speed, f"{portable / native:.0f}"]
+def kernels(source: Path) -> Iterator[list[str]]:
+    """Yield encoding, GB/s of f32 decoded natively, and how many times numpy's.
+
+    The last row is of all blocks together that `source` has as Q4_K_M.
+    """
+    rates = {name: _rates(name) for name in DECODED}
+    for name, rate in rates.items():
+        yield _row(name, rate)
+    shares = _shares(source)
+    seconds = (
+        sum(count * rates[name][by] for name, count in shares.items()) for by in (0, 1)
+    )
+    native, portable = (each / shares.total() for each in seconds)
+    yield _row("Q4_K_M", (native, portable))
+
+
+def _row(what: str, rate: tuple[float, float]) -> list[str]:
+    native, portable = rate
+    return [what, f"{4 / native / 1e9:.1f}", f"{portable / native:.1f}"]
+
+
+def _rates(name: str) -> tuple[float, float]:
+    """Return the seconds that a value takes natively and by the `gguf` package."""
+    encoding = ENCODINGS[name]
+    packed = random_tensor((VALUES,), encoding, seed=1).tobytes()
+    blocks = np.frombuffer(packed, np.uint8).reshape(-1, encoding.block_bytes)
+    native = _best(partial(decode_natively, name, blocks))
+    portable = _best(partial(decode_by_gguf, name, blocks))
+    return native / VALUES, portable / VALUES
+
+
+def _shares(source: Path) -> Counter[str]:
+    """Return how many values of a model are in which blocks as Q4_K_M."""
+    from aprhub import ConvertOptions, convert
+
+    asked = ConvertOptions(quantize="q4_k_m", dry_run=True)
+    shares: Counter[str] = Counter()
+    for fate in convert(source, source.with_name("none.gguf"), asked).tensors:
+        if fate.encoding in DECODED:
+            shares[fate.encoding] += prod(fate.shape)
+    return shares
 
 
 def _best(function: Callable[[], object]) -> float:

@@ -230,6 +230,31 @@ def test_a_class_that_nobody_knows_is_not_made_up(place: Path, tmp_path: Path) -
     assert said.get("hf_architecture") is None
 
 
+@pytest.mark.parametrize(
+    ("family", "words"),
+    [
+        ("qwen2", {"hf_architecture": "Qwen2ForCausalLM", "hf_model_type": "qwen2"}),
+        ("llama", {"hf_architecture": None, "hf_model_type": None}),
+        ("mistral", {"hf_architecture": None, "hf_model_type": None}),
+    ],
+)
+def test_a_word_that_two_families_share_makes_no_class(
+    family: str, words: dict[str, str | None], place: Path, tmp_path: Path
+) -> None:
+    """PKG-09: ggml says llama of a Mistral, too, and qwen2 of nothing else."""
+    succeed("convert", pico(family), tmp_path / "full.gguf")
+    parts = raw.open_gguf(tmp_path / "full.gguf")
+    parts.drop("aprhub.hf.", "general.name", "general.basename")
+    source = tmp_path / "model.gguf"
+    raw.write_gguf(parts, source)
+
+    again = tmp_path / "again.apr"
+    succeed("convert", trained(place, f"said-{family}", "--init", source), again)
+
+    said = metadata(again)
+    assert {key: said.get(key) for key in words} == words
+
+
 def test_no_step_is_made_up(place: Path) -> None:
     """PKG-10: text that is used up, and a device that is not there, are errors."""
     words = ("pretrain", "--dataset", place / "text.txt", "--run-dir", place / "none")

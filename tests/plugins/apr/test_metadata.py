@@ -139,7 +139,7 @@ def test_the_family_names_the_architecture() -> None:
 
     assert keys["architecture"] == "qwen3"
     assert keys["hf_architecture"] == "Qwen3Model"
-    assert keys["hf_model_type"] == "llama"
+    assert "hf_model_type" not in keys
 
 
 @pytest.mark.parametrize(
