@@ -1,7 +1,7 @@
 """Who may import whom, and what only some modules may do: read from the sources."""
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
 
@@ -204,8 +204,21 @@ def relative(file: Path) -> str:
     return file.relative_to(ROOT).as_posix()
 
 
-def every(files: list[Path]) -> pytest.MarkDecorator:
-    return pytest.mark.parametrize("file", files, ids=relative)
+def every(files: list[Path]) -> Callable[[Callable[[Path], None]], object]:
+    """Check each of the files; those of a folder are one test."""
+
+    def checked(check: Callable[[Path], None]) -> object:
+        @pytest.mark.parametrize(
+            "folder", sorted({f.parent for f in files}), ids=relative
+        )
+        def test(folder: Path) -> None:
+            for file in files:
+                if file.parent == folder:
+                    check(file)
+
+        return test
+
+    return checked
 
 
 @every(PLUGINS)
