@@ -24,10 +24,10 @@ from aprhub.merging.blending import Operands, blended
 from aprhub.merging.embedding import aligned
 from aprhub.merging.plan import Origin, Plan, Planned, planned
 from aprhub.merging.recipe import DTYPES, Recipe
+from aprhub.merging.templates import chosen_template, unmarked
 from aprhub.merging.vocabulary import (
     Vocabulary,
     check_same_vocabulary,
-    chosen_template,
     vocabulary,
 )
 from aprhub.options import ConvertOptions
@@ -180,7 +180,8 @@ class _Merging:
             provenance=provenance,
             native={},
         )
-        return model, steps, (*notes, *_decoded(steps.values()))
+        marks = unmarked(self.recipe.chat_template, self.recipe.models[0], model)
+        return model, steps, (*notes, *marks, *_decoded(steps.values()))
 
     def _tokenizer(self, root: ModelIR) -> Tokenizer | None:
         tokenizer = self.tokens.tokenizer if self.tokens else root.tokenizer

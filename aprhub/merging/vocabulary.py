@@ -1,7 +1,6 @@
 """One vocabulary for several models: its tokenizer, and whose row each token has."""
 
 import json
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -182,22 +181,3 @@ def _extended(tokenizer: Tokenizer, entries: Sequence[Mapping[str, Any]]) -> Tok
     program["added_tokens"] = [*(program.get("added_tokens") or ()), *entries]
     text = json.dumps(program, ensure_ascii=False)
     return evolve(tokenizer, json=text, flat=None, skeleton=None)
-
-
-def chosen_template(template: str, models: Models) -> str:
-    """Return a chat template: the one given, or for `auto` that of most models."""
-    if template != "auto":
-        if "{" not in template:
-            raise UsageError(
-                f"chat_template: {template!r:.40} is no template; give its text or auto"
-            )
-        return template
-    found = Counter(
-        model.tokenizer.chat_template
-        for model in models.values()
-        if model.tokenizer and model.tokenizer.chat_template
-    )
-    if not found:
-        what = "chat_template: auto, but no model has a chat template"
-        raise UsageError(f"{what}; leave it out, or write one")
-    return found.most_common(1)[0][0]
