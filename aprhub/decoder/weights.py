@@ -1,5 +1,6 @@
 """Puts the tensors of a model into a decoder: all of them, and nothing made up."""
 
+import math
 from collections.abc import Callable, Mapping
 from typing import Final
 
@@ -23,11 +24,18 @@ POPULATION: Final = "FALSIFY-APR-PRETRAIN-INIT-007"
 class Loaded:
     """A decoder with the weights of a model.
 
-    `extras` are the tensors that are no parameter of it.
+    `extras` are the tensors that are no parameter of it, `shapes` those of all that
+    are, whatever was made of them when they were loaded.
     """
 
     decoder: Decoder
     extras: tuple[str, ...]
+    shapes: Mapping[str, tuple[int, ...]]
+
+    @property
+    def parameters(self) -> int:
+        """How many weights it has."""
+        return sum(map(math.prod, self.shapes.values()))
 
 
 def loaded(
@@ -48,8 +56,9 @@ def loaded(
         decoder = Decoder(Plan.of(model.config, family, model.tensors))
     if prepare is not None:
         prepare(decoder)
+    shapes = _shapes(decoder)
     extras = populate(decoder, model.tensors, dtype=dtype, device=device)
-    return Loaded(decoder.eval(), extras)
+    return Loaded(decoder.eval(), extras, shapes)
 
 
 def populate(
@@ -64,7 +73,7 @@ def populate(
     Raises ModelCheckError with all names that are missing or have another shape;
     nothing is changed then.
     """
-    shapes = {name: tuple(each.shape) for name, each in decoder.named_parameters()}
+    shapes = _shapes(decoder)
     faults = [
         fault
         for name, shape in shapes.items()
@@ -77,6 +86,10 @@ def populate(
         values = _values(tensors[name]).to(device, dtype)
         decoder.load_state_dict({name: values}, strict=False, assign=True)
     return tuple(name for name in tensors if name not in shapes)
+
+
+def _shapes(decoder: nn.Module) -> dict[str, tuple[int, ...]]:
+    return {name: tuple(each.shape) for name, each in decoder.named_parameters()}
 
 
 def _fault(name: str, shape: tuple[int, ...], tensor: Tensor | None) -> Fault | None:

@@ -59,6 +59,12 @@ class Pairs:
         base = model_fingerprint(self.base.found.model)
         return {**asdict(self.low_rank), "targets": targets, "base": base}
 
+    def outline(self, decoder: "Decoder") -> None:
+        """Let the weights that are to be quantised be so as they are loaded."""
+        from aprhub.training.low_rank import quantize
+
+        quantize(decoder, self.low_rank)
+
     def prepare(self, decoder: "Decoder") -> None:
         """Put the pairs in; refuse at once what the layout could not hold later."""
         from aprhub.training.low_rank import adapt

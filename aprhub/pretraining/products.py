@@ -33,6 +33,9 @@ class Product(Protocol):
     def told(self) -> Mapping[str, Any]:
         """What decides what comes out, beside the options of every training."""
 
+    def outline(self, decoder: "Decoder") -> None:
+        """Make of a decoder without weights what they are to be loaded into."""
+
     def prepare(self, decoder: "Decoder") -> None:
         """Let what is trained have gradients, and nothing else."""
 
@@ -68,6 +71,9 @@ class WholeModel:
     def told(self) -> Mapping[str, Any]:
         """Nothing: all weights are in the state of a run."""
         return {}
+
+    def outline(self, decoder: "Decoder") -> None:
+        """Leave it as it is."""
 
     def prepare(self, decoder: "Decoder") -> None:
         """Let every parameter be trained."""

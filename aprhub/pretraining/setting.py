@@ -25,13 +25,12 @@ from aprhub.pretraining.sizes import sizes_of
 from aprhub.pretraining.start import Start
 from aprhub.spec.format import StoredModel
 from aprhub.training.fresh import fresh_weights
+from aprhub.training.nf4 import Nf4Linear
 from aprhub.training.optimizer import optimizer_of, trained
 from aprhub.training.processes import Processes
 from aprhub.training.sharding import own_part, replicas_of, shard
 from aprhub.training.trainer import Trainer
 from aprhub.training.work import work_per_token
-
-Shapes = Mapping[str, tuple[int, ...]]
 
 
 @frozen
@@ -54,25 +53,26 @@ def setting(
     start: Start, options: TrainingOptions, product: Product, processes: Processes
 ) -> Setting:
     """Return what a run is made of; the gates of weights and of text are here."""
-    found = _loaded(start, options, processes)
+    found = _loaded(start, options, product, processes)
     corpus, data = corpus_of(start, options)
     begins = {"start": _fingerprint(start)}
     told = {**options.told, **product.told, **data, **begins}
     processes.refuse_disagreement(told)
-    shapes = {name: tuple(p.shape) for name, p in found.decoder.named_parameters()}
     product.prepare(found.decoder)
-    work = _work(start, options, found, shapes)
+    work = _work(start, options, found)
     trainer = _trainer(found.decoder, corpus, options, work, processes)
     return Setting(
         trainer,
         told,
         _lineage(start, options, told),
-        _sizes(start, shapes, trainer),
-        (*start.notes, *_notes(found, corpus, options, shapes)),
+        _sizes(start, found, trainer),
+        (*start.notes, *_notes(found, corpus, options)),
     )
 
 
-def _loaded(start: Start, options: TrainingOptions, processes: Processes) -> Loaded:
+def _loaded(
+    start: Start, options: TrainingOptions, product: Product, processes: Processes
+) -> Loaded:
     """Return the decoder with all weights of the start, or this process's part."""
     course, model = options.course, start.model
     if start.is_baseline:
@@ -85,7 +85,7 @@ def _loaded(start: Start, options: TrainingOptions, processes: Processes) -> Loa
         divided = partial(shard, processes=processes)
         found = loaded(model, start.family, device=processes.device, prepare=divided)
     else:
-        found = loaded(model, start.family)
+        found = loaded(model, start.family, prepare=product.outline)
     _refuse_no_numbers(found.decoder)
     return found
 
@@ -94,22 +94,26 @@ def _refuse_no_numbers(decoder: Decoder) -> None:
     """Raise ModelCheckError for weights that are NaN or infinite.
 
     A row of an embedding can be, and no loss is, as long as the text has no such token.
+    The scale of a quantised block is, if a weight in it was.
     """
+    scales = (
+        (f"{name}.weight", module.scales)
+        for name, module in decoder.named_modules()
+        if isinstance(module, Nf4Linear)
+    )
     faults = [
         Fault(name, "NaN or infinite values", "see aprhub validate")
-        for name, each in decoder.named_parameters()
+        for name, each in (*decoder.named_parameters(), *scales)
         if not bool(own_part(each).isfinite().all())
     ]
     if faults:
         raise ModelCheckError("weights", "they hold no finite numbers", faults)
 
 
-def _work(
-    start: Start, options: TrainingOptions, found: Loaded, shapes: Shapes
-) -> float:
+def _work(start: Start, options: TrainingOptions, found: Loaded) -> float:
     moving = {name: tuple(p.shape) for name, p in trained(found.decoder).items()}
-    still, config = shapes.keys() - moving.keys(), start.model.config
-    return work_per_token({**shapes, **moving}, config, options.seq_len, still)
+    still, config = found.shapes.keys() - moving.keys(), start.model.config
+    return work_per_token({**found.shapes, **moving}, config, options.seq_len, still)
 
 
 def _trainer(
@@ -138,22 +142,20 @@ def _trainer(
     )
 
 
-def _sizes(start: Start, shapes: Shapes, trainer: Trainer) -> dict[str, Any]:
+def _sizes(start: Start, found: Loaded, trainer: Trainer) -> dict[str, Any]:
     return {
         **sizes_of(start.model.config),
-        "parameters": sum(map(math.prod, shapes.values())),
+        "parameters": found.parameters,
         "trained": sum(p.numel() for p in trained(trainer.decoder).values()),
         "device": str(trainer.processes.device),
     }
 
 
-def _notes(
-    found: Loaded, corpus: Corpus, options: TrainingOptions, shapes: Shapes
-) -> Iterator[str]:
+def _notes(found: Loaded, corpus: Corpus, options: TrainingOptions) -> Iterator[str]:
     for name in found.extras:
         yield f"{name} is not used: the model has no such weight"
     yield from _too_long(corpus)
-    yield from scarce_text(options, sum(map(math.prod, shapes.values())))
+    yield from scarce_text(options, found.parameters)
 
 
 def _too_long(corpus: Corpus) -> Iterator[str]:

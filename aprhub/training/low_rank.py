@@ -45,6 +45,19 @@ class LowRankLinear(nn.Module):
         return summed
 
 
+Linear = nn.Linear | Nf4Linear
+
+
+def quantize(decoder: Decoder, options: LowRankOptions) -> None:
+    """Let the targeted weights of a decoder that has none yet be NF4 when loaded.
+
+    Raises as `adapt` does. Without `options.quantized`, nothing is changed.
+    """
+    if options.quantized:
+        for name, linear in _targeted(decoder, options.targets).items():
+            decoder.set_submodule(name, _quantized(linear))
+
+
 def adapt(decoder: Decoder, options: LowRankOptions, seed: int) -> None:
     """Freeze a decoder and give each targeted weight a pair that is trained.
 
@@ -76,7 +89,7 @@ def adapter_of(values: Mapping[str, Tensor], options: LowRankOptions) -> Adapter
     )
 
 
-def _targeted(decoder: Decoder, targets: tuple[str, ...]) -> dict[str, nn.Linear]:
+def _targeted(decoder: Decoder, targets: tuple[str, ...]) -> dict[str, Linear]:
     """Return the linear maps that are meant, by name."""
     linears = dict(_linears(decoder))
     roles = sorted({role_of(name) for name in linears})
@@ -93,11 +106,15 @@ def _targeted(decoder: Decoder, targets: tuple[str, ...]) -> dict[str, nn.Linear
     }
 
 
-def _linears(decoder: Decoder) -> Iterator[tuple[str, nn.Linear]]:
+def _linears(decoder: Decoder) -> Iterator[tuple[str, Linear]]:
     """Yield the linear maps of all layers; the head is none of them."""
     for name, module in decoder.layers.named_modules(prefix="layers"):
-        if isinstance(module, nn.Linear):
+        if isinstance(module, Linear):
             yield name, module
+
+
+def _quantized(linear: Linear) -> Nf4Linear:
+    return linear if isinstance(linear, Nf4Linear) else Nf4Linear(linear)
 
 
 def _is_meant(role: str, target: str) -> bool:
@@ -105,14 +122,16 @@ def _is_meant(role: str, target: str) -> bool:
 
 
 def _adapted(
-    name: str, linear: nn.Linear, options: LowRankOptions, seed: int
+    name: str, linear: Linear, options: LowRankOptions, seed: int
 ) -> LowRankLinear:
-    rows, columns = linear.weight.shape
-    bound, device = columns**-0.5, linear.weight.device
+    base = _quantized(linear) if options.quantized else linear
+    kept = base.codes if isinstance(base, Nf4Linear) else base.weight
+    rows, columns = base.shape if isinstance(base, Nf4Linear) else kept.shape
+    bound, device = columns**-0.5, kept.device
     random = generator(seed, f"{name}.lora_a")
     a = random.uniform(-bound, bound, (options.rank, columns)).astype(np.float32)
     return LowRankLinear(
-        Nf4Linear(linear) if options.quantized else linear,
+        base,
         torch.from_numpy(a).to(device),
         torch.zeros(rows, options.rank, device=device),
         options.scale,

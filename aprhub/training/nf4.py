@@ -65,7 +65,11 @@ def decoded(
 
 
 class Nf4Linear(nn.Module):
-    """A linear map whose matrix is kept as NF4, and decoded when it is applied."""
+    """A linear map whose matrix is kept as NF4, and decoded when it is applied.
+
+    Made of one that has no weights yet, it encodes its matrix when it is loaded, so
+    that of a whole model only one matrix at a time is there in more than four bits.
+    """
 
     codes: torch.Tensor
     scales: torch.Tensor
@@ -73,11 +77,27 @@ class Nf4Linear(nn.Module):
 
     def __init__(self, linear: nn.Linear) -> None:
         super().__init__()
-        codes, scales = encoded(linear.weight)
-        self.register_buffer("codes", codes)
-        self.register_buffer("scales", scales)
         self.shape = linear.weight.shape
         self.bias = linear.bias
+        if linear.weight.is_meta:
+            self.weight = linear.weight
+        else:
+            self._keep(linear.weight)
+
+    def _keep(self, matrix: torch.Tensor) -> None:
+        codes, scales = encoded(matrix)
+        self.register_buffer("codes", codes)
+        self.register_buffer("scales", scales)
+
+    def _load_from_state_dict(
+        self, state_dict: dict[str, torch.Tensor], prefix: str, *details: Any
+    ) -> None:
+        """Take the matrix out of what is loaded, and load the rest."""
+        matrix = state_dict.pop(f"{prefix}weight", None)
+        if matrix is not None:
+            del self.weight
+            self._keep(matrix)
+        super()._load_from_state_dict(state_dict, prefix, *details)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Return the map of `(…, in)`, in the dtype that autocast wants if it is on."""

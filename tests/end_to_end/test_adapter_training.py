@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 from attrs import evolve
 from safetensors.numpy import load_file
@@ -175,3 +176,21 @@ def test_what_makes_no_sense_is_refused(
     assert done.code == 2
     assert what in done.err
     assert not (place / "refused" / "checkpoints").exists()
+
+
+@pytest.mark.parametrize("method", ["lora", "qlora"])
+def test_a_base_with_values_that_are_no_numbers_is_refused_by_their_tensor(
+    method: str, place: Path, tmp_path: Path
+) -> None:
+    name = "layers.1.attn.k.weight"
+    model = open_model(base())
+    broken = model.tensors[name].numpy().copy()
+    broken[5, 3] = np.nan
+    tensors = {**model.tensors, name: Tensor.of(broken)}
+    save_model(evolve(model, tensors=tensors), tmp_path / "m.apr")
+    words = adapted(place, f"numbers-{method}", "--method", method)
+
+    done = run(words[0], tmp_path / "m.apr", *words[2:])
+
+    assert done.code == 1
+    assert f"{name}: NaN or infinite values" in done.err

@@ -1,5 +1,7 @@
 """Pairs beside frozen weights: what is trained, and what stays as it is."""
 
+from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +13,11 @@ from attrs import evolve
 from aprhub import Registry
 from aprhub.api import UsageError
 from aprhub.decoder.model import Decoder
-from aprhub.decoder.weights import loaded
+from aprhub.decoder.plan import Plan
+from aprhub.decoder.weights import loaded, populate
+from aprhub.ir.tensor import Tensor
 from aprhub.low_rank import LowRankOptions
-from aprhub.training.low_rank import LowRankLinear, adapt, adapter_of
+from aprhub.training.low_rank import LowRankLinear, adapt, adapter_of, quantize
 from aprhub.training.nf4 import Nf4Linear
 from aprhub.training.optimizer import optimizer_of, values_of
 from aprhub.training.progress import Progress
@@ -218,3 +222,47 @@ def test_an_adapter_has_the_pairs_as_they_were_when_it_was_taken() -> None:
         assert (change.rank, change.alpha, change.scale) == (4, 6.0, 3.0)
         assert np.array_equal(change.b.numpy(), kept[name])
         assert change.b.numpy().any()
+
+
+class Watched(dict[str, Tensor]):
+    """Tensors that tell, whenever one is read, what a decoder holds by then."""
+
+    def __init__(self, tensors: Mapping[str, Tensor]) -> None:
+        super().__init__(tensors)
+        self.decoder: Decoder | None = None
+        self.held: list[int] = []
+
+    def __getitem__(self, name: str) -> Tensor:
+        if self.decoder is not None:
+            maps = self.decoder.layers.parameters()
+            self.held.append(sum(p.ndim == 2 and not p.is_meta for p in maps))
+        return super().__getitem__(name)
+
+
+def test_a_quantised_base_is_never_there_in_full() -> None:
+    start, options = model("qwen2"), LowRankOptions(rank=2, quantized=True)
+    family = Registry.load().family("qwen2")
+    tensors = Watched(start.tensors)
+    with torch.device("meta"):
+        tensors.decoder = Decoder(Plan.of(start.config, family, start.tensors))
+
+    quantize(tensors.decoder, options)
+    populate(tensors.decoder, tensors)
+
+    assert max(tensors.held) == 0
+    assert len(tensors.held) == len(start.tensors)
+
+
+def test_a_base_is_quantised_alike_while_it_is_loaded_and_after() -> None:
+    start, options = model("qwen2"), LowRankOptions(rank=2, quantized=True)
+    family = Registry.load().family("qwen2")
+    outline = partial(quantize, options=options)
+
+    found, after = loaded(start, family, prepare=outline), loaded(start, family)
+    for each in (found, after):
+        adapt(each.decoder, options, seed=1)
+
+    assert found.shapes == after.shapes
+    ours, theirs = found.decoder.state_dict(), after.decoder.state_dict()
+    assert ours.keys() == theirs.keys()
+    assert all(torch.equal(ours[name], theirs[name]) for name in ours)
