@@ -51,7 +51,10 @@ class Tensor:
         for encoding in ENCODINGS.values():
             if encoding.dtype is not None and encoding.dtype == array.dtype:
                 return cls(array.shape, encoding, Memory.of(array))
-        raise UnrepresentableError("array", f"no encoding has dtype {array.dtype}")
+        raise UnrepresentableError(
+            "array",
+            f"no encoding has dtype {array.dtype}; give it as float32, with 'astype'",
+        )
 
     @classmethod
     def at(
@@ -142,7 +145,9 @@ class Tensor:
         same_rows = self.shape[-1:] == shape[-1:] or self.encoding.block_elements == 1
         if math.prod(shape) != self.size or not (same_rows or self.encoding.flat):
             raise UnrepresentableError(
-                "reshape", f"{self.encoding.name} {self.shape} cannot become {shape}"
+                "reshape",
+                f"{self.encoding.name} {self.shape} cannot become {shape}; keep its"
+                f" {self.size} elements, and the rows of what is quantised",
             )
         return evolve(self, shape=shape)
 
@@ -151,7 +156,11 @@ class Tensor:
         if not self.encoding.is_plain:
             return self.decoded().transposed()
         if len(self.shape) != 2:
-            raise UnrepresentableError("transpose", f"not a matrix: {self.shape}")
+            raise UnrepresentableError(
+                "transpose",
+                f"found {self.shape}, expected a matrix; give it two dimensions first,"
+                " with 'reshaped'",
+            )
         rows, columns = self.shape
         inner = self.source
         if isinstance(inner, Transposed):
@@ -163,8 +172,11 @@ class Tensor:
     def strided(self, first: int, step: int) -> "Tensor":
         """Return every `step`-th column of a matrix of plain elements."""
         if len(self.shape) != 2 or not self.encoding.is_plain:
-            what = f"not a matrix of plain elements: {self.encoding.name} {self.shape}"
-            raise UnrepresentableError("columns", what)
+            raise UnrepresentableError(
+                "columns",
+                f"found {self.encoding.name} {self.shape}, expected a matrix of plain"
+                " elements; decode and reshape it first",
+            )
         rows, columns = self.shape
         item = self.encoding.block_bytes
         source = Strided(self.source, rows, columns, item, first, step)
@@ -180,7 +192,8 @@ class Tensor:
         if self.decoder is None:
             raise UnrepresentableError(
                 self.encoding.name,
-                "no installed codec decodes this encoding; see 'aprhub plugins'",
+                "no installed codec decodes this encoding; install a plugin that does"
+                " ('aprhub codecs' lists what there is)",
             )
         kernel = _decoding(self.decoder, self.encoding, self.shape)
         mapped = Mapped.of(self, Operation("decode"), kernel, F32)
@@ -222,8 +235,9 @@ class Tensor:
         if not encoding.flat and not (columns and encoding.fits(columns)):
             raise UnrepresentableError(
                 encoding.name,
-                f"{self.shape}: rows of whole blocks expected, which have"
-                f" {encoding.block_elements} elements",
+                f"rows of {columns} elements are no whole blocks of"
+                f" {encoding.block_elements}; choose an encoding of smaller blocks, or"
+                " a plain one such as f16",
             )
         plain = self.cast(F32)
         width = columns if importance else encoding.block_elements
@@ -277,7 +291,8 @@ class Tensor:
         if self.encoding.flat or blocked or not self.shape:
             raise UnrepresentableError(
                 self.encoding.name,
-                f"{what} of {self.shape} would cut blocks; decode it first",
+                f"{what} of {self.shape} would cut its blocks; decode it first, with"
+                " 'decoded'",
             )
         return self.encoding.nbytes(shape)
 

@@ -14,6 +14,7 @@ from aprhub.errors import (
     MissingFileError,
     ModelCheckError,
     UnknownNameError,
+    near_miss,
 )
 from aprhub.ir.config import FIELDS, Identity, ModelConfig, RopeScaling
 from aprhub.registry import Registry
@@ -62,7 +63,8 @@ def read_config(path: Path, registry: Registry) -> ModelConfig:
     try:
         values = tomllib.loads(path.read_text("utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise CorruptFileError(path, f"not TOML: {error}; put it right") from error
+        repair = "correct it there"
+        raise CorruptFileError(path, f"not TOML: {error}", repair=repair) from error
     return _config(path, values, registry)
 
 
@@ -70,15 +72,19 @@ def _config(path: Path, values: Mapping[str, Any], registry: Registry) -> ModelC
     known = sorted(FIELDS.difference(_SET_HERE))
     for name in values:
         if name not in known:
-            what = f"no field is called {name!r} (known: {', '.join(known)})"
-            raise InputError(path, what)
+            listed, near = ", ".join(known), near_miss(name, known)
+            raise InputError(
+                path, f"no field is called {name!r}; take one of {listed}{near}"
+            )
     if "family" not in values:
-        raise InputError(path, 'it names no family, such as family = "llama"')
+        raise InputError(path, 'it names no family; add one, as family = "llama"')
     family = registry.family(str(values["family"]))
     try:
         return _completed(path, ModelConfig(**_typed(values)), family)
     except (TypeError, ValueError) as error:
-        raise InputError(path, f"a value of another kind: {error.args[0]}") from error
+        raise InputError(
+            path, f"a value of another kind: {error.args[0]}; correct it there"
+        ) from error
 
 
 def _typed(values: Mapping[str, Any]) -> dict[str, Any]:
@@ -109,6 +115,8 @@ def refuse_outside_band(parameters: int) -> None:
     """Raise ModelCheckError for a baseline that is none."""
     low, high = BAND
     if not low <= parameters <= high:
-        what = f"{parameters} parameters, expected {low} to {high}"
-        advice = "other sizes are --preset or --config, not the baseline"
-        raise ModelCheckError(BAND_RULE, f"{BASELINE} has {what}; {advice}")
+        raise ModelCheckError(
+            BAND_RULE,
+            f"{BASELINE} has {parameters} parameters, expected {low} to {high}; name"
+            " another size with --preset or --config",
+        )

@@ -96,7 +96,11 @@ def _refuse_no_numbers(decoder: Decoder) -> None:
     A row of an embedding can be, and no loss is, as long as the text has no such token.
     """
     faults = [
-        Fault(name, "NaN or infinite values", "see aprhub validate")
+        Fault(
+            name,
+            "NaN or infinite values",
+            "start from a file that 'aprhub validate' passes",
+        )
         for name, each in decoder.named_parameters()
         if not bool(own_part(each).isfinite().all())
     ]
