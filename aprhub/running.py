@@ -56,10 +56,7 @@ class Runnable:
         return required(self.model.tokenizer)
 
     def require_context(self, tokens: int, option: str) -> None:
-        """Raise UsageError where a model is not made for so many tokens.
-
-        They are fewer with a smaller number for an option.
-        """
+        """Raise UsageError where a model is not made for the tokens of an option."""
         context = self.model.config.max_position_embeddings or 0
         if tokens > context:
             raise UsageError(

@@ -291,7 +291,7 @@ class Tensor:
         if self.encoding.flat or blocked or not self.shape:
             raise UnrepresentableError(
                 self.encoding.name,
-                f"{what} of {self.shape} would cut its blocks; decode it first, with"
+                f"{what} of {self.shape} would cut blocks; decode it first, with"
                 " 'decoded'",
             )
         return self.encoding.nbytes(shape)
