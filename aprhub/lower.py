@@ -148,9 +148,9 @@ class _Lowering:
         for pattern in asked.idle_patterns(names) if asked else ():
             stored, group = next(iter(wanted.items()))
             raise UsageError(
-                f"no tensor is called {pattern!r}; give a name of the target, such as"
-                f" {stored}, or a canonical one, such as {next(iter(group.weights))}"
-                f"{near_miss(pattern, names)}"
+                f"tensor_types: no tensor is called {pattern!r:.80}; give a name of the"
+                f" target, such as {stored}, or a canonical one, such as"
+                f" {next(iter(group.weights))}{near_miss(pattern, names)}"
             )
 
     def _stored(self, name: str, group: Group) -> tuple[Tensor, list[TensorFate]]:

@@ -172,8 +172,8 @@ def _read_override(text: str) -> tuple[str, str]:
     pattern, _, name = text.rpartition("=")
     if not pattern or name.lower() not in ENCODINGS:
         raise UsageError(
-            f"{text!r:.80} is not PATTERN=ENCODING; take an encoding of 'aprhub codecs'"
-            f"{near_miss(name, ENCODINGS)}"
+            f"tensor_types: {text!r:.80} is not PATTERN=ENCODING; take an encoding of"
+            f" 'aprhub codecs'{near_miss(name, ENCODINGS)}"
         )
     return pattern, name.lower()
 

@@ -64,13 +64,16 @@ def verify_signature(path: Path, signature: Path, key: Path) -> None:
             " again from who signed",
         ) from error
     except ValueError as error:
-        what = f"is not what was signed: {_clause(error)}; get it again from who signed"
-        raise ModelCheckError(path, what) from error
+        raise ModelCheckError(
+            path,
+            f"is not what was signed: {_clause(error)}; get it again from who signed,"
+            " or their key",
+        ) from error
 
 
 def _clause(error: Exception) -> str:
-    """Return what the library says as a part of a sentence."""
-    return str(error).rstrip(". ")
+    """Return what the library says as a part of a sentence; it may show digests."""
+    return str(error).rstrip(". ")[:200]
 
 
 def _require_library() -> None:
@@ -99,6 +102,6 @@ def _require_key(path: Path, *, private: bool) -> None:
         raise InputError(
             path,
             f"expected a PEM file with a {sort}, of the curve P-256, P-384 or P-521;"
-            " make them with 'openssl ecparam -name prime256v1 -genkey' and 'openssl ec"
-            " -pubout'",
+            " make a pair with 'openssl ecparam -name prime256v1 -genkey' and 'openssl"
+            " ec -pubout'",
         )

@@ -22,7 +22,7 @@ _TERMS: Final = ("license", "data_license", "data_source")
 """What would be false of a result, were it true of one of its models only."""
 
 
-_REPAIR: Final = "merge only models that agree in it"
+_REPAIR: Final = "merge only models that agree in this"
 
 
 def check_agreement(models: Models) -> tuple[str, ...]:

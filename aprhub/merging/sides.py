@@ -127,10 +127,11 @@ def _added(named: Path, part: Slice, models: Models) -> Side:
 def _check_count(count: int, method: MergeMethod) -> None:
     least, most = method.models
     if count < least or (most is not None and count > most):
-        wanted = f"{least}" if least == most else f"{least} or more"
+        wanted = "1 model" if least == 1 else f"{least} models"
+        wanted += "" if least == most else " or more"
         besides = "" if method.base == "none" else " besides the base"
         raise UsageError(
-            f"{method.name} merges {wanted} models{besides}, not {count}; give as many,"
+            f"{method.name} merges {wanted}{besides}, not {count}; give as many,"
             " or choose another method"
         )
 

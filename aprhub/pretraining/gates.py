@@ -123,7 +123,8 @@ def refuse_vocabulary(tokenizer: Tokenizer, rows: int, *, exact: bool) -> None:
     if exact:
         raise ModelCheckError("tokenizer", f"{rule}: {what}; say --vocab-size {count}")
     raise ModelCheckError(
-        "tokenizer", f"{rule}: {what}; name the model's own one with --tokenizer"
+        "tokenizer",
+        f"{rule}: {what}; give another --tokenizer, or --config a larger vocab_size",
     )
 
 

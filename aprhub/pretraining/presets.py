@@ -1,12 +1,12 @@
 """Configurations of models to train from nothing: by name, or from a file."""
 
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, Final
 
-from attrs import evolve
+from attrs import evolve, fields_dict
 
 from aprhub.errors import (
     CorruptFileError,
@@ -69,22 +69,33 @@ def read_config(path: Path, registry: Registry) -> ModelConfig:
 
 
 def _config(path: Path, values: Mapping[str, Any], registry: Registry) -> ModelConfig:
-    known = sorted(FIELDS.difference(_SET_HERE))
-    for name in values:
-        if name not in known:
-            listed, near = ", ".join(known), near_miss(name, known)
-            raise InputError(
-                path, f"no field is called {name!r}; take one of {listed}{near}"
-            )
+    _refuse_unknown(path, values, FIELDS.difference(_SET_HERE))
+    scaling = values.get("rope_scaling")
+    if isinstance(scaling, Mapping):
+        _refuse_unknown(path, scaling, fields_dict(RopeScaling))
     if "family" not in values:
         raise InputError(path, 'it names no family; add one, as family = "llama"')
     family = registry.family(str(values["family"]))
     try:
         return _completed(path, ModelConfig(**_typed(values)), family)
     except (TypeError, ValueError) as error:
+        what = str(error.args[0]).rstrip(".")
         raise InputError(
-            path, f"a value of another kind: {error.args[0]}; correct it there"
+            path, f"a value of another kind: {what}; correct it there"
         ) from error
+
+
+def _refuse_unknown(
+    path: Path, values: Mapping[str, Any], known: Iterable[str]
+) -> None:
+    """Raise InputError for a field that nobody knows."""
+    names = sorted(known)
+    for name in values:
+        if name not in names:
+            listed, near = ", ".join(names), near_miss(name, names)
+            raise InputError(
+                path, f"no field is called {name!r:.80}; take one of {listed}{near}"
+            )
 
 
 def _typed(values: Mapping[str, Any]) -> dict[str, Any]:

@@ -122,7 +122,7 @@ REFUSED = {
         "density is 1.5; give one from 0 to 1"
     ),
     "merge_method: slerp\nparameters: {t: 0.5}\nmodels: [{model: one}]": (
-        "slerp merges 1 models besides the base, not 0"
+        "slerp merges 1 model besides the base, not 0"
     ),
     "merge_method: karcher\nparameters: {max_iter: 2.5}\n"
     "models: [{model: one}, {model: two}]": "max_iter is 2.5; give a whole number",
