@@ -51,10 +51,8 @@ class Tensor:
         for encoding in ENCODINGS.values():
             if encoding.dtype is not None and encoding.dtype == array.dtype:
                 return cls(array.shape, encoding, Memory.of(array))
-        raise UnrepresentableError(
-            "array",
-            f"no encoding has dtype {array.dtype}; give it as float32, with 'astype'",
-        )
+        what = f"no encoding has dtype {array.dtype}; give it as float32"
+        raise UnrepresentableError("array", what)
 
     @classmethod
     def at(
@@ -156,11 +154,8 @@ class Tensor:
         if not self.encoding.is_plain:
             return self.decoded().transposed()
         if len(self.shape) != 2:
-            raise UnrepresentableError(
-                "transpose",
-                f"found {self.shape}, expected a matrix; give it two dimensions first,"
-                " with 'reshaped'",
-            )
+            what = f"{self.shape} is no matrix; give it two dimensions first"
+            raise UnrepresentableError("transpose", what)
         rows, columns = self.shape
         inner = self.source
         if isinstance(inner, Transposed):
@@ -172,11 +167,8 @@ class Tensor:
     def strided(self, first: int, step: int) -> "Tensor":
         """Return every `step`-th column of a matrix of plain elements."""
         if len(self.shape) != 2 or not self.encoding.is_plain:
-            raise UnrepresentableError(
-                "columns",
-                f"found {self.encoding.name} {self.shape}, expected a matrix of plain"
-                " elements; decode and reshape it first",
-            )
+            what = f"{self.encoding.name} {self.shape} is no plain matrix; make it one"
+            raise UnrepresentableError("columns", what)
         rows, columns = self.shape
         item = self.encoding.block_bytes
         source = Strided(self.source, rows, columns, item, first, step)
@@ -192,8 +184,7 @@ class Tensor:
         if self.decoder is None:
             raise UnrepresentableError(
                 self.encoding.name,
-                "no installed codec decodes this encoding; install a plugin that does"
-                " ('aprhub codecs' lists what there is)",
+                "no installed codec decodes this encoding; install a plugin that does",
             )
         kernel = _decoding(self.decoder, self.encoding, self.shape)
         mapped = Mapped.of(self, Operation("decode"), kernel, F32)
@@ -235,9 +226,8 @@ class Tensor:
         if not encoding.flat and not (columns and encoding.fits(columns)):
             raise UnrepresentableError(
                 encoding.name,
-                f"rows of {columns} elements are no whole blocks of"
-                f" {encoding.block_elements}; choose an encoding of smaller blocks, or"
-                " a plain one such as f16",
+                f"rows of {columns} elements, expected whole blocks of"
+                f" {encoding.block_elements}; choose another encoding, such as f16",
             )
         plain = self.cast(F32)
         width = columns if importance else encoding.block_elements
@@ -291,8 +281,7 @@ class Tensor:
         if self.encoding.flat or blocked or not self.shape:
             raise UnrepresentableError(
                 self.encoding.name,
-                f"{what} of {self.shape} would cut blocks; decode it first, with"
-                " 'decoded'",
+                f"{what} of {self.shape} would cut blocks; decode it first",
             )
         return self.encoding.nbytes(shape)
 

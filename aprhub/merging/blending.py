@@ -56,8 +56,7 @@ class Operands:
         if len(shapes) > 1:
             raise UnrepresentableError(
                 key[0],
-                f"the models have it in the shapes {shapes}; merge only models that"
-                " have it in one",
+                f"its shapes differ: {shapes}; merge only models that have it in one",
             )
         sources = tuple(model.cast(F32).source for model in models)
         ground = base.cast(F32).source if base else None
