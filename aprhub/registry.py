@@ -119,8 +119,8 @@ class Registry:
         if self.broken:
             listed = "\n".join(f"  - {each}" for each in self.broken)
             raise PluginError(
-                f"plugins could not be loaded; repair them, or set {DISABLE} to their"
-                f" names:\n{listed}"
+                f"plugins could not be loaded; update or remove them, or set {DISABLE}"
+                f" to their names:\n{listed}"
             )
         return self
 

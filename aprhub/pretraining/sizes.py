@@ -38,8 +38,8 @@ def refuse_other_size(name: str, config: ModelConfig, registry: Registry) -> Non
         there, said = _listed(found), _listed(sizes_of(known[meant[0]]))
         raise ModelCheckError(
             "size",
-            f"the file has {there}, and {meant[0]} is {said}; leave the size out, or"
-            " say that of the file",
+            f"the file has {there}, and {meant[0]} is {said}; leave --model-size"
+            " out, or say that of the file",
         )
 
 

@@ -82,8 +82,9 @@ class FileEvidence:
                 what = f"there is no such file or folder; name one that is there{near}"
                 raise MissingFileError(path, what)
             if not path.is_file():
-                what = "not a regular file or folder; write what it gives into a file"
-                raise MissingFileError(path, what)
+                raise MissingFileError(
+                    path, "not a regular file or folder; write what it gives into one"
+                )
             with path.open("rb") as file:
                 return cls(path, file.read(4096), path.stat().st_size)
         except OSError as error:

@@ -192,9 +192,9 @@ class _Stamping:
 
     def _require_said(self, first: Path, meant: Mapping[str, Any]) -> None:
         again = self.metadata(first)
-        what = "reads back as something else"
+        problem = "reads back as something else"
         repair = f"report it to the author of the plugin of {self.format.name}"
-        faults = [Fault(each.key, what, repair) for each in changed(again, meant)]
+        faults = [Fault(each.key, problem, repair) for each in changed(again, meant)]
         if faults:
             what = "the written metadata are not what was meant"
             raise UnrunnableError(self.target, what, faults)
