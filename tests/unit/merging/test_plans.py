@@ -129,8 +129,7 @@ REFUSED = {
     TIES + "slices: [{sources: [{model: one, layer_range: [0, 2]}]}]": (
         "base is the base, but not among the sources of a slice"
     ),
-    LINEAR % 1
-    + "chat_template: chatlm": "no template is called 'chatlm'; did you mean",
+    LINEAR % 1 + "chat_template: chatlm": "; did you mean 'chatml'?",
 }
 
 
