@@ -57,7 +57,7 @@ class Writer:
     ) -> Iterator[int]:
         """Yield the tokens after a prompt; raises UsageError beyond the context."""
         wanted = len(ids) + sampling.max_tokens
-        self.given.require_context(wanted, "use a smaller --max-tokens")
+        self.given.require_context(wanted, "--max-tokens")
         with about(self.given.path):
             yield from generated(self.decoder, ids, sampling, ends)
 

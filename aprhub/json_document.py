@@ -106,13 +106,12 @@ class Document:
             values = decoded_json(text, _forgiving(said) if said.lenient else _DECODER)
         except json.JSONDecodeError as error:
             offset = len(text[: error.pos].encode("utf-8", "replace"))
-            what = f"not JSON: {error.msg}"
-            raise CorruptFileError(path, what, where=where, offset=offset) from error
+            raise _corrupt(path, f"not JSON: {error.msg}", where, offset) from error
         except ValueError as error:
-            raise CorruptFileError(path, f"not JSON: {error}", where=where) from error
+            raise _corrupt(path, f"not JSON: {error}", where) from error
         if not isinstance(values, dict):
             what = f"found {shown(values)}, expected a JSON object"
-            raise CorruptFileError(path, what, where=where)
+            raise _corrupt(path, what, where)
         return cls(path, values, prefix, said)
 
     def __contains__(self, key: str) -> bool:
@@ -122,7 +121,7 @@ class Document:
     def fault(self, key: str, expected: str) -> CorruptFileError:
         """Return the error for a value that is not what it should be."""
         what = f"found {shown(self.values.get(key))}, expected {expected}"
-        return CorruptFileError(self.path, what, where=self.prefix + key)
+        return _corrupt(self.path, what, self.prefix + key)
 
     def whole(self, key: str, limit: int = MAX_WHOLE) -> int | None:
         """Return a whole number from 0 to `limit`."""
@@ -207,6 +206,16 @@ class Document:
             if section.text(each) is None:
                 raise section.fault(each, "a string")
         return dict(section.values)
+
+
+def _corrupt(
+    path: Path, what: str, where: str, offset: int | None = None
+) -> CorruptFileError:
+    """Return the error for a place; a file of its own can be corrected by hand."""
+    if path.suffix != ".json":
+        return CorruptFileError(path, what, where=where, offset=offset)
+    repair = "correct it there, or get the file again"
+    return CorruptFileError(path, what, where=where, offset=offset, repair=repair)
 
 
 def _is_amount(value: object) -> bool:

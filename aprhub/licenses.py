@@ -40,8 +40,10 @@ def checked(text: str) -> str:
     try:
         return str(canonicalize_license_expression(word))
     except InvalidLicenseExpression as error:
-        what = f"licence {text!r:.80} is no SPDX identifier or expression"
-        raise UsageError(f"{what}{_hint(word)}") from error
+        raise UsageError(
+            f"licence {text!r:.80} is no SPDX identifier or expression; take one of"
+            f" https://spdx.org/licenses{_hint(word)}"
+        ) from error
 
 
 def _hint(word: str) -> str:
@@ -50,8 +52,8 @@ def _hint(word: str) -> str:
     if near:
         return f"; did you mean {spelled[near[0]]!r}?"
     if word.lower() in _NONE:
-        return ", so nobody could look it up; name the licence"
-    return f"; one that is not listed is 'LicenseRef-{_name(word) or 'NAME'}'"
+        return ", which everybody can look up"
+    return f", or 'LicenseRef-{_name(word) or 'NAME'}' for another"
 
 
 def _name(word: str) -> str:

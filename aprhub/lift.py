@@ -108,11 +108,13 @@ def namings_of(
 def _refuse_unknown(stored: StoredModel, fit: Fit, options: LiftOptions) -> None:
     if fit.unknown and not options.lossy:
         name = fit.family.name
+        problem = f"no weight of {name} is called so"
+        repair = "convert with --lossy to do without, or choose --family or --naming"
         raise ModelCheckError(
             stored.path,
             f"{len(fit.unknown)} of {len(stored.tensors)} tensors have no place in"
-            f" family {name}; drop them with --lossy, or choose --family or --naming",
-            [Fault(each, f"no weight of {name} is called so") for each in fit.unknown],
+            f" family {name}",
+            [Fault(each, problem, repair) for each in fit.unknown],
         )
 
 
@@ -155,11 +157,10 @@ class _Lifting:
                 other = found.setdefault(name, spelling)
                 if other is not spelling:
                     problem = f"stored twice, also as {other.stored}"
-                    faults.append(Fault(spelling.stored, problem))
+                    repair = "write the file anew with one of the two"
+                    faults.append(Fault(spelling.stored, problem, repair))
         if faults:
-            what = (
-                f"{len(faults)} tensors are there twice, under two names; take one out"
-            )
+            what = f"{len(faults)} tensors are there twice, under two names"
             raise ModelCheckError(self.stored.path, what, faults)
         return found
 

@@ -68,5 +68,7 @@ def file_fingerprint(path: Path) -> str:
         with path.open("rb") as file:
             return "sha256:" + hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
-        what = f"{path}: cannot be read: {error.strerror}"
-        raise EnvironmentFailureError(what) from error
+        raise EnvironmentFailureError(
+            f"{path}: cannot be read: {error.strerror}; make it readable, or name"
+            " another"
+        ) from error

@@ -39,11 +39,14 @@ class LowRankOptions:
     def __attrs_post_init__(self) -> None:
         """Refuse what makes no sense."""
         if self.rank < 1:
-            raise UsageError(f"a rank is 1 or more, not {self.rank}")
+            raise UsageError(f"rank is {self.rank}; give 1 or more")
         if not (self.alpha > 0 and math.isfinite(self.alpha)):
-            raise UsageError(f"alpha is a positive number, not {self.alpha}")
+            raise UsageError(f"alpha is {self.alpha}; give a positive number")
         if not self.targets:
-            raise UsageError("name at least one weight to train a pair for")
+            raise UsageError(
+                "targets is empty; name at least one weight to train a pair for, such"
+                f" as {PROJECTIONS[0]}"
+            )
 
     @property
     def scale(self) -> float:

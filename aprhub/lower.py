@@ -10,7 +10,7 @@ from attrs import evolve, frozen
 
 from aprhub.assembly import Group, Piece, assembled, groups
 from aprhub.encodings import Encodings, Losses, LowerOptions, Steps
-from aprhub.errors import UnrepresentableError, UsageError
+from aprhub.errors import UnrepresentableError, UsageError, near_miss
 from aprhub.ir.computed import Packed
 from aprhub.ir.config import ModelConfig
 from aprhub.ir.encoding import ENCODINGS, FLAT, Encoding
@@ -148,8 +148,9 @@ class _Lowering:
         for pattern in asked.idle_patterns(names) if asked else ():
             stored, group = next(iter(wanted.items()))
             raise UsageError(
-                f"no tensor is called {pattern!r}; names are those of the target, such"
-                f" as {stored}, or canonical, such as {next(iter(group.weights))}"
+                f"tensor_types: no tensor is called {pattern!r:.80}; give a name of the"
+                f" target, such as {stored}, or a canonical one, such as"
+                f" {next(iter(group.weights))}{near_miss(pattern, names)}"
             )
 
     def _stored(self, name: str, group: Group) -> tuple[Tensor, list[TensorFate]]:
@@ -184,7 +185,8 @@ class _Lowering:
             raise UnrepresentableError(
                 self.target,
                 f"{source}: {self.format.name} cannot hold {tensor.encoding.name}, and"
-                " no installed codec decodes it; see 'aprhub codecs'",
+                " no installed codec decodes it; install a plugin that does ('aprhub"
+                " codecs' lists what there is)",
             )
 
     def _tokenizer(self, model: ModelIR) -> Tokenizer | None:

@@ -73,15 +73,25 @@ class ConvertOptions:
         _require("dtype", self.dtype, DTYPES)
         _require("verify", self.verify, LEVELS)
         if self.shard_size is not None and self.shard_size <= 0:
-            raise UsageError(f"shard size must be positive, is {self.shard_size}")
+            raise UsageError(
+                f"shard_size is {self.shard_size}; give a positive number of bytes"
+            )
         if self.resume and self.dry_run:
-            raise UsageError("a dry run writes nothing that could be resumed")
+            raise UsageError(
+                "a dry run writes nothing that could be resumed; leave dry_run or"
+                " resume out"
+            )
         if self.quantize and self.dtype:
-            raise UsageError("a model is either cast (dtype) or quantised, not both")
+            raise UsageError(
+                f"a model is either cast (dtype {self.dtype}) or quantised (quantize"
+                f" {self.quantize}); leave one out"
+            )
         extras = self.tensor_types or self.pure or self.imatrix or self.allow_nan
         if self.quantize is None and extras:
-            what = "tensor types, pure, an importance matrix and values without number"
-            raise UsageError(f"{what} belong to a mixture: name one")
+            raise UsageError(
+                "tensor_types, pure, imatrix and allow_nan belong to a mixture; name"
+                " one with quantize"
+            )
         _ = self.lower  # raises UsageError for a mixture or an encoding nobody knows
 
     @property
@@ -159,7 +169,7 @@ class RunOptions:
         for name in ("chunks", "seq_len", "batch_size"):
             value = getattr(self, name)
             if value is not None and value <= 0:
-                raise UsageError(f"{name} must be positive, is {value}")
+                raise UsageError(f"{name} is {value}; give 1 or more")
 
     @property
     def lift(self) -> LiftOptions:
@@ -171,4 +181,4 @@ def _require(name: str, value: str | None, allowed: Sequence[str]) -> None:
     if value is not None and value not in allowed:
         listed = ", ".join(allowed)
         near = near_miss(value, allowed)
-        raise UsageError(f"{name} {value!r} is none of {listed}{near}")
+        raise UsageError(f"{name} is {value!r:.80}; give one of {listed}{near}")

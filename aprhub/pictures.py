@@ -32,7 +32,10 @@ def require_drawable(path: Path, *, force: bool = False) -> None:
     exists, EnvironmentFailureError without matplotlib.
     """
     if path.suffix.lower() not in KINDS:
-        raise UsageError(f"{path}: a picture ends in {' or '.join(KINDS)}")
+        raise UsageError(
+            f"{path}: no picture is drawn into such a file; give it a name that ends in"
+            f" {' or '.join(KINDS)}"
+        )
     if path.exists() and not force:
         raise TargetExistsError(path)
     if find_spec("matplotlib") is None:

@@ -69,10 +69,12 @@ class Quantization:
         if name not in MIXTURES:
             known = ", ".join(sorted((*MIXTURES, *ALIASES)))
             near = near_miss(mixture, MIXTURES)
-            raise UsageError(f"no mixture is called {mixture!r}{near} (known: {known})")
+            raise UsageError(
+                f"no mixture is called {mixture!r:.80}; take one of {known}{near}"
+            )
         found = cls(name, tuple(map(_read_override, overrides)), **options)
         if found.weighed and (found.method or ENCODINGS[MIXTURES[name].encoding].flat):
-            raise UsageError(f"{name} takes no importance matrix")
+            raise UsageError(f"{name} takes no importance matrix; leave imatrix out")
         return found
 
     def encoding(
@@ -169,7 +171,10 @@ class Quantization:
 def _read_override(text: str) -> tuple[str, str]:
     pattern, _, name = text.rpartition("=")
     if not pattern or name.lower() not in ENCODINGS:
-        raise UsageError(f"{text!r} is not PATTERN=ENCODING (see 'aprhub codecs')")
+        raise UsageError(
+            f"tensor_types: {text!r:.80} is not PATTERN=ENCODING; take an encoding of"
+            f" 'aprhub codecs'{near_miss(name, ENCODINGS)}"
+        )
     return pattern, name.lower()
 
 

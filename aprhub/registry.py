@@ -118,7 +118,10 @@ class Registry:
         """Return the registry itself; raises PluginError if a plugin is broken."""
         if self.broken:
             listed = "\n".join(f"  - {each}" for each in self.broken)
-            raise PluginError(f"plugins could not be loaded:\n{listed}")
+            raise PluginError(
+                f"plugins could not be loaded; update or remove them, or set {DISABLE}"
+                f" to their names:\n{listed}"
+            )
         return self
 
     def format(self, name: str) -> Format:
@@ -221,7 +224,10 @@ def _register(
 ) -> None:
     name, entry = found.plugin, found.entry
     if manager.has_plugin(name):
-        why = f"another entry point has this name; {entry.value} is left out"
+        why = (
+            f"another entry point has this name, so {entry.value} is left out; rename"
+            " one of the two in their distribution"
+        )
         broken.append(Broken(name, PluginError(why)))
         return
     try:
@@ -265,6 +271,8 @@ def _ask(
 def _of_kind(answers: Iterable[object], kind: type[T]) -> Iterator[T]:
     for answer in answers:
         if not isinstance(answer, kind):
-            what = f"provided {answer!r}, which is not a {kind.__name__}"
-            raise PluginError(what)
+            raise PluginError(
+                f"provided {answer!r:.80}, expected a {kind.__name__}; report it to the"
+                " author of the plugin"
+            )
         yield answer

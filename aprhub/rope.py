@@ -63,7 +63,8 @@ def _llama3(config: ModelConfig, scaling: RopeScaling) -> NDArray[np.float32]:
         raise ModelCheckError(
             "rope scaling",
             "llama3 needs factor, low_freq_factor, high_freq_factor (another than"
-            f" low), original_max_position_embeddings; found {scaling}",
+            f" low), original_max_position_embeddings; found {scaling!r:.400}; correct"
+            " rope_scaling in config.json, or take another file of the model",
         )
     with np.errstate(all="ignore"):
         wavelength = np.float32(2 * math.pi) / frequencies(theta, dim)

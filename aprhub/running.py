@@ -46,7 +46,7 @@ class Runnable:
 
     def chunks(self, text: Path, options: RunOptions) -> Chunks:
         """Return a text cut up; raises UsageError for chunks beyond the context."""
-        self.require_context(options.seq_len, "use smaller chunks (--seq-len)")
+        self.require_context(options.seq_len, "--seq-len")
         with about(self.path):
             return token_chunks(text, self.tokenizer, options.seq_len, options.chunks)
 
@@ -55,12 +55,14 @@ class Runnable:
         """The model's; raises ModelCheckError where it has none."""
         return required(self.model.tokenizer)
 
-    def require_context(self, tokens: int, repair: str) -> None:
-        """Raise UsageError where a model is not made for so many tokens."""
+    def require_context(self, tokens: int, option: str) -> None:
+        """Raise UsageError where a model is not made for the tokens of an option."""
         context = self.model.config.max_position_embeddings or 0
         if tokens > context:
-            what = f"made for {context} tokens, {tokens} wanted; {repair}"
-            raise UsageError(f"{self.path}: {what}")
+            raise UsageError(
+                f"{self.path}: made for {context} tokens, {tokens} wanted; lower"
+                f" {option}"
+            )
 
     def decoder(self) -> Decoder:
         """Return the model ready to run."""
@@ -109,7 +111,9 @@ def find_divergence(
     _refuse_other_tokens(left, right)
     if not np.array_equal(chunks, right.chunks(text, options)):
         raise ModelCheckError(
-            other, f"its tokenizer cuts {text} otherwise than {one}'s"
+            other,
+            f"its tokenizer cuts {text} otherwise than {one}'s; take models of one"
+            " tokenizer",
         )
     with about(other):
         models = left.decoder(), right.decoder()
@@ -120,15 +124,19 @@ def _refuse_other_tokens(one: Runnable, other: Runnable) -> None:
     """Raise unless an id means the same to both models, and both have the same rows."""
     rows = [each.model.config.vocab_size for each in (one, other)]
     if rows[0] != rows[1]:
-        what = f"{rows[1]} rows of tokens, {one.path} has {rows[0]}"
-        raise ModelCheckError(other.path, what)
+        raise ModelCheckError(
+            other.path,
+            f"{rows[1]} rows of tokens, {one.path} has {rows[0]}; take models of one"
+            " vocabulary",
+        )
     left, right = _tokens(one), _tokens(other)
     for number in sorted(left.keys() & right.keys()):
         if left[number] != right[number]:
-            what = (
-                f"token {number} is {right[number]!r}, in {one.path} {left[number]!r}"
+            raise ModelCheckError(
+                other.path,
+                f"another tokenizer: token {number} is {right[number]!r}, in {one.path}"
+                f" {left[number]!r}; take models of one tokenizer",
             )
-            raise ModelCheckError(other.path, f"another tokenizer: {what}")
 
 
 def _tokens(given: Runnable) -> dict[int, str]:

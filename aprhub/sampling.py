@@ -24,8 +24,8 @@ class Sampling:
         counts = {"max_tokens": self.max_tokens, "top_k": self.top_k}
         for name, value in counts.items():
             if value is not None and value <= 0:
-                raise UsageError(f"{name} must be positive, is {value}")
+                raise UsageError(f"{name} is {value}; give 1 or more")
         if not self.temperature >= 0:
-            raise UsageError(f"temperature must be 0 or more, is {self.temperature}")
+            raise UsageError(f"temperature is {self.temperature}; give 0 or more")
         if self.top_p is not None and not 0 < self.top_p <= 1:
-            raise UsageError(f"top_p must be above 0, up to 1, is {self.top_p}")
+            raise UsageError(f"top_p is {self.top_p}; give more than 0, and 1 at most")

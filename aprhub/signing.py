@@ -22,8 +22,10 @@ def sign(path: Path, signature: Path, key: Path, *, force: bool = False) -> None
     """
     _require_library()
     if signature.resolve().is_relative_to(path.resolve()):
-        what = "it would lie in what it signs, and change it; write it elsewhere"
-        raise UsageError(f"{signature}: {what}")
+        raise UsageError(
+            f"{signature}: it would lie in what it signs, and change it; write it"
+            " elsewhere"
+        )
     if signature.exists() and not force:
         raise TargetExistsError(signature)
     _require_key(key, private=True)
@@ -33,7 +35,8 @@ def sign(path: Path, signature: Path, key: Path, *, force: bool = False) -> None
     try:
         config.sign(path, signature)
     except ValueError as error:
-        raise InputError(path, f"cannot be signed: {error}") from error
+        what = f"cannot be signed: {_clause(error)}; put a file in its place"
+        raise InputError(path, what) from error
 
 
 def verify_signature(path: Path, signature: Path, key: Path) -> None:
@@ -51,12 +54,26 @@ def verify_signature(path: Path, signature: Path, key: Path) -> None:
     try:
         config.verify(path, signature)
     except (KeyError, TypeError, UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise InputError(signature, "is no signature of a model") from error
+        raise InputError(
+            signature, "is no signature of a model; name one of 'aprhub sign create'"
+        ) from error
     except InvalidSignature as error:
-        what = f"{signature} was changed, or not made by the owner of {key}"
-        raise ModelCheckError(path, what) from error
+        raise ModelCheckError(
+            path,
+            f"{signature} was changed, or not made by the owner of {key}; get both"
+            " again from who signed",
+        ) from error
     except ValueError as error:
-        raise ModelCheckError(path, f"is not what was signed: {error}") from error
+        raise ModelCheckError(
+            path,
+            f"is not what was signed: {_clause(error)}; get it again from who signed,"
+            " or their key",
+        ) from error
+
+
+def _clause(error: Exception) -> str:
+    """Return what the library says as a part of a sentence; it may show digests."""
+    return str(error).rstrip(". ")[:200]
 
 
 def _require_library() -> None:
@@ -82,5 +99,9 @@ def _require_key(path: Path, *, private: bool) -> None:
         key = None
     if not isinstance(key, kind) or key.curve.key_size not in (256, 384, 521):
         sort = "private key without a password" if private else "public key"
-        what = f"a PEM file expected with a {sort}, of the curve P-256, P-384 or P-521"
-        raise InputError(path, what)
+        raise InputError(
+            path,
+            f"expected a PEM file with a {sort}, of the curve P-256, P-384 or P-521;"
+            " make a pair with 'openssl ecparam -name prime256v1 -genkey' and 'openssl"
+            " ec -pubout'",
+        )

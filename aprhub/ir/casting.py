@@ -69,7 +69,9 @@ def caster(
     largest = _SATURATING.get(target.name)
     if before is None or after is None:
         raise UnrepresentableError(
-            source.name, f"only plain encodings can be cast, not to {target.name}"
+            source.name,
+            f"cannot be cast to {target.name}, only to a plain encoding; cast to f32,"
+            " or quantise with 'Tensor.encoded'",
         )
 
     def kernel(packed: Bytes, _header: Bytes) -> NDArray[Any]:
@@ -149,7 +151,7 @@ def refuse_overflow(name: str, encoding: Encoding) -> Observer:
             raise UnrepresentableError(
                 name,
                 f"{loss.overflowed} values are too large for {encoding.name};"
-                " choose dtype float32 or bfloat16",
+                " choose f32 or bf16 instead",
             )
 
     return observe

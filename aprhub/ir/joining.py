@@ -19,8 +19,11 @@ def concatenated(parts: Sequence[Tensor]) -> Tensor:
     first = parts[0]
     kinds = {(part.encoding, part.shape[1:]) for part in parts}
     if len(kinds) > 1 or first.encoding.flat:
+        found = ", ".join(f"{part.encoding.name} {part.shape}" for part in parts)
         raise UnrepresentableError(
-            "concatenation", f"parts differ, or have no rows: {sorted(map(str, kinds))}"
+            "concatenation",
+            f"found {found:.200}, expected rows of one length in one encoding that has"
+            " rows; decode or cast the parts first",
         )
     rows = sum(part.shape[0] for part in parts)
     joined = sources.Concatenation.of([part.source for part in parts])
@@ -38,6 +41,9 @@ def combined(
     """Return the f32 result of a function of tensors of one shape, elementwise."""
     shapes = {part.shape for part in parts}
     if len(shapes) > 1:
-        raise UnrepresentableError("combination", f"shapes differ: {sorted(shapes)}")
+        raise UnrepresentableError(
+            "combination",
+            f"the shapes {sorted(shapes)} differ; give tensors of one shape",
+        )
     source = Combined(tuple(part.cast(F32).source for part in parts), function)
     return Tensor(parts[0].shape, F32, source)

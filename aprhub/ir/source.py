@@ -87,6 +87,7 @@ class FileRange:
                     f"the file ends here, {len(view)} bytes early; it was longer"
                     " when it was opened",
                     offset=file.tell(),
+                    repair="wait until nothing writes to it, and start again",
                 )
             view = view[count:]
 

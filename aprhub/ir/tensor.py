@@ -51,7 +51,8 @@ class Tensor:
         for encoding in ENCODINGS.values():
             if encoding.dtype is not None and encoding.dtype == array.dtype:
                 return cls(array.shape, encoding, Memory.of(array))
-        raise UnrepresentableError("array", f"no encoding has dtype {array.dtype}")
+        what = f"no encoding has dtype {array.dtype}; give it as float32"
+        raise UnrepresentableError("array", what)
 
     @classmethod
     def at(
@@ -142,7 +143,9 @@ class Tensor:
         same_rows = self.shape[-1:] == shape[-1:] or self.encoding.block_elements == 1
         if math.prod(shape) != self.size or not (same_rows or self.encoding.flat):
             raise UnrepresentableError(
-                "reshape", f"{self.encoding.name} {self.shape} cannot become {shape}"
+                "reshape",
+                f"{self.encoding.name} {self.shape} cannot become {shape}; keep its"
+                f" {self.size} elements, and the rows of what is quantised",
             )
         return evolve(self, shape=shape)
 
@@ -151,7 +154,8 @@ class Tensor:
         if not self.encoding.is_plain:
             return self.decoded().transposed()
         if len(self.shape) != 2:
-            raise UnrepresentableError("transpose", f"not a matrix: {self.shape}")
+            what = f"{self.shape} is no matrix; give it two dimensions first"
+            raise UnrepresentableError("transpose", what)
         rows, columns = self.shape
         inner = self.source
         if isinstance(inner, Transposed):
@@ -163,7 +167,7 @@ class Tensor:
     def strided(self, first: int, step: int) -> "Tensor":
         """Return every `step`-th column of a matrix of plain elements."""
         if len(self.shape) != 2 or not self.encoding.is_plain:
-            what = f"not a matrix of plain elements: {self.encoding.name} {self.shape}"
+            what = f"{self.encoding.name} {self.shape} is no plain matrix; make it one"
             raise UnrepresentableError("columns", what)
         rows, columns = self.shape
         item = self.encoding.block_bytes
@@ -180,7 +184,7 @@ class Tensor:
         if self.decoder is None:
             raise UnrepresentableError(
                 self.encoding.name,
-                "no installed codec decodes this encoding; see 'aprhub plugins'",
+                "no installed codec decodes this encoding; install a plugin that does",
             )
         kernel = _decoding(self.decoder, self.encoding, self.shape)
         mapped = Mapped.of(self, Operation("decode"), kernel, F32)
@@ -222,8 +226,8 @@ class Tensor:
         if not encoding.flat and not (columns and encoding.fits(columns)):
             raise UnrepresentableError(
                 encoding.name,
-                f"{self.shape}: rows of whole blocks expected, which have"
-                f" {encoding.block_elements} elements",
+                f"rows of {columns} elements, expected whole blocks of"
+                f" {encoding.block_elements}; choose another encoding, such as f16",
             )
         plain = self.cast(F32)
         width = columns if importance else encoding.block_elements

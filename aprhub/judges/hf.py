@@ -42,7 +42,10 @@ def model(folder: Path) -> Any:
     )
     faults = {kind: names for kind, names in report.items() if names}
     if faults:
-        raise JudgeError(f"transformers loads {folder} with faults: {faults}")
+        raise JudgeError(
+            f"transformers loads {folder} with faults; write it anew, or ask 'aprhub"
+            f" validate' what is wrong with it: {faults!r:.400}"
+        )
     return loaded.eval()
 
 

@@ -72,11 +72,16 @@ class Llama:
         journal.clear()
         found = c.llama_adapter_lora_init(self._model, bytes(Path(adapter)))
         if not found:
-            raise JudgeError(f"llama.cpp refuses {adapter}:\n{journal.complaints}")
+            raise JudgeError(
+                f"llama.cpp refuses {adapter}; take one that was made for this model,"
+                f" or make it anew with 'aprhub adapter convert':\n{journal.complaints}"
+            )
         # The model frees it.
         one, scale = (c_void_p * 1)(found), (c_float * 1)(1.0)
         if c.llama_set_adapters_lora(self._context, one, 1, scale):
-            raise JudgeError(f"llama.cpp does not apply {adapter}")
+            raise JudgeError(
+                f"llama.cpp does not apply {adapter}; take one made for this model"
+            )
 
     def logits(self, token_ids: Sequence[int]) -> NDArray[np.float32]:
         """Return the logits of every position, shape (tokens, vocabulary).
@@ -85,15 +90,21 @@ class Llama:
         is empty or longer than `n_ctx`, and when llama.cpp fails to compute.
         """
         if self._context is None:
-            raise JudgeError("the model was opened without its weights")
+            raise JudgeError(
+                "the model was opened without its weights; leave vocab_only out"
+            )
         if not 0 < len(token_ids) <= self._n_ctx:
-            raise JudgeError(f"{len(token_ids)} tokens, 1 to {self._n_ctx} expected")
+            raise JudgeError(
+                f"{len(token_ids)} tokens given, 1 to {self._n_ctx} expected; give"
+                " fewer, or raise n_ctx"
+            )
         c = self._library.c
         c.llama_memory_clear(c.llama_get_memory(self._context), True)
         status = c.llama_decode(self._context, _batch(token_ids))
         if status:
             raise JudgeError(
-                f"llama_decode: status {status}\n{self._library.journal.complaints}"
+                f"llama_decode gives status {status}; give fewer tokens, or report it"
+                f" to llama.cpp:\n{self._library.journal.complaints}"
             )
         return self._computed(len(token_ids))
 
@@ -117,7 +128,10 @@ class Llama:
             self._vocab, data, len(data), room, len(room), add_special, special
         )
         if count < 0:
-            raise JudgeError(f"llama_tokenize wants room for {-count} tokens")
+            raise JudgeError(
+                f"llama_tokenize wants room for {-count} tokens, {len(room)} expected"
+                f" at most; report it to aprhub, with the text: {text!r:.80}"
+            )
         return list(room[:count])
 
     def close(self) -> None:
@@ -149,7 +163,10 @@ def _opened_model(found: Library, path: Path, vocab_only: bool) -> int:
     params.use_extra_bufts = False
     model = found.c.llama_model_load_from_file(c_char_p(bytes(path)), params)
     if not model:
-        raise JudgeError(f"llama.cpp refuses {path}:\n{found.journal.complaints}")
+        raise JudgeError(
+            f"llama.cpp refuses {path}; ask 'aprhub doctor' what is wrong with it:\n"
+            f"{found.journal.complaints}"
+        )
     return int(model)
 
 
@@ -159,7 +176,10 @@ def _opened_context(found: Library, model: int, n_ctx: int) -> int:
     )
     if not context:
         found.c.llama_model_free(model)
-        raise JudgeError(f"llama.cpp gives no context:\n{found.journal.complaints}")
+        raise JudgeError(
+            f"llama.cpp gives no context for {n_ctx} tokens; lower n_ctx, or give the"
+            f" machine more memory:\n{found.journal.complaints}"
+        )
     return int(context)
 
 

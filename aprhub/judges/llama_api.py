@@ -251,4 +251,8 @@ def _check_layout(c: ctypes.CDLL) -> None:
     )
     expected = (512, 2048, -1, 1, True, 0, True)
     if found != expected:
-        raise JudgeError(f"llama.h has another layout: {found} instead of {expected}")
+        raise JudgeError(
+            f"llama.h has another layout: {found} instead of {expected}; install the"
+            " release of PyPI anew:"
+            f" pip install --force-reinstall xllamacpp=={RELEASE}"
+        )

@@ -22,6 +22,9 @@ _TERMS: Final = ("license", "data_license", "data_source")
 """What would be false of a result, were it true of one of its models only."""
 
 
+_REPAIR: Final = "merge only models that agree in this"
+
+
 def check_agreement(models: Models) -> tuple[str, ...]:
     """Refuse models that differ in what their tensors mean; return what is noted.
 
@@ -33,7 +36,7 @@ def check_agreement(models: Models) -> tuple[str, ...]:
     for path, model in others:
         found = differing(first.config, model.config)
         faults = [
-            Fault(name, f"{right}, but {left} in {root}")
+            Fault(name, f"{right}, but {left} in {root}", _REPAIR)
             for name, (left, right) in found.items()
             if name not in _SETTLED and name != _CONTEXT
         ]

@@ -54,7 +54,10 @@ class Operands:
         parts = [*models, *([base] if base else [])]
         shapes = sorted({part.shape for part in parts})
         if len(shapes) > 1:
-            raise UnrepresentableError(key[0], f"shapes differ: {shapes}")
+            raise UnrepresentableError(
+                key[0],
+                f"its shapes differ: {shapes}; merge only models that have it in one",
+            )
         sources = tuple(model.cast(F32).source for model in models)
         ground = base.cast(F32).source if base else None
         digest = hashlib.sha256(f"{key[1]}/{key[0]}".encode()).digest()

@@ -235,7 +235,9 @@ class _Merging:
             return F32
         if not first.encoding.is_float:
             raise UnrepresentableError(
-                name, f"is {first.encoding.name}; only floats can be merged"
+                name,
+                f"is {first.encoding.name}, and only floats are merged; choose dtype"
+                " f32 for the result",
             )
         return first.encoding
 

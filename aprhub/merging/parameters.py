@@ -77,7 +77,9 @@ def _resolved(
         value = _value(parameter, place, scopes)
         if value is None and not parameter.optional:
             raise UsageError(
-                f"{parameter.name} is not given for {place.name}, and has no default"
+                f"{parameter.name} is not given for {place.name}, and has no default;"
+                f" give it with --set {parameter.name}=VALUE, or under parameters in a"
+                " recipe"
             )
         if value is not None:
             found[parameter.name] = value

@@ -99,8 +99,8 @@ def _check_parameters(recipe: Recipe, method: MergeMethod) -> None:
             parameter = method.parameter(name, choice.where)
             if place < len(own) and not parameter.per_model:
                 raise UsageError(
-                    f"{choice.where}: {name} is no parameter of a single model; give it"
-                    " for all"
+                    f"{choice.where}: {name} is no parameter of a single model; give"
+                    " one value for all"
                 )
 
 
@@ -110,7 +110,8 @@ def _check_filters(recipe: Recipe, names: Sequence[str]) -> None:
         if not any(map(choice.fits, names)):
             raise UsageError(
                 f"{choice.where}: the filter {choice.filter!r} is in the name of no"
-                f" tensor; names are as in a Hugging Face folder, such as {names[-1]}"
+                f" tensor; take a part of a name as in a Hugging Face folder, such as"
+                f" {names[-1]}"
             )
 
 
@@ -171,7 +172,10 @@ def _layer_kinds(sides: Sequence[Sides], models: Models) -> tuple[str, ...] | No
         kinds = {_kind(side, step, models) for side in each.all}
         if len(kinds) > 1:
             listed = " and ".join(sorted(map(str, kinds)))
-            raise UsageError(f"layer {number} would be made of {listed} attention")
+            raise UsageError(
+                f"layer {number} would be made of {listed} attention; choose layer"
+                " ranges of which the kinds agree"
+            )
         found += [kind for kind in kinds if kind is not None]
     return tuple(found) or None
 
@@ -226,7 +230,9 @@ def _check_same(sides: Sides, names: Sequence[Sequence[str]]) -> None:
     """Refuse models of which one has tensors that another has not."""
     first, wanted = sides.paths[0], {*names[0]}
     for path, found in zip(sides.paths, names, strict=True):
-        faults = [Fault(name, f"not in {path}") for name in sorted(wanted - {*found})]
-        faults += [Fault(name, f"not in {first}") for name in sorted({*found} - wanted)]
-        if faults:
+        missing = [(name, path) for name in sorted(wanted - {*found})]
+        missing += [(name, first) for name in sorted({*found} - wanted)]
+        if missing:
+            repair = "merge only models, or layers of them, with the same tensors"
+            faults = [Fault(name, f"not in {at}", repair) for name, at in missing]
             raise ModelCheckError(path, f"has other tensors than {first}", faults)

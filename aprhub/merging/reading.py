@@ -34,7 +34,7 @@ def read_recipe(path: Path, seed: int = 0) -> Recipe:
     root = read(path, "recipe")
     keys = root.mapping(*_KEYS)
     if "merge_method" not in keys:
-        root.refuse("merge_method is missing; 'aprhub methods' lists those there are")
+        root.refuse("merge_method is missing; add it, with a name of 'aprhub methods'")
     module = _module(root, keys)
     base = _model(keys["base_model"]) if "base_model" in keys else None
     dtype = keys.get("out_dtype", keys.get("dtype"))
@@ -54,17 +54,23 @@ def read_recipe(path: Path, seed: int = 0) -> Recipe:
 
 def _module(root: Entry, keys: Mapping[str, Entry]) -> Mapping[str, Entry]:
     """Return the keys that say what is merged: those of the recipe or of its module."""
-    if sum(name in keys for name in ("models", "slices", "modules")) != 1:
-        root.refuse("either models or slices are needed, by themselves or in modules")
+    _require_one(root, keys, "models", "slices", "modules")
     if "modules" not in keys:
         return {name: keys[name] for name in ("models", "slices") if name in keys}
     modules = keys["modules"].mapping(_MODULE)
     if _MODULE not in modules:
-        keys["modules"].refuse(f"{_MODULE} is missing")
+        keys["modules"].refuse(f"{_MODULE} is missing; add it, with models or slices")
     module = modules[_MODULE].mapping("models", "slices", "parameters")
-    if ("models" in module) == ("slices" in module):
-        modules[_MODULE].refuse("either models or slices are needed")
+    _require_one(modules[_MODULE], module, "models", "slices")
     return module
+
+
+def _require_one(entry: Entry, keys: Mapping[str, Entry], *names: str) -> None:
+    """Refuse an entry that has none of some keys, or more than one."""
+    found = [name for name in names if name in keys]
+    if len(found) != 1:
+        listed = " and ".join(found) or "none of them"
+        entry.refuse(f"give one of {', '.join(names)}; found {listed}")
 
 
 def _nested(inner: Parameters, outer: Parameters) -> Parameters:
@@ -88,8 +94,10 @@ def _slice(entry: Entry) -> Slice:
     keys = _required(entry, ("sources",), "base_model", "parameters")
     base = _model(keys["base_model"]) if "base_model" in keys else None
     parts = tuple(map(_part, keys["sources"].items()))
-    if len({len(part.layers or ()) for part in parts}) > 1:
-        entry.refuse("the layer ranges of its sources differ in length")
+    depths = [len(part.layers or ()) for part in parts]
+    if len({*depths}) > 1:
+        listed = ", ".join(map(str, depths))
+        entry.refuse(f"its sources have {listed} layers; give all of them as many")
     return Slice(parts, base, _parameters(keys))
 
 
@@ -97,7 +105,10 @@ def _part(entry: Entry) -> Ingredient:
     keys = _required(entry, ("model", "layer_range"), "parameters")
     limits = [each.whole() for each in keys["layer_range"].items()]
     if len(limits) != 2 or limits[0] >= limits[1]:
-        keys["layer_range"].refuse("two numbers expected: the first layer, and the end")
+        keys["layer_range"].refuse(
+            f"found {limits}; give the number of the first layer, and a larger one, of"
+            " the layer after the last"
+        )
     return Ingredient(_model(keys["model"]), range(*limits), _parameters(keys))
 
 
@@ -107,7 +118,7 @@ def _required(
     keys = entry.mapping(*required, *more)
     for name in required:
         if name not in keys:
-            entry.refuse(f"{name} is missing")
+            entry.refuse(f"{name} is missing; add it")
     return keys
 
 
@@ -119,7 +130,7 @@ def _dtype(entry: Entry) -> str:
     name = entry.text()
     if name not in DTYPES:
         near = near_miss(name, DTYPES)
-        entry.refuse(f"{name!r} is none of {', '.join(DTYPES)}{near}")
+        entry.refuse(f"found {name!r:.80}; give one of {', '.join(DTYPES)}{near}")
     return name
 
 
@@ -153,13 +164,16 @@ def _values(entry: Entry) -> tuple[object, ...]:
     members = entry.items() if isinstance(entry.value, tuple) else (entry,)
     for each in members:
         if isinstance(each.value, tuple | Mapping):
-            each.refuse("a single value expected")
+            each.refuse(f"found {each.shown}; give a single value")
     return tuple(each.value for each in members)
 
 
 def _tokenizer(root: Entry, keys: Mapping[str, Entry]) -> TokenizerPolicy | None:
     if "tokenizer" in keys and "tokenizer_source" in keys:
-        root.refuse("tokenizer and tokenizer_source are two ways to say one thing")
+        root.refuse(
+            "tokenizer and tokenizer_source are two ways to say one thing; leave one"
+            " out"
+        )
     if "tokenizer_source" in keys:
         return TokenizerPolicy(_source(keys["tokenizer_source"]))
     if "tokenizer" not in keys:
@@ -198,13 +212,13 @@ def _special_rule(source: Entry, *, force: bool) -> TokenRule:
             return TokenRule("zero", None, force)
         case "model_token":
             keys = _required(source, ("kind", "model"), "token", "token_id")
-            if ("token" in keys) == ("token_id" in keys):
-                source.refuse("either token or token_id is needed")
+            _require_one(source, keys, "token", "token_id")
             token = (
                 keys["token"].text() if "token" in keys else keys["token_id"].whole()
             )
             return TokenRule(_model(keys["model"]), token, force)
-    return keys["kind"].refuse("neither zero nor model_token")
+    kind = keys["kind"]
+    return kind.refuse(f"found {kind.shown}; give zero or model_token")
 
 
 def _plain(entry: Entry) -> object:

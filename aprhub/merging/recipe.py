@@ -96,11 +96,11 @@ class Recipe:
         if self.dtype is not None and self.dtype not in DTYPES:
             near = near_miss(self.dtype, DTYPES)
             listed = ", ".join(DTYPES)
-            raise UsageError(f"dtype {self.dtype!r} is none of {listed}{near}")
+            raise UsageError(f"dtype is {self.dtype!r:.80}; give one of {listed}{near}")
         if not 0 <= self.seed < 1 << 63:
-            raise UsageError(f"the seed must be from 0 to 2^63, is {self.seed}")
+            raise UsageError(f"seed is {self.seed}; give one from 0 to 2^63 - 1")
         if not all(each.ingredients for each in self.slices) or not self.slices:
-            raise UsageError("no models to merge")
+            raise UsageError("no models to merge; name one or more, for each slice")
 
     @property
     def models(self) -> tuple[Path, ...]:

@@ -34,9 +34,10 @@ class ShortForm:
         for name, values in several.items():
             owners = others if len(values) == len(others) else self.models
             if len(values) != len(owners):
+                besides = " besides the base" if self.base else ""
                 raise UsageError(
-                    f"{name}: {len(values)} values for {len(others)} models besides the"
-                    " base; give one, or one for each"
+                    f"{name}: {len(values)} values for {len(others)} models{besides};"
+                    " give one, or one for each"
                 )
             for path, value in zip(owners, values, strict=True):
                 own[path][name] = (Choice((value,)),)

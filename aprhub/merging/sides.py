@@ -77,7 +77,7 @@ def _side(each: Ingredient, models: Models) -> Side:
         raise ModelCheckError(
             each.model,
             f"has {count} layers, but the recipe takes {layers.start} to"
-            f" {layers.stop - 1}",
+            f" {layers.stop - 1}; give a layer_range that ends at {count} or before",
         )
     return Side(each.model, layers, each.parameters)
 
@@ -100,11 +100,17 @@ def _base(
     if named is None and method.base == "first":
         return listed[0]
     if named is None and method.base == "required":
-        raise UsageError(f"{method.name} compares with a base; say which model that is")
+        raise UsageError(
+            f"{method.name} compares with a base; name it with --base, or as base_model"
+            " in a recipe"
+        )
     found = next((each for each in listed if each.model == named), None)
     if found and found.parameters:
         where = next(iter(found.parameters.values()))[0].where
-        raise UsageError(f"{where}: the base has no parameters of its own")
+        raise UsageError(
+            f"{where}: {named} is the base, which has no parameters of its own; leave"
+            " them out"
+        )
     return found
 
 
@@ -112,8 +118,8 @@ def _added(named: Path, part: Slice, models: Models) -> Side:
     """Return the base of a slice that does not list it, which takes all layers."""
     if any(each.layers is not None for each in part.ingredients):
         raise UsageError(
-            f"{named} is the base, but not among the sources of a slice; say which of"
-            " its layers the slice compares with"
+            f"{named} is the base, but not among the sources of a slice; add it there,"
+            " with the layer_range to compare with"
         )
     return _side(Ingredient(named), models)
 
@@ -121,9 +127,13 @@ def _added(named: Path, part: Slice, models: Models) -> Side:
 def _check_count(count: int, method: MergeMethod) -> None:
     least, most = method.models
     if count < least or (most is not None and count > most):
-        wanted = f"{least}" if least == most else f"{least} or more"
+        wanted = "1 model" if least == 1 else f"{least} models"
+        wanted += "" if least == most else " or more"
         besides = "" if method.base == "none" else " besides the base"
-        raise UsageError(f"{method.name} merges {wanted} models{besides}, not {count}")
+        raise UsageError(
+            f"{method.name} merges {wanted}{besides}, not {count}; give as many,"
+            " or choose another method"
+        )
 
 
 def _check_depths(sides: Sequence[Side]) -> None:

@@ -70,9 +70,8 @@ def chosen_template(wanted: str, models: Models) -> str:
         if wanted not in NAMED:
             known = (*sorted(NAMED), AUTO)
             raise UsageError(
-                f"chat_template: no template is called {wanted!r:.40}"
-                f"{near_miss(wanted, known)}; give the text of one, or one of"
-                f" {', '.join(known)}"
+                f"chat_template: no template is called {wanted!r:.40}; give the text"
+                f" of one, or one of {', '.join(known)}{near_miss(wanted, known)}"
             )
         return NAMED[wanted]
     found = Counter(
@@ -81,8 +80,10 @@ def chosen_template(wanted: str, models: Models) -> str:
         if model.tokenizer and model.tokenizer.chat_template
     )
     if not found:
-        what = "chat_template: auto, but no model has a chat template"
-        raise UsageError(f"{what}; leave it out, or write one")
+        raise UsageError(
+            "chat_template: auto, but no model has a chat template; leave it out, or"
+            " write one"
+        )
     return found.most_common(1)[0][0]
 
 

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from attrs import evolve, frozen
 
-from aprhub.errors import Fault, ModelCheckError, UsageError
+from aprhub.errors import Fault, ModelCheckError, UsageError, near_miss
 from aprhub.ir.model import ModelIR
 from aprhub.ir.tokenizer import Tokenizer
 from aprhub.merging.recipe import TokenizerPolicy, TokenRule
@@ -17,6 +17,10 @@ from aprhub.tokens import Lexicon
 Row = tuple[tuple[Path, int], ...]
 """The rows of models whose mean is the embedding of a token; without any, zeros."""
 
+_REPAIR: Final = (
+    "say whose tokens the result has: base, union or a model, with --tokenizer, or as"
+    " tokenizer: source in a recipe"
+)
 _FLAGS: Final = ("single_word", "lstrip", "rstrip", "normalized", "special")
 
 
@@ -29,17 +33,14 @@ def check_same_vocabulary(models: Models, paths: Sequence[Path]) -> None:
         found = _known(models[path])
         faults = []
         if rows != ours:
-            faults.append(Fault("vocab_size", f"{rows}, but {ours} in {first}"))
+            problem = f"{rows}, but {ours} in {first}"
+            faults.append(Fault("vocab_size", problem, _REPAIR))
         elif known != found and None not in (known, found):
             left, right = (Lexicon.of(each, models[each]).ids for each in (first, path))
             faults += _token_faults(left, right, first)
         if faults:
-            raise ModelCheckError(
-                path,
-                f"cannot be merged with {first} row by row; say with tokenizer: source"
-                " (base, union or a model) whose tokens the result has",
-                faults,
-            )
+            what = f"cannot be merged with {first} row by row"
+            raise ModelCheckError(path, what, faults)
 
 
 def _known(model: ModelIR) -> object:
@@ -57,6 +58,7 @@ def _token_faults(
             yield Fault(
                 f"token {token!r:.40}",
                 f"{_shown(theirs)}, but {_shown(ours)} in {first}",
+                _REPAIR,
             )
 
 
@@ -109,8 +111,8 @@ class Vocabulary:
             return ()
         if rule.source not in others:
             raise UsageError(
-                f"token {token!r}: {rule.source} is none of the models that its"
-                " embedding is merged from"
+                f"token {token!r:.80}: {rule.source} is none of the models that its"
+                f" embedding is merged from; take one of {', '.join(map(str, others))}"
             )
         return ((rule.source, self._number(token, rule, rule.source)),)
 
@@ -119,7 +121,11 @@ class Vocabulary:
         wanted = token if rule.token is None else rule.token
         number = wanted if isinstance(wanted, int) else ids.get(wanted)
         if number is None or number not in ids.values():
-            raise UsageError(f"token {token!r}: {source} has no token {wanted!r}")
+            near = near_miss(wanted, ids) if isinstance(wanted, str) else ""
+            raise UsageError(
+                f"token {token!r:.80}: {source} has no token {wanted!r:.80}; name one"
+                f" that it has{near}"
+            )
         return number
 
 

@@ -24,8 +24,10 @@ def corpus_of(
     config = start.model.config
     context = config.max_position_embeddings or 0
     if options.seq_len > context:
-        what = f"the model is made for {context} tokens, not for {options.seq_len}"
-        raise UsageError(f"{what}; use shorter sequences (--seq-len)")
+        raise UsageError(
+            f"the model is made for {context} tokens, not for {options.seq_len}; use"
+            " shorter sequences (--seq-len)"
+        )
     wanted, tokenizer = options.sequences(config.vocab_size), start.tokenizer
     if options.validation:
         wanted = evolve(wanted, validation_fraction=0)

@@ -61,9 +61,9 @@ def refuse_encoder(stored: StoredModel) -> None:
         if "".join(filter(str.isalnum, kind)).lower() in ENCODERS:
             raise IdentityError(
                 stored.path,
-                f"{ENCODER}: {claim} is an Encoder, which sees what is to come;"
-                " training predicts the next token and takes decoder-only models,"
-                " such as LlamaForCausalLM",
+                f"{ENCODER}: {claim} is an Encoder, which sees what is to come, and"
+                " training predicts the next token; start from a decoder-only model,"
+                " such as a LlamaForCausalLM",
             )
 
 
@@ -120,8 +120,12 @@ def refuse_vocabulary(tokenizer: Tokenizer, rows: int, *, exact: bool) -> None:
         rule, what = VOCABULARY, f"{count} tokens, but the model is made for {rows}"
     else:
         return
-    advice = f"; say --vocab-size {count}" if exact else "; is it another model's?"
-    raise ModelCheckError("tokenizer", f"{rule}: {what}{advice}")
+    if exact:
+        raise ModelCheckError("tokenizer", f"{rule}: {what}; say --vocab-size {count}")
+    raise ModelCheckError(
+        "tokenizer",
+        f"{rule}: {what}; give another --tokenizer, or --config a larger vocab_size",
+    )
 
 
 def recorded_loss(provenance: Provenance, learns: str) -> float | None:
@@ -146,8 +150,8 @@ def refuse_loss(recorded: float | None, found: float, *, accepted: bool) -> None
     raise ModelCheckError(
         "step 0",
         f"{LOSS}: the validation loss is {found:.4f}, the checkpoint records"
-        f" {recorded:.4f}: something was lost on the way, or this text is another."
-        " If you know why, go on with --accept-init-loss",
+        f" {recorded:.4f}: something was lost on the way, or this text is another;"
+        " take another checkpoint, or say --accept-init-loss if you know why",
     )
 
 

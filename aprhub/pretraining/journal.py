@@ -56,6 +56,10 @@ def _event(path: Path, number: int, line: str) -> Mapping[str, Any]:
     except ValueError:
         event = None
     if not isinstance(event, dict) or not isinstance(event.get("step"), int):
-        what = "not an event of a run; move the file away to go on without its past"
-        raise CorruptFileError(path, what, where=f"line {number}")
+        raise CorruptFileError(
+            path,
+            f"found {line.rstrip()!r:.80}, expected an event of a run",
+            where=f"line {number}",
+            repair="move the file away to go on without its past",
+        )
     return event

@@ -66,12 +66,13 @@ def _refuse_mixing_runs(options: TrainingOptions) -> None:
     folder = options.run_dir
     there = (folder / STATE).is_file() or any((folder / SHARDED_STATE).glob("step-*"))
     if options.resume and not there:
-        what = f"there is no {STATE} to go on from; begin without --resume"
-        raise UsageError(f"{folder}: {what}")
+        raise UsageError(
+            f"{folder}: there is no {STATE} to go on from; leave --resume out to begin"
+        )
     if not options.resume and there:
         raise UsageError(
-            f"{folder}: there is a run; --resume goes on with it, and another --run-dir"
-            " begins a new one"
+            f"{folder}: there is a run; give --resume to go on with it, or another"
+            " --run-dir to begin a new one"
         )
 
 

@@ -83,11 +83,13 @@ class TrainingOptions:
         if not self.dataset:
             raise UsageError("there is nothing to train on: name files with data")
         if not 0 < self.validation_fraction < 1:
-            what = f"above 0 and below 1, is {self.validation_fraction}"
-            raise UsageError(f"validation_fraction must be {what}")
+            raise UsageError(
+                f"validation_fraction is {self.validation_fraction}; give a number"
+                " above 0 and below 1"
+            )
         for name in ("seq_len", "epochs", "keep"):
             if getattr(self, name) < 1:
-                raise UsageError(f"{name} must be positive, is {getattr(self, name)}")
+                raise UsageError(f"{name} is {getattr(self, name)}; give 1 or more")
 
     @property
     def lift(self) -> LiftOptions:
@@ -140,9 +142,14 @@ class PretrainOptions(TrainingOptions):
         super().__attrs_post_init__()
         starts = [self.init, self.preset, self.config]
         if sum(each is not None for each in starts) > 1:
-            raise UsageError("--init, --preset and --config exclude each other")
+            raise UsageError(
+                "--init, --preset and --config exclude each other; keep one"
+            )
         if self.vocab_size is not None and any(each is not None for each in starts):
-            raise UsageError("--vocab-size is that of the baseline, nothing else's")
+            raise UsageError(
+                "--vocab-size is that of the baseline; leave it out with --init,"
+                " --preset and --config"
+            )
         if self.init is None and self.tokenizer is None:
             raise UsageError("without --init, say whose tokens: --tokenizer PATH")
 

@@ -1,12 +1,12 @@
 """Configurations of models to train from nothing: by name, or from a file."""
 
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, Final
 
-from attrs import evolve
+from attrs import evolve, fields_dict
 
 from aprhub.errors import (
     CorruptFileError,
@@ -14,6 +14,7 @@ from aprhub.errors import (
     MissingFileError,
     ModelCheckError,
     UnknownNameError,
+    near_miss,
 )
 from aprhub.ir.config import FIELDS, Identity, ModelConfig, RopeScaling
 from aprhub.registry import Registry
@@ -62,23 +63,39 @@ def read_config(path: Path, registry: Registry) -> ModelConfig:
     try:
         values = tomllib.loads(path.read_text("utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise CorruptFileError(path, f"not TOML: {error}; put it right") from error
+        repair = "correct it there"
+        raise CorruptFileError(path, f"not TOML: {error}", repair=repair) from error
     return _config(path, values, registry)
 
 
 def _config(path: Path, values: Mapping[str, Any], registry: Registry) -> ModelConfig:
-    known = sorted(FIELDS.difference(_SET_HERE))
-    for name in values:
-        if name not in known:
-            what = f"no field is called {name!r} (known: {', '.join(known)})"
-            raise InputError(path, what)
+    _refuse_unknown(path, values, FIELDS.difference(_SET_HERE))
+    scaling = values.get("rope_scaling")
+    if isinstance(scaling, Mapping):
+        _refuse_unknown(path, scaling, fields_dict(RopeScaling))
     if "family" not in values:
-        raise InputError(path, 'it names no family, such as family = "llama"')
+        raise InputError(path, 'it names no family; add one, as family = "llama"')
     family = registry.family(str(values["family"]))
     try:
         return _completed(path, ModelConfig(**_typed(values)), family)
     except (TypeError, ValueError) as error:
-        raise InputError(path, f"a value of another kind: {error.args[0]}") from error
+        what = str(error.args[0]).rstrip(".")
+        raise InputError(
+            path, f"a value of another kind: {what}; correct it there"
+        ) from error
+
+
+def _refuse_unknown(
+    path: Path, values: Mapping[str, Any], known: Iterable[str]
+) -> None:
+    """Raise InputError for a field that nobody knows."""
+    names = sorted(known)
+    for name in values:
+        if name not in names:
+            listed, near = ", ".join(names), near_miss(name, names)
+            raise InputError(
+                path, f"no field is called {name!r:.80}; take one of {listed}{near}"
+            )
 
 
 def _typed(values: Mapping[str, Any]) -> dict[str, Any]:
@@ -109,6 +126,8 @@ def refuse_outside_band(parameters: int) -> None:
     """Raise ModelCheckError for a baseline that is none."""
     low, high = BAND
     if not low <= parameters <= high:
-        what = f"{parameters} parameters, expected {low} to {high}"
-        advice = "other sizes are --preset or --config, not the baseline"
-        raise ModelCheckError(BAND_RULE, f"{BASELINE} has {what}; {advice}")
+        raise ModelCheckError(
+            BAND_RULE,
+            f"{BASELINE} has {parameters} parameters, expected {low} to {high}; name"
+            " another size with --preset or --config",
+        )

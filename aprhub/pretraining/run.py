@@ -111,10 +111,9 @@ class _Run:
         if changed:
             name = sorted(changed)[0]
             was, now = told.get(name), wanted.get(name)
-            what = f"its {name} was {was!r}, now it is {now!r}"
             raise UsageError(
-                f"{state.path}: {what}; a run goes on as it began, or a new one"
-                " begins in another --run-dir"
+                f"{state.path}: its {name} was {was!r}, now it is {now!r}; give what it"
+                " began with, or another --run-dir for a new run"
             )
         trainer = self.setting.trainer
         state.load(trainer.decoder, trainer.optimizer, progress.step)

@@ -102,7 +102,11 @@ def _refuse_no_numbers(decoder: Decoder) -> None:
         if isinstance(module, Nf4Linear)
     )
     faults = [
-        Fault(name, "NaN or infinite values", "see aprhub validate")
+        Fault(
+            name,
+            "NaN or infinite values",
+            "start from a file that 'aprhub validate' passes",
+        )
         for name, each in (*decoder.named_parameters(), *scales)
         if not bool(own_part(each).isfinite().all())
     ]

@@ -36,8 +36,11 @@ def refuse_other_size(name: str, config: ModelConfig, registry: Registry) -> Non
     found = sizes_of(config)
     if found not in [sizes_of(known[each]) for each in meant]:
         there, said = _listed(found), _listed(sizes_of(known[meant[0]]))
-        what = f"the file has {there}, and {meant[0]} is {said}"
-        raise ModelCheckError("size", f"{what}; nothing is trained as another size")
+        raise ModelCheckError(
+            "size",
+            f"the file has {there}, and {meant[0]} is {said}; leave --model-size"
+            " out, or say that of the file",
+        )
 
 
 def _listed(sizes: dict[str, Any]) -> str:

@@ -62,9 +62,13 @@ def from_checkpoint(path: Path, options: TrainingOptions, registry: Registry) ->
 
 def _from_checkpoint(path: Path, options: TrainingOptions, registry: Registry) -> Start:
     if not path.exists():
-        raise MissingFileError(path, f"there is no such checkpoint ({MISSING})")
+        what = f"there is no such checkpoint ({MISSING}); name one that is there"
+        raise MissingFileError(path, what)
     if options.naming == KEEP:
-        raise UsageError("with names kept, nothing is known of how a model computes")
+        raise UsageError(
+            "with names kept, nothing is known of how a model computes; leave out"
+            " --naming keep"
+        )
     stored = identify(path, registry, options.source_format).opened(path)
     refuse_encoder(stored)
     stored = unpacked(stored, registry, options.naming)
@@ -86,7 +90,9 @@ def _checked(found: Lifted, stored: StoredModel) -> Family:
     """Return the family of what was lifted; weights are left to who needs them."""
     family = found.family
     if family is None:
-        raise UsageError("a model without a family cannot be trained")
+        raise UsageError(
+            "a model without a family cannot be trained; name one with --family"
+        )
     wrong = [f for f in faults(found.model, family) if family.spec(f.subject) is None]
     if wrong:
         raise ModelCheckError(stored.path, f"not a sound {family.name} model", wrong)

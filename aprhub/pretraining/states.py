@@ -81,5 +81,7 @@ def _remove(path: Path) -> None:
         else:
             path.unlink(missing_ok=True)
     except OSError as error:
-        what = f"{path}: the state of an earlier step cannot be removed: {error}"
-        raise EnvironmentFailureError(what) from error
+        raise EnvironmentFailureError(
+            f"{path}: the state of an earlier step cannot be removed: {error}; remove"
+            " it, and go on with --resume"
+        ) from error

@@ -40,7 +40,7 @@ def read_tokenizer(path: Path, registry: Registry) -> Tokenizer:
             )
         tokenizer = identify(path, registry).opened(path).tokenizer
     if tokenizer is None:
-        what = "this model has no tokenizer; give it one with 'aprhub stamp'"
+        what = "it has no tokenizer; give it one with 'aprhub stamp --tokenizer'"
         raise ModelCheckError(path, what)
     return tokenizer
 
@@ -51,7 +51,8 @@ def _settings(path: Path) -> Mapping[str, Any]:
     try:
         values: Mapping[str, Any] = json.loads(path.read_text("utf-8"))
     except ValueError as error:
-        raise CorruptFileError(path, f"not JSON: {error}") from error
+        repair = "correct it there, or get the file again"
+        raise CorruptFileError(path, f"not JSON: {error}", repair=repair) from error
     return values
 
 
@@ -85,8 +86,11 @@ def refuse_other_tokens(path: Path, chosen: Tokenizer, own: Tokenizer | None) ->
     theirs = {number: token for token, number in _tokens(chosen).items()}
     for token, number in _tokens(own).items():
         if theirs.get(number, token) != token:
-            what = f"token {number} is {theirs[number]!r}, and {token!r} to the model"
-            raise ModelCheckError(path, f"another model's tokenizer: {what}")
+            raise ModelCheckError(
+                path,
+                f"another model's tokenizer: token {number} is {theirs[number]!r}, and"
+                f" {token!r} to the model; leave --tokenizer out to take its own",
+            )
 
 
 def _tokens(tokenizer: Tokenizer) -> Mapping[str, int]:

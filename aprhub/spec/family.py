@@ -75,7 +75,11 @@ def evaluated(formula: str, config: ModelConfig) -> int:
         name = factor.strip()
         value = int(name) if name.isdigit() else getattr(config, name)
         if not isinstance(value, int):
-            raise ModelCheckError("configuration", f"{name} is not known")
+            raise ModelCheckError(
+                "configuration",
+                f"{name} is not known, by the file or by its tensors; add it to"
+                " config.json, or make the file again from a model that says it",
+            )
         product *= value
     return product
 

@@ -8,7 +8,13 @@ from typing import TYPE_CHECKING, Any, Self
 
 from attrs import evolve, field, frozen
 
-from aprhub.errors import EnvironmentFailureError, Fault, MissingFileError, UsageError
+from aprhub.errors import (
+    EnvironmentFailureError,
+    Fault,
+    MissingFileError,
+    UsageError,
+    near_miss,
+)
 from aprhub.ir.config import ModelConfig
 from aprhub.ir.encoding import Encoding
 from aprhub.ir.importance import Importance
@@ -72,14 +78,20 @@ class FileEvidence:
             if path.is_dir():
                 return cls(path, names=frozenset(each.name for each in path.iterdir()))
             if not path.exists():
-                raise MissingFileError(path, "there is no such file or folder")
+                near = near_miss(path.name, (e.name for e in path.parent.glob("*")))
+                what = f"there is no such file or folder; name one that is there{near}"
+                raise MissingFileError(path, what)
             if not path.is_file():
-                raise MissingFileError(path, "not a regular file or folder")
+                raise MissingFileError(
+                    path, "not a regular file or folder; write what it gives into one"
+                )
             with path.open("rb") as file:
                 return cls(path, file.read(4096), path.stat().st_size)
         except OSError as error:
-            what = f"{path}: cannot be read: {error.strerror}"
-            raise EnvironmentFailureError(what) from error
+            raise EnvironmentFailureError(
+                f"{path}: cannot be read: {error.strerror}; make it readable, or name"
+                " another"
+            ) from error
 
 
 @frozen
@@ -243,7 +255,10 @@ class Format:
         Raises UsageError when the format is only written, and what `open` raises.
         """
         if self.open is None:
-            raise UsageError(f"{path}: {self.name} is only written, not read")
+            raise UsageError(
+                f"{path}: {self.name} is only written, not read; name the model that it"
+                " was made from"
+            )
         own = (self.naming,) if self.naming else ()
         return evolve(self.open(path), namings=self.namings or own)
 

@@ -46,12 +46,13 @@ class Parameter:
         number = _converted(value, self.kind)
         if number is None:
             wanted = {float: "a number", int: "a whole number", bool: "true or false"}
-            what = f"{wanted[self.kind]} expected, not {value!r:.80}"
-            raise UsageError(f"{where}: {self.name} is {what}")
+            raise UsageError(
+                f"{where}: {self.name} is {value!r:.80}; give {wanted[self.kind]}"
+            )
         below = self.low is not None and number < self.low
         if below or (self.high is not None and number > self.high):
             raise UsageError(
-                f"{where}: {self.name} is {number:g}, which is not from {self.bounds}"
+                f"{where}: {self.name} is {number:g}; give one from {self.bounds}"
             )
         return number
 
@@ -116,7 +117,10 @@ class Piece:
     def ground(self) -> Values:
         """The base, which the method has to require."""
         if self.base is None:
-            raise UsageError("the method needs a base")
+            raise UsageError(
+                "the merge method needs a base; name one with --base, or as base_model"
+                " in a recipe"
+            )
         return self.base
 
     def positions(self) -> NDArray[np.uint64]:
@@ -209,6 +213,6 @@ class MergeMethod:
                 return each
         names = [each.name for each in self.parameters]
         raise UsageError(
-            f"{where}: {self.name} has no parameter {name!r}{near_miss(name, names)}"
-            f" (its parameters: {', '.join(names) or 'none'})"
+            f"{where}: {self.name} has no parameter {name!r:.80}; leave it out (its"
+            f" parameters: {', '.join(names) or 'none'}){near_miss(name, names)}"
         )

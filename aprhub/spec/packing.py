@@ -42,5 +42,9 @@ class Packing:
         Raises UnrepresentableError for a scheme of another method.
         """
         if self.pack is None or scheme not in self.schemes:
-            raise UnrepresentableError(scheme, f"{self.name} does not pack so")
+            listed = ", ".join(self.schemes) or "none"
+            raise UnrepresentableError(
+                scheme,
+                f"{self.name} does not pack so; choose a scheme of its own: {listed}",
+            )
         return self.pack(scheme, weight)

@@ -8,7 +8,7 @@ other.
 
 import itertools
 from collections.abc import Callable, Iterator, Sequence
-from typing import Final
+from typing import Final, NoReturn
 
 from attrs import field, frozen
 
@@ -117,7 +117,7 @@ class Spelling:
         if self.steps and tensor.encoding.flat:
             tensor = tensor.decoded()
         if self.is_stacked and not (len(tensor.shape) > 1 and self.held(tensor.shape)):
-            raise self._misshapen(tensor, "one matrix for each expert")
+            self._refuse_shape(tensor, "one matrix for each expert")
         names = iter(self.held(tensor.shape))
         for whole in _unstacked(tensor) if self.is_stacked else (tensor,):
             for part, rows in zip(self.parts, self._cut(whole, config), strict=True):
@@ -130,13 +130,16 @@ class Spelling:
         rows = [evaluated(part.spec.shape[0], config) for part in self.parts]
         if min(rows) < 1 or tensor.shape[:1] != (sum(rows),):
             formula = " + ".join(part.spec.shape[0] for part in self.parts)
-            raise self._misshapen(tensor, f"{sum(rows)} rows = {formula}")
+            self._refuse_shape(tensor, f"{sum(rows)} rows = {formula}")
         for start, stop in itertools.pairwise((0, *itertools.accumulate(rows))):
             yield tensor.sliced(start, stop)
 
-    def _misshapen(self, tensor: Tensor, expected: str) -> ModelCheckError:
-        problem = f"has shape {tensor.shape}, expected {expected}"
-        return ModelCheckError(self.stored, problem)
+    def _refuse_shape(self, tensor: Tensor, expected: str) -> NoReturn:
+        raise ModelCheckError(
+            self.stored,
+            f"has shape {tensor.shape}, expected {expected}; correct the configuration,"
+            " or take a file whose tensors fit it",
+        )
 
     def joined(self, weights: Sequence[Tensor]) -> Tensor:
         """Return the stored tensor of weights that are in its layout and order."""

@@ -2,12 +2,12 @@
 
 import json
 import re
-from collections.abc import Callable, Container, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, Final, Self
 
 from attrs import field, frozen
 
-from aprhub.errors import UsageError
+from aprhub.errors import UsageError, near_miss
 from aprhub.ir.tokenizer import Tokenizer
 from aprhub.spec.layout import Layout
 
@@ -30,7 +30,9 @@ class Setting:
         """Return the key and the value of `KEY=VALUE` or `KEY:TYPE=VALUE`."""
         found = _SETTING.fullmatch(words)
         if found is None:
-            raise UsageError(f"{words!r:.80} is neither KEY=VALUE nor KEY:TYPE=VALUE")
+            raise UsageError(
+                f"{words!r:.80} is neither KEY=VALUE nor KEY:TYPE=VALUE; write it so"
+            )
         return found[1], cls(found[3], found[2])
 
     def value(self, key: str) -> Any:
@@ -44,12 +46,17 @@ class Setting:
             return _inferred(self.text)
         if self.kind not in _COMMON:
             known = ", ".join(_COMMON)
-            raise UsageError(f"{key}: no type is called {self.kind!r} (known: {known})")
+            near = near_miss(self.kind, _COMMON)
+            raise UsageError(
+                f"{key}: no type is called {self.kind!r}; take one of {known}{near}"
+            )
         try:
             return _COMMON[self.kind](self.text)
         except ValueError as error:
-            what = f"{key}: {self.text!r:.80} is not of type {self.kind}"
-            raise UsageError(what) from error
+            raise UsageError(
+                f"{key}: {self.text!r:.80} is not of type {self.kind}; give one that"
+                " is, or leave the type out"
+            ) from error
 
 
 def _flag(text: str) -> bool:
@@ -99,17 +106,22 @@ class Stamp:
     settings: Mapping[str, Setting] = field(factory=dict)
     unset: tuple[str, ...] = ()
 
-    def require(self, keys: Container[str], derived: Mapping[str, str]) -> None:
+    def require(self, keys: Collection[str], derived: Mapping[str, str]) -> None:
         """Raise UsageError for what nobody can set, and for what is not there to unset.
 
         `keys` are those of the model; `derived` says from what some keys follow.
         """
         for key in self.settings:
             if key in derived:
-                raise UsageError(f"{key} is not set by hand: {derived[key]}")
+                raise UsageError(
+                    f"{key} is not set by hand, leave it out: {derived[key]}"
+                )
         for key in self.unset:
             if key not in keys:
-                raise UsageError(f"{key} is not there, so it cannot be unset")
+                raise UsageError(
+                    f"{key} is not there, so it cannot be unset; leave it out"
+                    f"{near_miss(key, keys)}"
+                )
 
 
 @frozen

@@ -50,8 +50,11 @@ def require_no_worse(before: Verdict, after: Verdict, registry: Registry) -> lis
     path = after.stored.path
     if after.problem is not None:
         if before.problem is None or _is_contrary(before, after, registry):
-            what = f"the stamp contradicts the model: {after.problem}"
-            raise UnrunnableError(path, f"{what}; nothing was written")
+            raise UnrunnableError(
+                path,
+                "the stamp contradicts the model, so nothing was written; leave out"
+                f" what does: {after.problem}",
+            )
         return [f"not checked against a family: {_first_line(after.problem)}"]
     known = set(map(str, before.faults))
     new = [each for each in after.faults if str(each) not in known]

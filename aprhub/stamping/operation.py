@@ -79,7 +79,10 @@ class _Stamping:
     ) -> "_Stamping":
         fmt = detect.identify(source, plugins, options.source_format)
         if fmt.restate is None or fmt.metadata is None:
-            raise UsageError(f"{source}: the plugin of {fmt.name} cannot stamp")
+            raise UsageError(
+                f"{source}: the plugin of {fmt.name} cannot stamp; convert the model to"
+                " another format first"
+            )
         if target is not None:
             detect.target_format(target, plugins, fmt.name)
         stored = fmt.opened(source)
@@ -166,8 +169,10 @@ class _Stamping:
     def _refuse_links(self) -> None:
         links = [each.name for each in self.source.iterdir() if each.is_symlink()]
         if links:
-            what = f"{links[0]} is a link, as in a hub's cache; write a copy with -o"
-            raise UsageError(f"{self.source}: {what}")
+            raise UsageError(
+                f"{self.source}: {links[0]} is a link, as in a hub's cache; write a"
+                " copy with -o"
+            )
 
     def _judge(self, first: Path, restated: Restated) -> list[str]:
         """Open what is written so far, which is all but the tensors."""
@@ -187,8 +192,9 @@ class _Stamping:
 
     def _require_said(self, first: Path, meant: Mapping[str, Any]) -> None:
         again = self.metadata(first)
-        what = "reads back as something else"
-        faults = [Fault(each.key, what) for each in changed(again, meant)]
+        problem = "reads back as something else"
+        repair = f"report it to the author of the plugin of {self.format.name}"
+        faults = [Fault(each.key, problem, repair) for each in changed(again, meant)]
         if faults:
             what = "the written metadata are not what was meant"
             raise UnrunnableError(self.target, what, faults)
@@ -205,8 +211,11 @@ class _Stamping:
             return None
         before, after = digest(self.stored), digest(self.format.opened(first))
         if before != after:
-            what = f"the tensors were {before} and would be {after}"
-            raise UnrunnableError(self.target, what)
+            raise UnrunnableError(
+                self.target,
+                f"the tensors were {before} and would be {after}; report it to the"
+                f" author of the plugin of {self.format.name}",
+            )
         return before
 
     def _publish(self, staging: Staging, restated: Restated) -> None:

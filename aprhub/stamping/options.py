@@ -25,7 +25,9 @@ def _checked(words: Mapping[str, str]) -> Mapping[str, str]:
     """Return words with licences in SPDX's spelling; raises UsageError for others."""
     empty = next((name for name, word in words.items() if not word.strip()), None)
     if empty:
-        raise UsageError(f"{empty} is empty; --unset KEY takes a key away")
+        raise UsageError(
+            f"{empty} is empty; give it a text, or take its key away with --unset KEY"
+        )
     return {
         name: licenses.checked(word) if name in LICENSES else word
         for name, word in words.items()
@@ -57,7 +59,11 @@ class StampOptions:
         """Refuse words for fields that there are not, and a stamp that says nothing."""
         unknown = {*self.provenance} - {*PROVENANCE} | {*self.identity} - {*IDENTITY}
         if unknown:
-            raise UsageError(f"{', '.join(sorted(unknown))}: no such fields to stamp")
+            known = ", ".join((*PROVENANCE, *IDENTITY))
+            raise UsageError(
+                f"{', '.join(sorted(unknown))}: no such fields to stamp; take from"
+                f" {known}"
+            )
         words = (self.provenance, self.identity, self.settings, self.unset)
         if not any(words) and self.tokenizer is None and self.chat_template is None:
             raise UsageError("nothing to stamp: say at least one thing of the model")

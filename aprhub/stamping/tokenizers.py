@@ -18,7 +18,9 @@ def tokenizer_of(
     `rows` is how many the embedding has. Raises UsageError for a model without one.
     """
     if form is None:
-        raise UnrepresentableError(path, "the format has no place for a tokenizer")
+        raise UnrepresentableError(
+            path, "the format has no place for a tokenizer; leave --tokenizer out"
+        )
     found = _read(path, registry)
     return assembled(found) if form == "json" else flattened(found, rows)
 

@@ -163,7 +163,7 @@ def test_a_run_goes_on_with_its_own_pairs_and_weights(
         (("--data-license", "MIT"), "--data-license belongs to --method full"),
         (("--layout", "pefd"), "no adapter layout is called 'pefd'; did you mean"),
         (("--rank", 0), "0 is not in the range x>=1"),
-        (("--alpha", -1), "alpha is a positive number, not -1.0"),
+        (("--alpha", -1), "alpha is -1.0; give a positive number"),
         (("--text-key", "said"), "--text-key belongs to --task text"),
         (("--task", "text", "--packed"), "--packed belongs to --task instruct"),
     ],

@@ -248,7 +248,7 @@ def test_weights_that_are_no_numbers_are_refused(
     complaint = refused_run(1, *words)
 
     assert "weights: they hold no finite numbers" in complaint
-    assert f"{name}: NaN or infinite values (see aprhub validate)" in complaint
+    assert f"{name}: NaN or infinite values (start from a file" in complaint
     assert f"while working on {tmp_path / 'm.apr'}" in complaint
     assert not (place / "numbers").exists()
 
@@ -415,7 +415,7 @@ def test_a_run_goes_on_only_as_it_began(place: Path) -> None:
     nothing = refused(2, *from_nothing(place, "absent"), "--resume")
     done = succeed(*from_nothing(place, "run"), "--resume", "--json").json
 
-    assert "there is a run; --resume goes on with it" in again
+    assert "there is a run; give --resume to go on with it" in again
     assert "its seed was 42, now it is 7" in other
     assert "there is no state.safetensors to go on from" in nothing
     assert (done["step"], done["reason"]) == (20, "all steps were done")

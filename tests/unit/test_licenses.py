@@ -33,8 +33,8 @@ def test_a_licence_is_spelled_as_spdx_does(text: str, spelled: str) -> None:
         ("Acme Model Terms", "'LicenseRef-Acme-Model-Terms'"),
         ("MIT AND", "is no SPDX identifier or expression"),
         ("", "'LicenseRef-NAME'"),
-        ("proprietary", "nobody could look it up"),
-        ("TBD", "nobody could look it up"),
+        ("proprietary", "which everybody can look up"),
+        ("TBD", "which everybody can look up"),
     ],
 )
 def test_what_is_no_licence_is_refused_with_a_near_one(text: str, hint: str) -> None:

@@ -232,7 +232,7 @@ def test_an_option_that_makes_no_sense_is_wrong_usage(
         (["--naming", "gml"], "no naming is called 'gml'; did you mean 'ggml'?"),
         (["--to", "gguff"], "no format is called 'gguff'; did you mean 'gguf'?"),
         (["--from", "onnx"], "no format is called 'onnx' (known: "),
-        (["--shard-size", "0"], "shard size must be positive, is 0"),
+        (["--shard-size", "0"], "shard_size is 0; give a positive number of bytes"),
     ],
 )
 def test_a_name_that_nobody_provides_is_wrong_usage(

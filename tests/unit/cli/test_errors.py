@@ -33,6 +33,18 @@ MISSPELT = {
         *("adapter", "merge", "{}", "adapter", "-o", "out.gguf"),
         *("--mode", "cta"),
     ),
+    "did you mean 'blk.0.attn_q.weight'?": (
+        *("convert", "{}", "out.gguf", "--quantize", "q8_0"),
+        *("--tensor-type", "blk.0.atn_q.weight=q6_k"),
+    ),
+    "did you mean 'q6_k'?": (
+        *("convert", "{}", "out.gguf", "--quantize", "q8_0"),
+        *("--tensor-type", "output.weight=q6-k"),
+    ),
+    "did you mean 'json'?": ("stamp", "{}", "-o", "out.gguf", "--set", "a:jsn=1"),
+    "did you mean 'general.architecture'?": (
+        *("stamp", "{}", "-o", "out.gguf", "--unset", "general.architectur"),
+    ),
     "did you mean 'slerp'?": ("merge", "--method", "slrep", "{}", "{}", "-o", "out"),
 }
 

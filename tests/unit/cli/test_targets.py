@@ -130,9 +130,11 @@ def test_a_folder_that_does_not_exist_is_not_made(gguf: Path, tmp_path: Path) ->
 
 
 def test_a_source_that_does_not_exist_is_named(tmp_path: Path) -> None:
-    complaint = refused(3, "convert", tmp_path / "no.gguf", tmp_path / "out.apr")
+    (tmp_path / "one.gguf").touch()
+    complaint = refused(3, "convert", tmp_path / "onne.gguf", tmp_path / "out.apr")
 
-    assert f"{tmp_path / 'no.gguf'}: there is no such file or folder" in complaint
+    assert f"{tmp_path / 'onne.gguf'}: there is no such file or folder" in complaint
+    assert complaint.rstrip().endswith("; did you mean 'one.gguf'?")
 
 
 def test_bytes_beat_the_extension_of_the_source(gguf: Path, tmp_path: Path) -> None:

@@ -106,31 +106,30 @@ REFUSED = {
     "merge_method: linear\n" + PAIR % 1: "weight is not given for model.embed_tokens",
     LINEAR
     % "[{filter: mpl, value: 3}]": "the filter 'mpl' is in the name of no tensor",
-    LINEAR % "many": "weight is a number expected, not 'many'",
-    LINEAR % ".inf": "weight is a number expected, not inf",
+    LINEAR % "many": "weight is 'many'; give a number",
+    LINEAR % ".inf": "weight is inf; give a number",
     LINEAR % "1" + "base_model: base": "linear compares with no base; list base among",
     "merge_method: linear\nparameters: {weight: 1, density: 1}\n"
-    + PAIR % 1: "linear has no parameter 'density' (its parameters: weight, normalize)",
+    + PAIR % 1: "'density'; leave it out (its parameters: weight, normalize)",
     "merge_method: ties\nparameters: {weight: 1}\n" + PAIR % 1: "ties compares with a",
     TIES + "models: [{model: base, parameters: {weight: 1}}, {model: one}]": (
-        "the base has no parameters of its own"
+        "base is the base, which has no parameters of its own"
     ),
     TIES + "models: [{model: one, parameters: {lambda: 1}}]": (
         "lambda is no parameter of a single model"
     ),
     TIES + "models: [{model: one, parameters: {density: 1.5}}]": (
-        "density is 1.5, which is not from 0 to 1"
+        "density is 1.5; give one from 0 to 1"
     ),
     "merge_method: slerp\nparameters: {t: 0.5}\nmodels: [{model: one}]": (
-        "slerp merges 1 models besides the base, not 0"
+        "slerp merges 1 model besides the base, not 0"
     ),
     "merge_method: karcher\nparameters: {max_iter: 2.5}\n"
-    "models: [{model: one}, {model: two}]": "max_iter is a whole number expected",
+    "models: [{model: one}, {model: two}]": "max_iter is 2.5; give a whole number",
     TIES + "slices: [{sources: [{model: one, layer_range: [0, 2]}]}]": (
         "base is the base, but not among the sources of a slice"
     ),
-    LINEAR % 1
-    + "chat_template: chatlm": "no template is called 'chatlm'; did you mean",
+    LINEAR % 1 + "chat_template: chatlm": "; did you mean 'chatml'?",
 }
 
 

@@ -79,26 +79,26 @@ REFUSED = {
     "a: *b": "this is not YAML",
     "- 1": "line 1: keys and values expected, not a list",
     "models: [{model: a}]": "merge_method is missing",
-    "merge_method: linear": "either models or slices are needed",
-    HEAD + "slices: []": "either models or slices are needed",
-    HEAD + "modules: {default: {models: [{model: a}]}}": "either models or slices",
+    "merge_method: linear": "give one of models, slices, modules; found none of them",
+    HEAD + "slices: []": "modules; found models and slices",
+    HEAD + "modules: {default: {models: [{model: a}]}}": "found models and modules",
     "merge_method: linear\nmodules: {vision: {}}": "vision: unknown key; known here",
-    "merge_method: linear\nmodules: {default: {}}": "either models or slices are",
+    "merge_method: linear\nmodules: {default: {}}": "give one of models, slices; found",
     HEAD + "dtpye: float32": "line 4: dtpye: unknown key; known here: merge_method,",
     HEAD + "    paramters: {}": "line 4: models[0].paramters: unknown key",
     HEAD + "merge_method: ties": "line 4: merge_method: this key stands twice",
-    HEAD + "dtype: int8": "line 4: dtype: 'int8' is none of float32, float16",
+    HEAD + "dtype: int8": "dtype: found 'int8'; give one of float32, float16",
     HEAD + "dtype: 5": "line 4: dtype: a text expected, not 5",
     HEAD + "parameters: {t: []}": "line 4: parameters.t: the list is empty",
-    HEAD + "parameters: {t: [[1]]}": "parameters.t[0]: a single value expected",
+    HEAD + "parameters: {t: [[1]]}": "t[0]: found a list; give a single value",
     HEAD + "parameters: {t: [{filter: a}]}": "parameters.t[0]: value is missing",
     HEAD + "parameters: {t: [{value: 1, fitler: a}]}": "t[0].fitler: unknown key",
     HEAD + "parameters: {t: &a [1], u: *a}": "line 4: parameters.u: an alias",
     HEAD + "tokenizer: {source: base, tokens: {a: {source: {kind: x}}}}": (
-        "tokens.a.source.kind: neither zero nor model_token"
+        "source.kind: found 'x'; give zero or model_token"
     ),
     HEAD + "tokenizer: {tokens: {a: {source: {kind: model_token, model: b}}}}": (
-        "tokens.a.source: either token or token_id is needed"
+        "tokens.a.source: give one of token, token_id; found none"
     ),
     HEAD + "tokenizer: {tokens: {a: {force: 1}}}": "a.force: true or false expected",
     HEAD + "tokenizer: {}\ntokenizer_source: base": "two ways to say one thing",
@@ -106,13 +106,13 @@ REFUSED = {
     "merge_method: linear\nmodels: [{}]": "models[0]: model is missing",
     "merge_method: linear\nslices: [{sources: [{model: a}]}]": "layer_range is missing",
     "merge_method: linear\nslices: [{sources: [{model: a, layer_range: [2, 2]}]}]": (
-        "layer_range: two numbers expected"
+        "layer_range: found [2, 2]; give the number of the first layer"
     ),
     "merge_method: linear\nslices: [{sources: [{model: a, layer_range: [-1, 2]}]}]": (
         "layer_range[0]: a whole number from 0 on expected, not -1"
     ),
     "merge_method: linear\nslices: [{sources: [{model: a, layer_range: [0, 2]},"
-    " {model: b, layer_range: [0, 3]}]}]": "layer ranges of its sources differ",
+    " {model: b, layer_range: [0, 3]}]}]": "sources have 2, 3 layers; give all",
     "merge_method: !!python/object/apply:os.getcwd []": "the tag tag:yaml",
 }
 

@@ -120,9 +120,10 @@ def _toml(value: Any) -> str:
     ("text", "word"),
     [
         ("hidden_size = 64", "names no family"),
-        ('family = "llama"\nhiden_size = 64', "no field is called 'hiden_size'"),
+        ('family = "llama"\nhiden_size = 64', "; did you mean 'hidden_size'?"),
         ('family = "llama"\nhidden_size = "64"', "a value of another kind"),
-        ('family = "llama"\nrope_scaling = { sort = 1 }', "a value of another kind"),
+        ('family = "llama"\nrope_scaling = { sort = 1 }', "no field is called 'sort'"),
+        ('family = "llama"\nrope_scaling = 8', "a value of another kind"),
         ("family = ", "not TOML"),
         ('family = "mamba"', "no family is called 'mamba'"),
     ],

@@ -134,9 +134,9 @@ def test_a_target_that_no_weight_has_is_refused_with_those_there_are(
 @pytest.mark.parametrize(
     ("chosen", "word"),
     [
-        ({"rank": 0}, "a rank is 1 or more, not 0"),
-        ({"alpha": 0.0}, r"alpha is a positive number, not 0\.0"),
-        ({"alpha": float("nan")}, "alpha is a positive number, not nan"),
+        ({"rank": 0}, "rank is 0; give 1 or more"),
+        ({"alpha": 0.0}, r"alpha is 0\.0; give a positive number"),
+        ({"alpha": float("nan")}, "alpha is nan; give a positive number"),
         ({"targets": ()}, "at least one weight"),
     ],
 )
