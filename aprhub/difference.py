@@ -175,8 +175,9 @@ def differing(one: ModelConfig, other: ModelConfig) -> dict[str, tuple[Any, Any]
     ignored = {"identity", "extra"}
     return {
         name: (left[name], right[name])
-        for name in left.keys() & right.keys()
-        if name not in ignored and not _same_number(left[name], right[name])
+        for name in left
+        if name in right and name not in ignored
+        if not _same_number(left[name], right[name])
     }
 
 

@@ -211,10 +211,11 @@ class UnknownNameError(PluginError):
     def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
         names = sorted(set(known))
         more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-        listed = ", ".join(names[:_SHOWN]) or "none"
+        repair = f"give one of {', '.join(names[:_SHOWN])}{more}"
+        if not names:
+            repair = f"install a plugin that provides a {kind}; there is none"
         super().__init__(
-            f"no {kind} is called {name!r}{near_miss(name, names)}"
-            f" (known: {listed}{more})"
+            f"no {kind} is called {name!r}{near_miss(name, names)} ({repair})"
         )
 
 

@@ -231,7 +231,7 @@ def test_an_option_that_makes_no_sense_is_wrong_usage(
         (["--family", "lama"], "no family is called 'lama'; did you mean 'llama'?"),
         (["--naming", "gml"], "no naming is called 'gml'; did you mean 'ggml'?"),
         (["--to", "gguff"], "no format is called 'gguff'; did you mean 'gguf'?"),
-        (["--from", "onnx"], "no format is called 'onnx' (known: "),
+        (["--from", "onnx"], "no format is called 'onnx' (give one of "),
         (["--shard-size", "0"], "shard_size is 0; give a positive number of bytes"),
     ],
 )
