@@ -35,7 +35,7 @@ BROKEN = {
     ),
     "wrong-kind": (
         "@hookimpl\ndef provide_formats():\n    return ['gguf']\n",
-        "provided 'gguf', which is not a Format",
+        "provided 'gguf', expected a Format",
     ),
     "newer-api": (
         "from aprhub.api import MergePlan\n",
@@ -89,7 +89,7 @@ def test_a_broken_plugin_is_fatal_when_plugins_are_strict(
     found = program.beside(folder).run("plugins", "--strict-plugins")
 
     assert found.code == 3
-    assert found.err.startswith("aprhub: error: plugins could not be loaded:")
+    assert found.err.startswith("aprhub: error: plugins could not be loaded; update")
     assert "typo (typo 1.0)" in found.err
     assert "gone (gone 1.0)" in found.err
 

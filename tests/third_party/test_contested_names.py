@@ -157,4 +157,4 @@ def test_a_near_miss_is_suggested(
 
     assert found.code == 2
     assert f"no format is called {wrong!r}; did you mean {right!r}?" in found.err
-    assert "known: apr, gguf, safetensors" in found.err
+    assert "give one of apr, gguf, safetensors" in found.err
