@@ -44,10 +44,12 @@ def open_gguf(container: StoredModel) -> StoredAdapter:
     Raises UnsupportedFileError for adapters of another kind than LoRA.
     """
     if _value(container, KIND) != "lora":
-        what = f"{KIND} is {_value(container, KIND)!r:.60}; only 'lora' is read"
-        raise UnsupportedFileError(container.path, what)
+        what = f"{KIND} is {_value(container, KIND)!r:.60}, only 'lora' is read"
+        repair = "merge it with the program that made it"
+        raise UnsupportedFileError(container.path, f"{what}; {repair}")
     if _value(container, INVOCATION):
-        what = f"{INVOCATION}: it is applied to some tokens only and cannot be merged"
+        what = f"{INVOCATION} is there: it is applied to some tokens only and cannot be"
+        what += " merged; run it with llama.cpp's --lora"
         raise UnsupportedFileError(container.path, what)
     known, strangers = pairs.told(container)
     return StoredAdapter(
@@ -68,7 +70,7 @@ def _alpha(container: StoredModel) -> float | None:
     value = _value(container, ALPHA)
     if value is None or isinstance(value, float):
         return value
-    what = f"found {value!r:.60}, expected a number"
+    what = f"found {value!r:.60}, expected a finite f32"
     raise CorruptFileError(container.path, what, where=ALPHA)
 
 

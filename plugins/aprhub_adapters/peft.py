@@ -112,9 +112,13 @@ def _patterns(config: Document) -> dict[re.Pattern[str], float]:
             compiled = re.compile(rf"(?:.*\.)?(?:{pattern})")
         except re.error as error:
             what = f"{pattern!r:.60} is no regular expression: {error}"
-            raise CorruptFileError(config.path, what, where="alpha_pattern") from error
+            where, repair = "alpha_pattern", "correct the pattern there"
+            raise CorruptFileError(
+                config.path, what, where=where, repair=repair
+            ) from error
         if _REPEATED.search(pattern):
             what = f"alpha_pattern {pattern!r:.60} repeats a group, which is not read"
+            what += "; name the modules by their paths there"
             raise UnsupportedFileError(config.path, what)
         found[compiled] = alpha
     return found
@@ -187,13 +191,16 @@ def _own(module: str, patterns: Mapping[re.Pattern[str], float]) -> float | None
 
 def _refuse_other_kinds(config: Document) -> None:
     if config.text("peft_type") not in (None, "LORA"):
-        raise _unsupported(config, "peft_type", "only LORA is read")
+        what = "only 'LORA' is read; merge it with PEFT's merge_and_unload"
+        raise _unsupported(config, "peft_type", what)
     for key in ("layer_replication", "alora_invocation_tokens", "arrow_config"):
         if config.values.get(key):
-            raise _unsupported(config, key, "it has no form as a change of weights")
+            what = "it has no form as a change of weights; run the adapter with PEFT"
+            raise _unsupported(config, key, what)
     for key in ("use_qalora", "use_bdlora", "ensure_weight_tying"):
         if config.values.get(key):
-            raise _unsupported(config, key, "such adapters are not read")
+            what = "such adapters are not read; run it with PEFT, or train one without"
+            raise _unsupported(config, key, what)
     if config.values.get("init_lora_weights") not in _HARMLESS_STARTS:
         what = (
             "the base was changed, too, when training began; save the adapter again"
