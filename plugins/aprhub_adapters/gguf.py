@@ -45,12 +45,15 @@ def open_gguf(container: StoredModel) -> StoredAdapter:
     """
     if _value(container, KIND) != "lora":
         what = f"{KIND} is {_value(container, KIND)!r:.60}, only 'lora' is read"
-        repair = "merge it with the program that made it"
-        raise UnsupportedFileError(container.path, f"{what}; {repair}")
+        raise UnsupportedFileError(
+            container.path, f"{what}; merge it with the program that made it"
+        )
     if _value(container, INVOCATION):
-        what = f"{INVOCATION} is there: it is applied to some tokens only and cannot be"
-        what += " merged; run it with llama.cpp's --lora"
-        raise UnsupportedFileError(container.path, what)
+        raise UnsupportedFileError(
+            container.path,
+            f"{INVOCATION}: it is applied to some tokens only and cannot be merged; run"
+            " it with llama.cpp's --lora",
+        )
     known, strangers = pairs.told(container)
     return StoredAdapter(
         container,

@@ -60,10 +60,12 @@ def told(
             strangers.append(name)
             continue
         if len(tensor.shape) < 2:
-            what = f"{name} has shape {tensor.shape}, only matrices are read, since the"
-            what += " writers of flat ones disagree on their order and scale"
-            repair = "save A as (rank, in) and B as (out, rank)"
-            raise UnsupportedFileError(container.path, f"{what}; {repair}")
+            raise UnsupportedFileError(
+                container.path,
+                f"{name} has shape {tensor.shape}, only matrices are read, since the"
+                " writers of flat ones disagree on their order and scale; save A as"
+                " (rank, in) and B as (out, rank)",
+            )
         known.append(AdapterTensor(name, *found, tensor))
     return tuple(known), tuple(strangers)
 

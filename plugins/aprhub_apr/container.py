@@ -110,15 +110,17 @@ def is_vouched(container: Container) -> bool:
 @contextmanager
 def _opened(path: Path) -> Iterator[BinaryIO]:
     if not path.is_file():
-        what = "there is no such file; give the path of an APR file"
-        raise MissingFileError(path, what)
+        raise MissingFileError(
+            path, "there is no such file; give the path of an APR file"
+        )
     try:
         with path.open("rb") as file:
             yield file
     except OSError as error:
-        what = f"{path}: cannot be read: {error.strerror}"
-        repair = "get the right to read it, or another copy"
-        raise EnvironmentFailureError(f"{what}; {repair}") from error
+        raise EnvironmentFailureError(
+            f"{path}: cannot be read: {error.strerror}; get the right to read it, or"
+            " another copy"
+        ) from error
 
 
 def _scanned(path: Path, file: BinaryIO, complaints: Complaints) -> Container:

@@ -158,8 +158,10 @@ def _verified() -> Any:
     for name, known in _KNOWN.items():
         blocks = _encoded(library, name, _sample(name))
         if (_digest(blocks), _digest(_decoded(library, name, blocks))) != known:
-            what = f"{path} packs {name} otherwise than expected; install what"
-            raise _unusable(f"{what} 'aprhub[fast]' names")
+            raise _unusable(
+                f"{path} packs {name} otherwise than expected; install what"
+                " 'aprhub[fast]' names"
+            )
     return library
 
 

@@ -35,6 +35,10 @@ _SMALLEST = 25
 
 _OPAQUE = "ggml_type_"
 
+_CAST = "convert with --dtype f32, f16 or bf16"
+_RENAME = "rename it in the source"
+_WRITE_FOLDER = "write a Hugging Face folder instead"
+
 
 @frozen
 class Row:
@@ -66,18 +70,23 @@ def faults_of_row(name: str, tensor: Tensor) -> Iterator[Fault]:
     length, encoding = len(name.encode(errors="replace")), tensor.encoding
     columns = tensor.shape[-1] if tensor.shape else 1
     if not 0 < length <= NAME_BYTES:
-        yield Fault(name, f"the name has {length} bytes, not 1 to {NAME_BYTES}")
+        what = f"the name has {length} bytes, not 1 to {NAME_BYTES}"
+        yield Fault(name, what, _RENAME)
     if CONTROL_CHARACTERS.search(name):
-        yield Fault(repr(name), "there are control characters in the name")
+        what = "there are control characters in the name"
+        yield Fault(repr(name), what, _RENAME)
     if not all(tensor.shape):
-        yield Fault(name, f"{tensor.shape} has no elements")
+        yield Fault(name, f"{tensor.shape} has no elements", _WRITE_FOLDER)
     if len(tensor.shape) > MAX_DIMENSIONS:
-        yield Fault(name, f"{tensor.shape} has more than {MAX_DIMENSIONS} dimensions")
+        what = f"{tensor.shape} has more than {MAX_DIMENSIONS} dimensions"
+        yield Fault(name, what, _WRITE_FOLDER)
     if type_id(encoding) is None:
         what = f"GGUF has no type for {encoding.name}"
-        yield Fault(name, what, "convert with --dtype f32, f16 or bf16")
+        casts = encoding.is_float or encoding.is_quantized
+        yield Fault(name, what, _CAST if casts else _WRITE_FOLDER)
     elif not encoding.flat and columns % encoding.block_elements:
-        yield Fault(name, f"rows of {columns} elements cut blocks of {encoding.name}")
+        what = f"rows of {columns} elements cut blocks of {encoding.name}"
+        yield Fault(name, what, _CAST)
 
 
 def read_rows(cursor: Cursor, count: int) -> list[Row]:
@@ -120,8 +129,8 @@ def _read_row(cursor: Cursor, where: str) -> Row:
     if number in REMOVED_TENSOR_TYPES:
         raise UnsupportedFileError(
             cursor.path,
-            f"{name} at byte {place} has type {number}, which ggml no longer has;"
-            " quantise the original model anew",
+            f"tensor {name!r} at byte {place} has type {number}, which ggml no longer"
+            " has; quantise the original model anew",
         )
     return row
 
