@@ -111,7 +111,7 @@ def _patterns(config: Document) -> dict[re.Pattern[str], float]:
         try:
             compiled = re.compile(rf"(?:.*\.)?(?:{pattern})")
         except re.error as error:
-            what = f"{pattern!r:.60} is no regular expression: {error}"
+            what = f"{pattern!r:.60} is no regular expression: {error.msg}"
             where, repair = "alpha_pattern", "correct the pattern there"
             raise CorruptFileError(
                 config.path, what, where=where, repair=repair

@@ -129,7 +129,7 @@ def _check_magic(path: Path, data: bytes) -> None:
             f"the file {found}, an APR v2 file with {MAGIC!r}",
             where="magic",
             offset=0,
-            repair="get the file again; if it is of another format, leave --from out",
+            repair="get the file again, or name its own format with --from",
         )
 
 

@@ -101,7 +101,7 @@ def _read_version(cursor: Cursor) -> int:
             f"found {magic!r}, expected {MAGIC!r}",
             where="magic",
             offset=0,
-            repair="get the file again; if it is of another format, leave --from out",
+            repair="get the file again, or name its own format with --from",
         )
     version: int = cursor.unpack(_U32, "version")
     if version and not version & 0xFFFF:

@@ -149,7 +149,7 @@ def encoded_entries(entries: Mapping[str, Entry]) -> list[bytes]:
     for key, entry in entries.items():
         problem = _key_problem(key, ())
         if problem:
-            raise UnrepresentableError("metadata", f"{problem}; rename it")
+            raise UnrepresentableError("metadata", f"{problem}; rename the key")
         name = _encoded_string(key, key, KEY_BYTES)
         try:
             value = _ENCODERS.get(entry.kind, _encoded_scalar)(key, entry)

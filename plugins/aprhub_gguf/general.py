@@ -155,8 +155,11 @@ def layout_entries(
     Raises UnrepresentableError for an architecture that cannot be a part of keys.
     """
     if not _ARCHITECTURE.fullmatch(architecture):
-        what = f"{architecture!r:.80} is not of letters, digits, '.', '_' and '-'"
-        raise UnrepresentableError(ARCHITECTURE_KEY, f"{what}; name the --family")
+        raise UnrepresentableError(
+            ARCHITECTURE_KEY,
+            f"{architecture!r:.80} is not of letters, digits, '.', '_' and '-'; name"
+            " the --family instead of --naming keep",
+        )
     yield ARCHITECTURE_KEY, Entry("string", architecture)
     if TYPE_KEY not in carried:
         yield TYPE_KEY, Entry("string", _MODEL)

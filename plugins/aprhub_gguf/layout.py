@@ -162,8 +162,11 @@ def _architecture(stored: StoredModel, target: Path) -> str:
     identity = stored.config.identity
     name = identity.architecture or identity.hf_model_type
     if name is None:
-        what = "GGUF needs the name of the architecture; say it with --family"
-        raise UnrepresentableError(target, what)
+        raise UnrepresentableError(
+            target,
+            "GGUF needs the name of the architecture; name the --family instead of"
+            " --naming keep",
+        )
     return name
 
 

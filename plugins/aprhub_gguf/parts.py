@@ -59,8 +59,8 @@ def read_parts(path: Path, complaints: Complaints) -> list[Container]:
     if name is None or name.count != count or not 1 <= name.number <= count:
         raise CorruptFileError(
             path,
-            f"{COUNT_KEY} is {count}, but its name is not PREFIX-NNNNN-of-{count:05d}"
-            ".gguf, by which the other parts are found",
+            f"{COUNT_KEY} is {count}, but the file is not called"
+            f" PREFIX-NNNNN-of-{count:05d}.gguf, by which the other parts are found",
             repair="give all parts such names",
         )
     return _checked(

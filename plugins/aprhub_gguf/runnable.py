@@ -213,7 +213,7 @@ def _vocabulary_faults(flat: FlatVocabulary) -> Iterator[Fault]:
         yield Fault("tokens", what, "give the unused ones names of their own")
     if flat.model not in TOKENIZER_MODELS:
         known = ", ".join(sorted(TOKENIZER_MODELS))
-        what = f"llama.cpp does not know {flat.model!r:.80} (known: {known})"
+        what = f"llama.cpp does not know {flat.model!r:.80}, but {known}"
         yield Fault("tokenizer.ggml.model", what, _STAMP_TOKENIZER)
     if flat.model in _BYTE_PAIR_MODELS and flat.merges is None:
         yield Fault("merges", f"missing, {flat.model} needs them", _STAMP_TOKENIZER)

@@ -155,7 +155,7 @@ def _read_shape(cursor: Cursor, name: str) -> tuple[int, ...]:
     if count > MAX_DIMENSIONS:
         raise CorruptFileError(
             cursor.path,
-            f"{count} dimensions; at most {MAX_DIMENSIONS} are possible",
+            f"{count} dimensions, at most {MAX_DIMENSIONS} are possible",
             where=name,
             offset=place,
         )
@@ -226,7 +226,7 @@ def _require_inside(cursor: Cursor, row: Row, end: int) -> None:
     if end > cursor.size:
         raise CorruptFileError(
             cursor.path,
-            f"its data ends at byte {end}, but the file has {cursor.size}; it is cut"
+            f"its data ends at byte {end}, but the file has {cursor.size}: it is cut"
             " short or damaged",
             where=row.name,
             offset=row.place,
