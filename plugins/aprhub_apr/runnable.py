@@ -151,7 +151,8 @@ def _division_faults(config: ModelConfig) -> Iterator[Fault]:
 def _expert_faults(config: ModelConfig) -> Iterator[Fault]:
     experts, used = config.num_experts or 0, config.num_experts_per_tok or 0
     if used > experts or bool(used) != bool(experts):
-        what = f"{used} of {experts} experts, expected at least 1 and at most all"
+        expected = f"1 to {experts}" if experts else "none"
+        what = f"{used} of {experts} experts, expected {expected}"
         yield Fault("num_experts_per_tok", what, _SET)
 
 

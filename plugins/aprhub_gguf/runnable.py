@@ -21,6 +21,7 @@ from aprhub_gguf.architectures import (
     UNSPLIT,
 )
 from aprhub_gguf.encodings import is_kept_in_f32
+from aprhub_gguf.table import CAST, WRITE_FOLDER
 from aprhub_gguf.vocabulary import repeated_tokens
 
 _EMBEDDING: Final = "token_embd.weight"
@@ -34,8 +35,6 @@ _SET: Final = "correct it in the source with 'aprhub stamp --set'"
 _BY_DOCTOR: Final = "repair the source with 'aprhub doctor --fix -o OUT'"
 _TAKE_WHOLE: Final = "take a checkpoint that has it, or name the right --family"
 _TAKE_FLOATS: Final = "take a checkpoint that has it in floats"
-_CAST: Final = "convert with --dtype f32, f16 or bf16"
-_WRITE_FOLDER: Final = "write a Hugging Face folder instead"
 _STAMP_TOKENIZER: Final = "give the source one with 'aprhub stamp --tokenizer'"
 
 _BLOCK = re.compile(r"blk\.(\d+)\.(.+)")
@@ -82,7 +81,7 @@ def _architecture_faults(config: ModelConfig) -> Iterator[Fault]:
     name = config.identity.architecture
     if name not in ARCHITECTURES:
         what = f"llama.cpp has no architecture {name!r}"
-        yield Fault("general.architecture", what, f"{_WRITE_FOLDER}, or name --family")
+        yield Fault("general.architecture", what, f"{WRITE_FOLDER}, or name --family")
 
 
 def _size_faults(config: ModelConfig) -> Iterator[Fault]:
@@ -92,7 +91,7 @@ def _size_faults(config: ModelConfig) -> Iterator[Fault]:
             yield Fault(field, what, _SET)
     if (config.num_layers or 0) > _MAX_LAYERS:
         what = f"{config.num_layers}, the most is {_MAX_LAYERS}"
-        yield Fault("num_layers", what, _WRITE_FOLDER)
+        yield Fault("num_layers", what, WRITE_FOLDER)
     if config.identity.architecture in RMS_NORM and not config.norm_eps:
         what = f"{config.norm_eps} where llama.cpp needs a number above 0"
         yield Fault("norm_eps", what, _SET)
@@ -104,14 +103,15 @@ def _size_faults(config: ModelConfig) -> Iterator[Fault]:
 def _expert_faults(config: ModelConfig) -> Iterator[Fault]:
     experts, used = config.num_experts or 0, config.num_experts_per_tok or 0
     if used > experts or bool(used) != bool(experts):
-        what = f"{used} of {experts} experts, expected at least 1 and at most all"
+        expected = f"1 to {experts}" if experts else "none"
+        what = f"{used} of {experts} experts, expected {expected}"
         yield Fault("num_experts_per_tok", what, _SET)
     architecture = config.identity.architecture or ""
     normalised = NORMALISED.get(architecture, config.norm_topk_prob)
     if config.norm_topk_prob not in (None, normalised):
         said = str(config.norm_topk_prob).lower()
         what = f"{said}, where {architecture} has the contrary"
-        yield Fault("norm_topk_prob", what, _WRITE_FOLDER)
+        yield Fault("norm_topk_prob", what, WRITE_FOLDER)
 
 
 def _head_faults(stored: StoredModel) -> Iterator[Fault]:
@@ -131,10 +131,10 @@ def _head_faults(stored: StoredModel) -> Iterator[Fault]:
         and size * heads != config.hidden_size
     ):
         what = f"{heads} of {size} are not {config.hidden_size} wide"
-        yield Fault("head_dim", what, _WRITE_FOLDER)
+        yield Fault("head_dim", what, WRITE_FOLDER)
     if architecture in FULLY_ROTARY and config.rotary_dim not in (None, size):
         what = f"{config.rotary_dim} of {size} elements, {architecture} rotates all"
-        yield Fault("rope.dimension_count", what, _WRITE_FOLDER)
+        yield Fault("rope.dimension_count", what, WRITE_FOLDER)
 
 
 def _scaling_faults(stored: StoredModel) -> Iterator[Fault]:
@@ -143,7 +143,7 @@ def _scaling_faults(stored: StoredModel) -> Iterator[Fault]:
         return
     if scaling.kind not in _SCALINGS:
         what = f"llama.cpp has no scaling {scaling.kind!r}"
-        yield Fault("rope_scaling", what, _WRITE_FOLDER)
+        yield Fault("rope_scaling", what, WRITE_FOLDER)
     for name in _SCALINGS.get(scaling.kind, ()):
         if name not in stored.tensors:
             what = f"missing, though the scaling is {scaling.kind}"
@@ -158,7 +158,7 @@ def _tensor_faults(tensors: Mapping[str, Tensor]) -> Iterator[Fault]:
             yield Fault(name, what, "convert the file again, which writes it as f32")
         elif encoding.is_plain and encoding.name not in _COMPUTED:
             what = f"llama.cpp does not compute with {encoding.name}"
-            yield Fault(name, what, _CAST if encoding.is_float else _TAKE_FLOATS)
+            yield Fault(name, what, CAST if encoding.is_float else _TAKE_FLOATS)
         elif encoding.flat or encoding.name in _NOT_COMPUTED:
             what = f"llama.cpp does not compute with {encoding.name}"
             yield Fault(name, what, "quantise the original model anew")
@@ -189,7 +189,7 @@ def _output_faults(stored: StoredModel) -> Iterator[Fault]:
             yield Fault(name, "missing", _TAKE_WHOLE)
     if architecture in HEADLESS and _HEAD in stored.tensors:
         what = f"{architecture} uses the embedding and must not have it"
-        yield Fault(_HEAD, what, _WRITE_FOLDER)
+        yield Fault(_HEAD, what, WRITE_FOLDER)
     if architecture in HEADED and _HEAD not in stored.tensors:
         what = f"missing, and {architecture} does not use the embedding"
         yield Fault(_HEAD, what, _BY_DOCTOR)

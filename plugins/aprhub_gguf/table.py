@@ -4,6 +4,7 @@ import math
 import struct
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
+from typing import Final
 
 from attrs import frozen
 
@@ -35,9 +36,11 @@ _SMALLEST = 25
 
 _OPAQUE = "ggml_type_"
 
-_CAST = "convert with --dtype f32, f16 or bf16"
-_RENAME = "rename it in the source"
-_WRITE_FOLDER = "write a Hugging Face folder instead"
+CAST: Final = "convert with --dtype f32, f16 or bf16"
+WRITE_FOLDER: Final = "write a Hugging Face folder instead"
+"""What to do about what GGUF, or programs that run it, do not have."""
+
+_RENAME: Final = "rename it in the source"
 
 
 @frozen
@@ -76,17 +79,17 @@ def faults_of_row(name: str, tensor: Tensor) -> Iterator[Fault]:
         what = "there are control characters in the name"
         yield Fault(repr(name), what, _RENAME)
     if not all(tensor.shape):
-        yield Fault(name, f"{tensor.shape} has no elements", _WRITE_FOLDER)
+        yield Fault(name, f"{tensor.shape} has no elements", WRITE_FOLDER)
     if len(tensor.shape) > MAX_DIMENSIONS:
         what = f"{tensor.shape} has more than {MAX_DIMENSIONS} dimensions"
-        yield Fault(name, what, _WRITE_FOLDER)
+        yield Fault(name, what, WRITE_FOLDER)
     if type_id(encoding) is None:
         what = f"GGUF has no type for {encoding.name}"
         casts = encoding.is_float or encoding.is_quantized
-        yield Fault(name, what, _CAST if casts else _WRITE_FOLDER)
+        yield Fault(name, what, CAST if casts else WRITE_FOLDER)
     elif not encoding.flat and columns % encoding.block_elements:
         what = f"rows of {columns} elements cut blocks of {encoding.name}"
-        yield Fault(name, what, _CAST)
+        yield Fault(name, what, CAST)
 
 
 def read_rows(cursor: Cursor, count: int) -> list[Row]:
