@@ -176,7 +176,7 @@ def _rope_faults(stored: StoredModel) -> Iterator[Fault]:
         yield Fault(
             "rope_type",
             f"{found}, but the rows are in the order of {expected}",
-            f"set {expected} with 'aprhub stamp --set'",
+            f"use 'aprhub stamp --set rope_type={expected}'",
         )
 
 

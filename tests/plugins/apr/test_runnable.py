@@ -278,4 +278,4 @@ def test_a_rope_type_of_other_rows_is_a_fault(tmp_path: Path) -> None:
 
     (fault,) = _faults(evolve(found, family=LLAMA, carried={"apr": own}))
 
-    assert fault.startswith("rope_type: is 0, but the rows are in the order of 2 (set")
+    assert fault.startswith("rope_type: is 0, but the rows are in the order of 2 (use")
