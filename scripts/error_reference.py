@@ -108,16 +108,20 @@ def kind_of(node: ast.Call) -> str:
     return USAGE if name == "refuse" else makers().get(name, "")
 
 
-def assigned(function: ast.FunctionDef) -> dict[str, ast.expr]:
+Texts = dict[str, list[ast.expr]]
+"""What a name stands for, one place of its function after the other."""
+
+
+def assigned(function: ast.FunctionDef) -> Texts:
     """Return what the names of a function stand for, as far as they are texts."""
-    return {
-        ast.unparse(node.targets[0]): node.value
-        for node in ast.walk(function)
-        if isinstance(node, ast.Assign) and text(node.value, {})
-    }
+    found: Texts = {}
+    for node in ast.walk(function):
+        if isinstance(node, ast.Assign) and text(node.value, {}):
+            found.setdefault(ast.unparse(node.targets[0]), []).append(node.value)
+    return found
 
 
-def message(call: ast.Call, texts: dict[str, ast.expr]) -> str:
+def message(call: ast.Call, texts: Texts) -> str:
     """Return the message of the error that a call makes, nothing where it makes none.
 
     A message that the caller gives is empty here: it is found where it is given.
@@ -129,7 +133,7 @@ def message(call: ast.Call, texts: dict[str, ast.expr]) -> str:
     return ": ".join(filter(None, parts))
 
 
-def text(node: ast.expr, texts: dict[str, ast.expr]) -> str:
+def text(node: ast.expr, texts: Texts) -> str:
     """Return a text with its variable parts in braces; nothing where it is none."""
     match node:
         case ast.Constant(str() as value):
@@ -141,8 +145,15 @@ def text(node: ast.expr, texts: dict[str, ast.expr]) -> str:
         case ast.IfExp(_, body, orelse):
             return " / ".join(filter(None, (text(body, texts), text(orelse, texts))))
         case ast.Name(name) if name in texts:
-            return text(texts[name], {})
+            return text(latest(texts[name], node), {})
     return ""
+
+
+def latest(values: list[ast.expr], place: ast.expr) -> ast.expr:
+    """Return the value that was given last before a place, else the first."""
+    ordered = sorted(values, key=lambda each: each.lineno)
+    before = [each for each in ordered if each.lineno <= place.lineno]
+    return before[-1] if before else ordered[0]
 
 
 def hole(node: ast.expr) -> str:

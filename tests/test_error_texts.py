@@ -25,7 +25,7 @@ VERBS = (
     " encode enter export extract fetch free get give install keep leave list look lower"
     " make map mend merge move name open pass pick pip point print put quantise raise"
     " read remove rename repair report retrain run save say see send set shorten spell"
-    " split start stop take tell train try unset update use verify wait write"
+    " split start stop take tell train try uninstall unset update use verify wait write"
 ).split()
 ASKED = re.compile(
     rf"(?:^|[;:?.,(] |\b(?:or|and|then|to repair) )'?(?:{'|'.join(VERBS)})\b"

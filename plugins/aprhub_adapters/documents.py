@@ -22,14 +22,23 @@ def read(path: Path) -> Document | None:
         return None
     try:
         if path.stat().st_size > LARGEST:
-            what = f"has {path.stat().st_size} bytes; more than {LARGEST} are not read"
-            raise UnsupportedFileError(path, what)
+            size = path.stat().st_size
+            raise UnsupportedFileError(
+                path,
+                f"has {size} bytes, at most {LARGEST} are read; if it is not the"
+                " adapter's own, move it to another folder",
+            )
         return Document.parse(path, path.read_text("utf-8"))
     except OSError as error:
-        what = f"{path}: cannot be read: {error.strerror}"
-        raise EnvironmentFailureError(what) from error
+        raise EnvironmentFailureError(
+            f"{path}: cannot be read: {error.strerror}; get the right to read it, or"
+            " another copy"
+        ) from error
     except UnicodeDecodeError as error:
-        raise CorruptFileError(path, "not UTF-8", offset=error.start) from error
+        at = error.start
+        what = f"byte {error.object[at]:#04x} is not part of UTF-8 text"
+        repair = "save it as UTF-8"
+        raise CorruptFileError(path, what, offset=at, repair=repair) from error
 
 
 def written(values: Mapping[str, Any]) -> str:

@@ -44,11 +44,16 @@ def open_gguf(container: StoredModel) -> StoredAdapter:
     Raises UnsupportedFileError for adapters of another kind than LoRA.
     """
     if _value(container, KIND) != "lora":
-        what = f"{KIND} is {_value(container, KIND)!r:.60}; only 'lora' is read"
-        raise UnsupportedFileError(container.path, what)
+        what = f"{KIND} is {_value(container, KIND)!r:.60}, only 'lora' is read"
+        raise UnsupportedFileError(
+            container.path, f"{what}; merge it with the program that made it"
+        )
     if _value(container, INVOCATION):
-        what = f"{INVOCATION}: it is applied to some tokens only and cannot be merged"
-        raise UnsupportedFileError(container.path, what)
+        raise UnsupportedFileError(
+            container.path,
+            f"{INVOCATION}: it is applied to some tokens only and cannot be merged; run"
+            " it with llama.cpp's --lora",
+        )
     known, strangers = pairs.told(container)
     return StoredAdapter(
         container,
@@ -68,7 +73,7 @@ def _alpha(container: StoredModel) -> float | None:
     value = _value(container, ALPHA)
     if value is None or isinstance(value, float):
         return value
-    what = f"found {value!r:.60}, expected a number"
+    what = f"found {value!r:.60}, expected a finite f32"
     raise CorruptFileError(container.path, what, where=ALPHA)
 
 

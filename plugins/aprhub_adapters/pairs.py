@@ -60,9 +60,12 @@ def told(
             strangers.append(name)
             continue
         if len(tensor.shape) < 2:
-            what = f"{name} has shape {tensor.shape}; only matrices are read, since the"
-            what += " writers of flat ones disagree on their order and scale"
-            raise UnsupportedFileError(container.path, what)
+            raise UnsupportedFileError(
+                container.path,
+                f"{name} has shape {tensor.shape}, only matrices are read, since the"
+                " writers of flat ones disagree on their order and scale; save A as"
+                " (rank, in) and B as (out, rank)",
+            )
         known.append(AdapterTensor(name, *found, tensor))
     return tuple(known), tuple(strangers)
 
@@ -121,14 +124,15 @@ def named(pairs: Mapping[str, tuple[Tensor, Tensor]]) -> dict[str, Tensor]:
 
 
 def _refuse_more(adapter: Adapter, target: Path, layout: str) -> None:
-    faults = [Fault(name, "is replaced") for name in adapter.replacements]
+    repair = "choose the layout peft, or merge it with 'aprhub adapter merge'"
+    faults = [Fault(name, "is replaced", repair) for name in adapter.replacements]
     faults += [
-        Fault(name, f"has a {what}")
+        Fault(name, f"has a {what}", repair)
         for name, change in adapter.changes.items()
         for what in _extras(change)
     ]
     if faults or not adapter.changes:
-        what = f"layout {layout} holds pairs of matrices only; merge it, or use peft"
+        what = f"layout {layout} holds pairs of matrices only"
         raise UnrepresentableError(target, what, faults)
 
 

@@ -111,11 +111,17 @@ def _patterns(config: Document) -> dict[re.Pattern[str], float]:
         try:
             compiled = re.compile(rf"(?:.*\.)?(?:{pattern})")
         except re.error as error:
-            what = f"{pattern!r:.60} is no regular expression: {error}"
-            raise CorruptFileError(config.path, what, where="alpha_pattern") from error
+            what = f"{pattern!r:.60} is no regular expression: {error.msg}"
+            where, repair = "alpha_pattern", "correct the pattern there"
+            raise CorruptFileError(
+                config.path, what, where=where, repair=repair
+            ) from error
         if _REPEATED.search(pattern):
-            what = f"alpha_pattern {pattern!r:.60} repeats a group, which is not read"
-            raise UnsupportedFileError(config.path, what)
+            raise UnsupportedFileError(
+                config.path,
+                f"alpha_pattern {pattern!r:.60} repeats a group, which is not read;"
+                " name the modules by their paths there",
+            )
         found[compiled] = alpha
     return found
 
@@ -187,24 +193,36 @@ def _own(module: str, patterns: Mapping[re.Pattern[str], float]) -> float | None
 
 def _refuse_other_kinds(config: Document) -> None:
     if config.text("peft_type") not in (None, "LORA"):
-        raise _unsupported(config, "peft_type", "only LORA is read")
+        raise UnsupportedFileError(
+            config.path,
+            f"{_said(config, 'peft_type')}, only 'LORA' is read; run it with PEFT, or"
+            " merge it there",
+        )
     for key in ("layer_replication", "alora_invocation_tokens", "arrow_config"):
         if config.values.get(key):
-            raise _unsupported(config, key, "it has no form as a change of weights")
+            raise UnsupportedFileError(
+                config.path,
+                f"{_said(config, key)}: it has no form as a change of weights; run the"
+                " adapter with PEFT",
+            )
     for key in ("use_qalora", "use_bdlora", "ensure_weight_tying"):
         if config.values.get(key):
-            raise _unsupported(config, key, "such adapters are not read")
+            raise UnsupportedFileError(
+                config.path,
+                f"{_said(config, key)}: such adapters are not read; run it with PEFT,"
+                " or train one without",
+            )
     if config.values.get("init_lora_weights") not in _HARMLESS_STARTS:
-        what = (
-            "the base was changed, too, when training began; save the adapter again"
-            " with PEFT's path_initial_model_for_weight_conversion"
+        raise UnsupportedFileError(
+            config.path,
+            f"{_said(config, 'init_lora_weights')}: the base was changed, too, when"
+            " training began; save the adapter again with PEFT's"
+            " path_initial_model_for_weight_conversion",
         )
-        raise _unsupported(config, "init_lora_weights", what)
 
 
-def _unsupported(config: Document, key: str, what: str) -> UnsupportedFileError:
-    value = config.values.get(key)
-    return UnsupportedFileError(config.path, f"{key} is {value!r:.60}: {what}")
+def _said(config: Document, key: str) -> str:
+    return f"{key} is {config.values.get(key)!r:.60}"
 
 
 def _notes(config: Document) -> Iterator[str]:

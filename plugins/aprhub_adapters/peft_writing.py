@@ -62,8 +62,10 @@ def _refuse_mixed(adapter: Adapter, target: Path) -> None:
     for what in ("magnitude", "bias"):
         without = [n for n, c in adapter.changes.items() if getattr(c, what) is None]
         if 0 < len(without) < len(adapter.changes):
-            faults = [Fault(name, f"has no {what}, others have") for name in without]
             how = f"peft has a {what} for all changes or for none"
+            problem = f"has no {what}, others have"
+            repair = "merge it with 'aprhub adapter merge'"
+            faults = [Fault(name, problem, repair) for name in without]
             raise UnrepresentableError(target, how, faults)
 
 
@@ -73,13 +75,14 @@ def _refuse_experts(adapter: Adapter, family: Family, target: Path) -> None:
         raise UnrepresentableError(
             target,
             f"peft leaves out what is for experts of {_NEVER_STACKED}; choose another"
-            " layout",
+            " layout, such as names",
         )
     if changed and changed not in _STACKABLE:
         raise UnrepresentableError(
             target,
             f"of each expert it changes {' and '.join(sorted(changed))}, and peft"
-            " takes all three projections or the last; choose another layout",
+            " takes all three projections or the last; choose another layout, such as"
+            " names",
         )
 
 

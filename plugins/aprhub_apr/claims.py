@@ -21,6 +21,10 @@ from aprhub_apr.tables import NEVER_NULL
 _F32_MAX: Final = float.fromhex("0x1.fffffep127")
 _F64_MAX: Final = sys.float_info.max
 
+_ANEW: Final = "write the file anew with what made it"
+_BY_DOCTOR: Final = "repair it with 'aprhub doctor --fix -o OUT'"
+_DISPUTED: Final = "see which one 'aprhub doctor' takes for right"
+
 
 @frozen
 class Kind:
@@ -129,17 +133,19 @@ class Claims:
         allowed = kind if key in NEVER_NULL else kind | NULL
         if allowed.accepts(value):
             return value
-        error = self.error(key, f"{brief(value)}, expected {kind.title}")
+        what = f"found {brief(value)}, expected {kind.title}"
         meant = meant_number(value)
         if not allowed.accepts(meant):
-            raise error
+            raise self.error(key, what)
+        error = self.error(key, what, _BY_DOCTOR)
         self.complaints.forgive(error, mistyped(key, brief(value), meant))
         return meant
 
-    def error(self, key: str, what: str) -> CorruptFileError:
+    def error(self, key: str, what: str, repair: str = _ANEW) -> CorruptFileError:
         """Return the error that a key's value is not what it should be."""
+        where = f"metadata key {key!r:.80}"
         return CorruptFileError(
-            self.path, what, where=f"metadata key {key!r}", offset=self.offset
+            self.path, what, where=where, offset=self.offset, repair=repair
         )
 
     def settle(self, key: str, fate: str, into: str = "", why: str = "") -> None:
@@ -155,8 +161,9 @@ class Claims:
             if other != value:
                 error = self.error(
                     first,
-                    f"{brief(value)}, but {name!r}, another spelling of it, is"
-                    f" {brief(other)}; remove the wrong one",
+                    f"found {brief(value)}, but {name!r}, another spelling of it, is"
+                    f" {brief(other)}",
+                    _DISPUTED,
                 )
                 found = Dispute(", ".join(dict(values)), tuple(dict(values).values()))
                 self.complaints.forgive(error, found)

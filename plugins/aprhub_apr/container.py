@@ -110,13 +110,17 @@ def is_vouched(container: Container) -> bool:
 @contextmanager
 def _opened(path: Path) -> Iterator[BinaryIO]:
     if not path.is_file():
-        raise MissingFileError(path, "there is no such file")
+        raise MissingFileError(
+            path, "there is no such file; give the path of an APR file"
+        )
     try:
         with path.open("rb") as file:
             yield file
     except OSError as error:
-        what = f"{path}: cannot be read: {error.strerror}"
-        raise EnvironmentFailureError(what) from error
+        raise EnvironmentFailureError(
+            f"{path}: cannot be read: {error.strerror}; get the right to read it, or"
+            " another copy"
+        ) from error
 
 
 def _scanned(path: Path, file: BinaryIO, complaints: Complaints) -> Container:
@@ -167,16 +171,16 @@ def _check_extents(container: Container) -> None:
         if end > size:
             raise CorruptFileError(
                 container.path,
-                f"its data end at byte {end}, but the file ends at {size}; it is"
+                f"its data end at byte {end}, but the file ends at {size}: it is"
                 " truncated, or the index is wrong",
-                where=f"tensor {entry.name!r}",
+                where=f"tensor {entry.name!r:.80}",
                 offset=entry.place,
             )
     if container.required_size > size:
         raise CorruptFileError(
             container.path,
             f"the tensors and their padding take {container.required_size} bytes, but"
-            f" the file has {size}; it is truncated",
+            f" the file has {size}: it is truncated",
             offset=size,
         )
 

@@ -18,6 +18,7 @@ from aprhub.api import (
     Dispute,
     UnrepresentableError,
     respelled,
+    shown,
 )
 from aprhub_apr.tables import BULKY_KEYS
 
@@ -46,7 +47,7 @@ class _Reader:
         return CorruptFileError(self.path, what, where=self.where, offset=self.offset)
 
     def constant(self, text: str) -> NoReturn:
-        raise self.error(f"{text} is not JSON")
+        raise self.error(f"found {text}, for which JSON has no word")
 
     def unique(self, pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
         """Return an object; a key may come twice if all but one value are null."""
@@ -66,9 +67,13 @@ class _Reader:
         """Return the one value of a repeated key, None where there is not one."""
         same = first == second and type(first) is type(second)
         if not (same or first is None or second is None):
-            error = self.error(
-                f"key {key!r} is there with two values, {brief(first)} and"
-                f" {brief(second)}; remove the wrong one"
+            error = CorruptFileError(
+                self.path,
+                f"key {key!r:.80} is there with two values, {brief(first)} and"
+                f" {brief(second)}",
+                where=self.where,
+                offset=self.offset,
+                repair="see which one 'aprhub doctor' takes for right",
             )
             self.complaints.forgive(error, Dispute(key, (first, second)))
             return None
@@ -101,17 +106,19 @@ def parsed(
     except ValueError as error:
         raise reader.error(f"not JSON: {error}") from error
     if not isinstance(value, dict):
-        raise reader.error(f"a JSON {type(value).__name__}, expected an object")
+        raise reader.error(f"found {shown(value)}, expected a JSON object")
     _check_values(reader, value)
     return Document(value, tuple(reader.notes))
 
 
 def _check_values(reader: _Reader, keys: Mapping[str, Any]) -> None:
     """Refuse what Python's parser accepts and JSON has no way to write again."""
-    try:
-        rendered({key: keys[key] for key in keys.keys() - BULKY_KEYS})
-    except UnrepresentableError as error:
-        raise reader.error("infinite numbers, or characters cut in half") from error
+    for key in sorted(keys.keys() - BULKY_KEYS):
+        try:
+            rendered({key: keys[key]})
+        except UnrepresentableError as error:
+            what = f"key {key!r:.80} has an infinite number, or half of a character"
+            raise reader.error(what) from error
 
 
 def rendered(keys: Mapping[str, Any]) -> bytes:
@@ -129,7 +136,7 @@ def rendered(keys: Mapping[str, Any]) -> bytes:
         )
         return text.encode()
     except (TypeError, ValueError, RecursionError) as error:
-        what = f"not possible as JSON: {error}"
+        what = f"not possible as JSON: {error}; correct that value in the source"
         raise UnrepresentableError(_WHERE, what) from error
 
 

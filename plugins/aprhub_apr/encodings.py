@@ -18,4 +18,5 @@ def encoding_for(name: str, tensor: Tensor) -> Encoding:
         return encoding
     if encoding.is_float or encoding.is_quantized:
         return ENCODINGS["f32"]
-    raise UnrepresentableError(name, f"APR has no type for {encoding.name}")
+    what = f"APR has no type for {encoding.name}; write a Hugging Face folder instead"
+    raise UnrepresentableError(name, what)

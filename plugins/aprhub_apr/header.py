@@ -90,7 +90,7 @@ def parsed(
         raise CorruptFileError(
             path,
             f"the file has {file_size} bytes, and the header alone takes"
-            f" {HEADER_BYTES}; it is truncated",
+            f" {HEADER_BYTES}: it is truncated",
             where="header",
             offset=file_size,
         )
@@ -99,7 +99,9 @@ def parsed(
     if fields["version major"] != VERSION_MAJOR:
         found = f"{fields['version major']}.{fields['version minor']}"
         raise UnsupportedFileError(
-            path, f"APR version {found}; only version {VERSION_MAJOR} is read"
+            path,
+            f"APR version {found}, only version {VERSION_MAJOR} is read; write it again"
+            f" as APR v{VERSION_MAJOR} with the program that made it",
         )
     return Header(
         Flag(fields["flags"]),
@@ -124,9 +126,10 @@ def _check_magic(path: Path, data: bytes) -> None:
         found = f"starts with {magic!r}" if magic else "is empty"
         raise CorruptFileError(
             path,
-            f"the file {found}; an APR v2 file starts with {MAGIC!r}",
+            f"the file {found}, an APR v2 file with {MAGIC!r}",
             where="magic",
             offset=0,
+            repair="get the file again, or name its own format with --from",
         )
 
 
@@ -138,10 +141,10 @@ def _check_sum(path: Path, data: bytes, stored: int, complaints: Complaints) -> 
     complaints.forgive(
         CorruptFileError(
             path,
-            f"the header's checksum is {stored:#010x}, its bytes give {found:#010x};"
-            " the file is damaged, get it again, or see 'aprhub doctor'",
+            f"found {stored:#010x}, the header's bytes give {found:#010x}",
             where=where,
             offset=_CHECKSUM,
+            repair="get the file again, or see what 'aprhub doctor' can repair",
         ),
         Finding(
             "DOC-CHECKSUM-001",
@@ -170,16 +173,19 @@ def _crc(data: bytes) -> int:
 
 def check_flags(path: Path, header: Header) -> None:
     """Raise UnsupportedFileError for tensors that are not plain rows."""
-    for flag, why in _REFUSED.items():
-        if flag in header.flags:
-            raise UnsupportedFileError(path, f"flag {flag.name} is set: {why}")
-
-
-_REFUSED: Final = {
-    Flag.LAYOUT_COLUMN_MAJOR: "tensors are stored column by column, which the format"
-    " forbids (LAYOUT-002); convert the model from its source again",
-    Flag.ENCRYPTED: "encrypted files are not read; decrypt it first",
-}
+    if Flag.LAYOUT_COLUMN_MAJOR in header.flags:
+        raise UnsupportedFileError(
+            path,
+            "flag LAYOUT_COLUMN_MAJOR is set: tensors are stored column by column,"
+            " which the format forbids (LAYOUT-002); convert the model from its source"
+            " again",
+        )
+    if Flag.ENCRYPTED in header.flags:
+        raise UnsupportedFileError(
+            path,
+            "flag ENCRYPTED is set: encrypted files are not read; write it again"
+            " with the program that made it, decrypted",
+        )
 
 
 def check_sections(path: Path, header: Header, file_size: int) -> None:
@@ -199,13 +205,13 @@ def _violations(header: Header, file_size: int) -> Iterator[tuple[str, str]]:
         yield (
             "data_offset",
             f"tensor data start at byte {header.data_offset}, but the file ends at"
-            f" {file_size}; it is truncated",
+            f" {file_size}: it is truncated",
         )
     if header.data_offset > HEAD_READ:
         yield (
             "data_offset",
-            f"what stands before the tensor data takes {header.data_offset} bytes;"
-            f" more than {HEAD_READ} are not read",
+            f"what stands before the tensor data takes {header.data_offset} bytes, at"
+            f" most {HEAD_READ} are read",
         )
     if header.tensor_count:
         yield from _index_violations(header, file_size)
@@ -227,8 +233,7 @@ def _metadata_violations(header: Header, file_size: int) -> Iterator[tuple[str, 
     if header.metadata_size > HEAD_READ:
         yield (
             "metadata_size",
-            f"{header.metadata_size} bytes of metadata; more than {HEAD_READ} are not"
-            " read",
+            f"{header.metadata_size} bytes of metadata, at most {HEAD_READ} are read",
         )
 
 

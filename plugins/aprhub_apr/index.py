@@ -105,11 +105,11 @@ def _entry(cursor: _Cursor) -> Entry:
     try:
         name = raw.decode()
     except UnicodeDecodeError as error:
-        raise cursor.error(f"the name {raw!r} is not UTF-8", start) from error
+        raise cursor.error(f"the name {raw!r:.80} is not UTF-8", start) from error
     type_id, ndim = cursor.unpack("BB")
     if ndim > MOST_DIMENSIONS:
         raise cursor.error(
-            f"tensor {name!r} has {ndim} dimensions, at most {MOST_DIMENSIONS} are"
+            f"tensor {name!r:.80} has {ndim} dimensions, at most {MOST_DIMENSIONS} are"
             " possible",
             start,
         )
@@ -123,9 +123,9 @@ def _check_order(cursor: _Cursor, previous: Entry, entry: Entry) -> None:
     if before.encode() < name.encode():
         return
     found = (
-        f"two tensors are called {name!r}"
+        f"two tensors are called {name!r:.80}"
         if name == before
-        else f"{name!r} comes after {before!r}, but names have to ascend"
+        else f"{name!r:.80} comes after {before!r:.80}, but names have to ascend"
     )
     what = f"{found} (or tensor_count in the header is wrong)"
     raise cursor.error(what, entry.place - cursor.base)
@@ -137,10 +137,11 @@ def encoding(path: Path, entry: Entry) -> Encoding:
     Raises CorruptFileError when no meaning of the type id does.
     """
     if max((*entry.shape, math.prod(entry.shape))) > MOST_ELEMENTS:
-        raise _wrong(path, entry, f"more than {MOST_ELEMENTS} elements")
+        raise _wrong(path, entry, f"at most {MOST_ELEMENTS} elements are possible")
     meanings = TYPE_MEANINGS.get(entry.type_id, ())
     if not meanings:
-        raise _wrong(path, entry, "an unknown type")
+        known = ", ".join(map(str, TYPE_MEANINGS))
+        raise _wrong(path, entry, f"an unknown type (known: {known})")
     sizes = {name: ENCODINGS[name].nbytes(entry.shape) for name in meanings}
     for name, size in sizes.items():
         if size == entry.size:
@@ -153,7 +154,7 @@ def _wrong(path: Path, entry: Entry, what: str) -> CorruptFileError:
     return CorruptFileError(
         path,
         f"type {entry.type_id}, shape {list(entry.shape)}: {what}",
-        where=f"tensor {entry.name!r}",
+        where=f"tensor {entry.name!r:.80}",
         offset=entry.place,
     )
 

@@ -66,7 +66,9 @@ def indexed(
     text = document.rendered(keys)
     if len(text) > METADATA_WRITTEN:
         raise UnrepresentableError(
-            "metadata", f"{len(text)} bytes; more than {METADATA_WRITTEN} are not read"
+            "metadata",
+            f"{len(text)} bytes, programs read at most {METADATA_WRITTEN}; write a"
+            " Hugging Face folder instead",
         )
     index = b"".join(entry.packed() for entry in entries)
     index_offset = HEADER_BYTES + _aligned(len(text))
@@ -87,10 +89,13 @@ def _encoded(name: str) -> bytes:
     try:
         data = name.encode()
     except UnicodeEncodeError as error:
-        raise UnrepresentableError(repr(name), "the name is not UTF-8") from error
+        what = "the name is not UTF-8; rename the tensor in the source"
+        raise UnrepresentableError(f"{name!r:.80}", what) from error
     if len(data) > NAME_BYTES:
         raise UnrepresentableError(
-            name, f"a name of {len(data)} bytes; at most {NAME_BYTES} are possible"
+            name[:80],
+            f"a name of {len(data)} bytes, at most {NAME_BYTES} are possible; rename"
+            " the tensor in the source",
         )
     return data
 
@@ -101,13 +106,15 @@ def _entries(tensors: Mapping[str, Tensor]) -> Iterator[Entry]:
         if len(tensor.shape) > MOST_DIMENSIONS:
             raise UnrepresentableError(
                 name,
-                f"{len(tensor.shape)} dimensions; at most {MOST_DIMENSIONS} are"
-                " possible",
+                f"{len(tensor.shape)} dimensions, at most {MOST_DIMENSIONS} are"
+                " possible; write a Hugging Face folder instead",
             )
         type_id = TYPE_IDS.get(tensor.encoding.name)
         if type_id is None:
             raise UnrepresentableError(
-                name, f"APR has no type for {tensor.encoding.name}"
+                name,
+                f"APR has no type for {tensor.encoding.name}; write a Hugging Face"
+                " folder instead",
             )
         entry = Entry(name, type_id, tensor.shape, offset, tensor.nbytes)
         offset = entry.padded_end

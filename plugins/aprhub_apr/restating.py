@@ -124,7 +124,8 @@ def _put_tokenizer(keys: dict[str, Any], tokenizer: Tokenizer) -> None:
 
 def _unset(keys: dict[str, Any], key: str) -> None:
     if key in NEVER_NULL:
-        raise UnrepresentableError(key, "readers refuse a file without it")
+        what = f"readers refuse a file without it; leave out --unset {key}"
+        raise UnrepresentableError(key, what)
     if key in WRITTEN_NULLS:
         keys[key] = None
     else:

@@ -31,6 +31,14 @@ _RANGES: Final[Mapping[str, tuple[float, float]]] = {
 }
 """Ranges of numbers, beside 0."""
 
+_SET: Final = "correct it in the source with 'aprhub stamp --set'"
+_WRITE_GGUF: Final = "write a GGUF, which has no such limit, or correct the source"
+_BY_DOCTOR: Final = "repair the source with 'aprhub doctor --fix -o OUT'"
+_TAKE_WHOLE: Final = "take a checkpoint that has it, or name the right --family"
+_CAST: Final = "convert with --dtype f32, f16 or bf16"
+_TAKE_FLOATS: Final = "take a checkpoint that has it in floats"
+_STAMP_TOKENIZER: Final = "give the source one with 'aprhub stamp --tokenizer'"
+
 _EMBEDDINGS: Final = ("embed_tokens", "tok_embeddings", "token_embd")
 _HEADS: Final = ("lm_head.weight", "output.weight")
 
@@ -109,13 +117,13 @@ def _said(stored: StoredModel, key: str) -> Any:
 def _architecture_faults(stored: StoredModel) -> Iterator[Fault]:
     name, family = _said(stored, "architecture"), stored.family
     if not name:
-        yield Fault("C-01", "missing 'architecture'")
+        yield Fault("C-01", "missing 'architecture'", "convert it with --family")
     elif family and name != family.slug:
         yield Fault(
             "C-01",
             f"architecture is {name!r}, by which programs do not know {family.name}"
             " models: they would run it as something else",
-            f"write {family.slug!r}",
+            f"set {family.slug!r} with 'aprhub stamp --architecture'",
         )
 
 
@@ -123,39 +131,42 @@ def _dimension_faults(config: ModelConfig) -> Iterator[Fault]:
     for name in _NEEDED:
         value = getattr(config, name)
         if value is None:
-            yield Fault("C-03", f"missing {name!r}")
+            yield Fault("C-03", f"missing {name!r}", _BY_DOCTOR)
         elif value < 1:
-            yield Fault("C-03", f"{name} is {value}, expected a positive integer")
+            what = f"{name} is {value}, expected a positive integer"
+            yield Fault("C-03", what, _BY_DOCTOR)
 
 
 def _division_faults(config: ModelConfig) -> Iterator[Fault]:
     heads, kv_heads = config.num_heads, config.num_kv_heads
-    if config.hidden_size and heads and config.hidden_size % heads:
-        yield Fault(
-            "C-03",
-            f"hidden_size {config.hidden_size} is not a multiple of num_heads {heads}",
-        )
+    hidden = config.hidden_size
+    if hidden and heads and hidden % heads:
+        what = f"hidden_size {hidden} is not a multiple of num_heads {heads}"
+        yield Fault("C-03", what, _BY_DOCTOR)
     if heads and kv_heads is not None and (kv_heads < 1 or heads % kv_heads):
-        yield Fault(
-            "C-03", f"num_heads {heads} is not a multiple of num_kv_heads {kv_heads}"
-        )
+        what = f"num_heads {heads} is not a multiple of num_kv_heads {kv_heads}"
+        yield Fault("C-03", what, _BY_DOCTOR)
 
 
 def _expert_faults(config: ModelConfig) -> Iterator[Fault]:
     experts, used = config.num_experts or 0, config.num_experts_per_tok or 0
     if used > experts or bool(used) != bool(experts):
-        yield Fault("num_experts_per_tok", f"{used} of {experts} experts")
+        expected = f"1 to {experts}" if experts else "none"
+        what = f"{used} of {experts} experts, expected {expected}"
+        yield Fault("num_experts_per_tok", what, _SET)
 
 
 def _bound_faults(config: ModelConfig) -> Iterator[Fault]:
     for name, largest in _LARGEST.items():
         value = getattr(config, name)
         if value is not None and value > largest:
-            yield Fault(name, f"{value} is over {largest}, which is the limit")
+            what = f"{value} is over {largest}, which is the limit"
+            yield Fault(name, what, _WRITE_GGUF)
     for name, (low, high) in _RANGES.items():
         value = getattr(config, name)
         if value and not low <= value <= high:
-            yield Fault(name, f"{value} is outside {low} to {high}")
+            what = f"{value} is outside {low:g} to {high:g}"
+            yield Fault(name, what, _WRITE_GGUF)
 
 
 def _rope_faults(stored: StoredModel) -> Iterator[Fault]:
@@ -163,7 +174,9 @@ def _rope_faults(stored: StoredModel) -> Iterator[Fault]:
     if stored.naming and expected is not None and said != expected:
         found = "missing" if said is None else f"is {said}"
         yield Fault(
-            "rope_type", f"{found}, but the rows are in the order of {expected}"
+            "rope_type",
+            f"{found}, but the rows are in the order of {expected}",
+            f"use 'aprhub stamp --set rope_type={expected}'",
         )
 
 
@@ -179,6 +192,7 @@ def _vocabulary_faults(stored: StoredModel) -> Iterator[Fault]:
                 "OBLIG-APR-VOCAB-EMBED-CONSISTENT",
                 f"{name} has shape {list(tensor.shape)}, expected vocab_size and"
                 f" hidden_size {[vocabulary, hidden]}",
+                _BY_DOCTOR,
             )
 
 
@@ -189,10 +203,10 @@ def _is_embedding(name: str) -> bool:
 def _missing_faults(stored: StoredModel) -> Iterator[Fault]:
     names = stored.tensors.keys()
     if not any(map(_is_embedding, names)):
-        yield Fault("model.embed_tokens.weight", "missing")
+        yield Fault("model.embed_tokens.weight", "missing", _TAKE_WHOLE)
     for ours, theirs in _ONCE.items():
         if ours not in names and theirs not in names:
-            yield Fault(ours, "missing")
+            yield Fault(ours, "missing", _TAKE_WHOLE)
     slug = stored.family.slug if stored.family else ""
     parts = {**_LAYER, **_mlp(stored.config), **_FAMILY_LAYER.get(slug, {})}
     for ours, theirs in parts.items():
@@ -203,8 +217,8 @@ def _missing_faults(stored: StoredModel) -> Iterator[Fault]:
             and f"blk.{layer}.{theirs}" not in names
         ]
         if lacking:
-            listed = ", ".join(map(str, lacking))
-            yield Fault(f"model.layers.N.{ours}", f"missing in layers {listed}")
+            what = f"missing in layers {', '.join(map(str, lacking))}"
+            yield Fault(f"model.layers.N.{ours}", what, _TAKE_WHOLE)
 
 
 def _mlp(config: ModelConfig) -> dict[str, str]:
@@ -225,11 +239,14 @@ def _layers(config: ModelConfig) -> range:
 
 def _type_faults(tensors: Mapping[str, Tensor]) -> Iterator[Fault]:
     for name, tensor in tensors.items():
-        encoding = tensor.encoding.name
-        if encoding not in RUNNABLE_TYPES:
-            yield Fault(name, f"{encoding}, which would be read as another type")
-        elif len(tensor.shape) < 2 and encoding != "f32":
-            yield Fault(name, f"a vector of {encoding}, which would be read as f32")
+        encoding = tensor.encoding
+        if encoding.name not in RUNNABLE_TYPES:
+            what = f"{encoding.name}, which would be read as another type"
+            casts = encoding.is_float or encoding.is_quantized
+            yield Fault(name, what, _CAST if casts else _TAKE_FLOATS)
+        elif len(tensor.shape) < 2 and encoding.name != "f32":
+            what = f"a vector of {encoding.name}, which would be read as f32"
+            yield Fault(name, what, "convert the file again: vectors become f32")
 
 
 def _tokenizer_faults(stored: StoredModel) -> Iterator[Fault]:
@@ -238,15 +255,15 @@ def _tokenizer_faults(stored: StoredModel) -> Iterator[Fault]:
         yield Fault(
             "PMAT-172",
             "missing embedded tokenizer (tokenizer.vocabulary is missing or empty)",
-            "APR files have to be self-contained",
+            _STAMP_TOKENIZER,
         )
     elif not flat.merges and flat.scores is None:
         yield Fault(
             "PMAT-172",
             "the tokenizer is not loadable: tokenizer.vocabulary needs"
             " tokenizer.merges or tokenizer.scores beside it",
+            _STAMP_TOKENIZER,
         )
     elif flat.scores is not None and not flat.merges and "<unk>" not in flat.tokens:
-        yield Fault(
-            "PMAT-172", "the vocabulary has scores and no '<unk>', so it is not loaded"
-        )
+        what = "the vocabulary has scores and no '<unk>', so it is not loaded"
+        yield Fault("PMAT-172", what, "write a GGUF, whose programs load it")

@@ -141,14 +141,17 @@ def _charsmap(claims: Claims) -> bytes | None:
     try:
         return None if text is None else b64decode(text, validate=True)
     except ValueError as error:
-        raise claims.error(CHARSMAP, f"not base64: {error}") from error
+        what = f"found {brief(text)}, expected base64: {error}"
+        raise claims.error(CHARSMAP, what) from error
 
 
 def _check_text(claims: Claims, key: str, texts: Sequence[str]) -> None:
     try:
         "".join(texts).encode()
     except UnicodeEncodeError as error:
-        raise claims.error(key, "a string has half of a surrogate pair") from error
+        odd = ascii(error.object[error.start])
+        what = f"a string has {odd}, half of a surrogate pair"
+        raise claims.error(key, what) from error
 
 
 def _merges(claims: Claims) -> list[str] | None:
@@ -162,7 +165,7 @@ def _merges(claims: Claims) -> list[str] | None:
     _check_text(claims, key, merges)
     if not all(map(str.__contains__, merges, repeat(" "))):
         odd = next(merge for merge in merges if " " not in merge)
-        raise claims.error(key, f"{brief(odd)}, expected two parts and a space")
+        raise claims.error(key, f"found {brief(odd)}, expected two parts and a space")
     found: list[str] = merges
     return found
 
@@ -172,7 +175,8 @@ def _joined(claims: Claims, key: str, merge: str | list[Any]) -> str:
         return merge
     parts = [part for part in merge if isinstance(part, str) and " " not in part]
     if len(parts) != 2 or len(merge) != 2:
-        raise claims.error(key, f"{brief(merge)}, expected two strings without spaces")
+        what = f"found {brief(merge)}, expected two strings without spaces"
+        raise claims.error(key, what)
     return " ".join(parts)
 
 
@@ -195,14 +199,16 @@ def _parallel(
     if values is None:
         return None
     if len(values) != len(tokens):
-        raise claims.error(key, f"{len(values)} values for {len(tokens)} tokens")
+        what = f"found {len(values)} values, expected one for each of {len(tokens)}"
+        raise claims.error(key, f"{what} tokens")
     try:
         exact = np.array(values, wide)
     except OverflowError as error:
         raise claims.error(key, f"a value is too large: {error}") from error
     limit = np.finfo(narrow).max if narrow is np.float32 else np.iinfo(narrow).max
-    if not (np.abs(exact) <= limit).all():
-        raise claims.error(key, f"a value is larger than {limit}")
+    fits = np.abs(exact) <= limit
+    if not fits.all():
+        raise claims.error(key, f"found {exact[~fits][0]}, expected at most {limit}")
     return exact.astype(narrow)
 
 
@@ -215,7 +221,7 @@ def _special_ids(claims: Claims, flat: FlatVocabulary | None) -> dict[str, int]:
         if flat and value is not None and value >= len(flat.tokens):
             raise claims.error(
                 PREFIX + _SPECIAL[name],
-                f"{value}, but the vocabulary has {len(flat.tokens)} tokens",
+                f"found {value}, expected the id of one of {len(flat.tokens)} tokens",
             )
     return {name: value for name, value in ids.items() if value is not None}
 

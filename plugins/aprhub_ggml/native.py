@@ -72,7 +72,8 @@ def encode(
     bytes, UnrepresentableError for what it would end the process over.
     """
     if importance is None and name in NEEDING_IMPORTANCE:
-        raise UnrepresentableError(name, "is only made with an importance matrix")
+        what = "is only made with an importance matrix; give one with --imatrix"
+        raise UnrepresentableError(name, what)
     if name in ON_A_GRID:
         _refuse_overflow(name, values, importance)
     return _encoded(_verified(), name, values, importance)
@@ -96,8 +97,11 @@ def _refuse_overflow(
     largest = float(max(values.max(initial=0), -values.min(initial=0)))
     weight = 1.0 if importance is None else float(importance.max(initial=1))
     if not weight * largest**3 <= _LARGEST_TERM:
-        what = f"values as large as {largest:g}, importance {weight:g}"
-        raise UnrepresentableError(name, f"cannot be searched for: {what}")
+        raise UnrepresentableError(
+            name,
+            f"cannot be searched for values as large as {largest:g} with an importance"
+            f" of {weight:g}; choose another type with --tensor-type",
+        )
 
 
 def _encoded(
@@ -143,7 +147,8 @@ def _verified() -> Any:
         library = ctypes.CDLL(str(path))
         function = library.ggml_quantize_chunk
     except (OSError, AttributeError) as error:
-        raise _unusable(f"{path} cannot be loaded: {error}") from error
+        what = f"{path} cannot be loaded: {error}; install what 'aprhub[fast]' names"
+        raise _unusable(what) from error
     function.restype = ctypes.c_size_t
     pointer, whole = ctypes.c_void_p, ctypes.c_int64
     function.argtypes = (
@@ -153,7 +158,10 @@ def _verified() -> Any:
     for name, known in _KNOWN.items():
         blocks = _encoded(library, name, _sample(name))
         if (_digest(blocks), _digest(_decoded(library, name, blocks))) != known:
-            raise _unusable(f"{path} packs {name} otherwise than expected")
+            raise _unusable(
+                f"{path} packs {name} otherwise than expected; install what"
+                " 'aprhub[fast]' names"
+            )
     return library
 
 
@@ -164,14 +172,12 @@ def _path() -> Path:
             found = sorted(Path(folder).glob(f"*/{name}"))
             if found:
                 return found[0]
-    raise _unusable("the package has no library of ggml")
+    what = "the package has no library of ggml; install what 'aprhub[fast]' names"
+    raise _unusable(what)
 
 
 def _unusable(what: str) -> EnvironmentFailureError:
-    return EnvironmentFailureError(
-        f"libggml-python: {what}; install the version that 'aprhub[fast]' names, or"
-        " uninstall it"
-    )
+    return EnvironmentFailureError(f"libggml-python: {what}, or uninstall it")
 
 
 def _sample(name: str) -> NDArray[np.float32]:

@@ -58,15 +58,19 @@ def read_container(path: Path, complaints: Complaints | None = None) -> Containe
     CorruptFileError for what contradicts the format.
     """
     if not path.is_file():
-        raise MissingFileError(path, "there is no such file")
+        raise MissingFileError(
+            path, "there is no such file; give the path of a GGUF file"
+        )
     try:
         with path.open("rb") as file:
             return _read(
                 Cursor(file, path, path.stat().st_size), complaints or Complaints()
             )
     except OSError as error:
-        what = f"{path}: cannot be read: {error.strerror}"
-        raise EnvironmentFailureError(what) from error
+        raise EnvironmentFailureError(
+            f"{path}: cannot be read: {error.strerror}; get the right to read it, or"
+            " another copy"
+        ) from error
 
 
 def _read(cursor: Cursor, complaints: Complaints) -> Container:
@@ -94,21 +98,23 @@ def _read_version(cursor: Cursor) -> int:
     if magic != MAGIC:
         raise CorruptFileError(
             cursor.path,
-            f"found {magic!r}, expected {MAGIC!r}; it is no GGUF, or damaged",
+            f"found {magic!r}, expected {MAGIC!r}",
             where="magic",
             offset=0,
+            repair="get the file again, or name its own format with --from",
         )
     version: int = cursor.unpack(_U32, "version")
     if version and not version & 0xFFFF:
         raise UnsupportedFileError(
             cursor.path,
-            "the file is big-endian; only little-endian GGUF is read (the gguf package"
-            " has gguf_convert_endian, which swaps the bytes)",
+            "the file is big-endian, only little-endian GGUF is read; convert it with"
+            " gguf-convert-endian of the gguf package",
         )
     if version not in READ_VERSIONS:
         raise UnsupportedFileError(
             cursor.path,
-            f"version {version} of GGUF; versions 2 and 3 are read",
+            f"version {version} of GGUF, versions 2 and 3 are read; make the file anew"
+            " from the original model",
         )
     return version
 
@@ -119,8 +125,8 @@ def _alignment(cursor: Cursor, entries: Mapping[str, Entry]) -> int:
     if entry.kind != "u32" or value & (value - 1) or not 0 < value <= MAX_ALIGNMENT:
         raise CorruptFileError(
             cursor.path,
-            f"{entry.described} {value!r:.40} is not a power of two, as u32, up to"
-            f" {MAX_ALIGNMENT}",
+            f"found {entry.described} {value!r:.40}, expected a power of two, as u32,"
+            f" up to {MAX_ALIGNMENT}",
             where=ALIGNMENT_KEY,
         )
     return int(value)

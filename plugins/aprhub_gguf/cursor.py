@@ -54,7 +54,8 @@ class Cursor:
         if length > limit:
             raise UnsupportedFileError(
                 self.path,
-                f"{where} is a string of {length} bytes; at most {limit} are read",
+                f"{where} is a string of {length} bytes, at most {limit} are read;"
+                " write the file anew with a shorter one",
             )
         offset = self.position
         return decoded(self.take(length, where), FileRange(self.path, offset, 0), where)
@@ -75,7 +76,8 @@ class Cursor:
         if count > STRING_COUNT:
             raise UnsupportedFileError(
                 self.path,
-                f"{where} has {count} texts; at most {STRING_COUNT} are read",
+                f"{where} has {count} texts, at most {STRING_COUNT} are read; write"
+                " the file anew with fewer",
             )
         begin = self.position
         long_lengths: list[int] = []
@@ -85,7 +87,8 @@ class Cursor:
         if nbytes > STRING_BYTES:
             raise UnsupportedFileError(
                 self.path,
-                f"{where} has {nbytes} bytes; {STRING_BYTES} are read at most",
+                f"{where} has {nbytes} bytes, at most {STRING_BYTES} are read; write"
+                " the file anew with fewer",
             )
         self.position = begin
         place = FileRange(self.path, begin, nbytes)
@@ -115,7 +118,7 @@ class Cursor:
         if count > self.left:
             raise CorruptFileError(
                 self.path,
-                f"{count} bytes are announced, but the file ends after {self.left};"
+                f"{count} bytes are announced, but the file ends after {self.left}:"
                 " it is cut short or damaged",
                 where=where,
                 offset=self.position,
@@ -131,8 +134,9 @@ class Cursor:
             if len(self._window) < count:
                 raise CorruptFileError(
                     self.path,
-                    "the file became shorter while it was read; wait until it is whole",
+                    "the file became shorter while it was read",
                     where=where,
                     offset=self.position,
+                    repair="wait until it is whole",
                 )
         return begin

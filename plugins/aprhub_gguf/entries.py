@@ -14,6 +14,7 @@ from aprhub.api import (
     respelled,
 )
 from aprhub_gguf.cursor import Cursor
+from aprhub_gguf.ledger import ANEW
 from aprhub_gguf.tables import (
     ARRAY_COUNT,
     CONTROL_CHARACTERS,
@@ -30,6 +31,8 @@ _U32 = struct.Struct("<I")
 _U64 = struct.Struct("<Q")
 _SMALLEST = 14
 """Bytes of the smallest entry: a key of one letter with a value of one byte."""
+
+_DISPUTED: Final = "see which one 'aprhub doctor' takes for right"
 
 
 def read_entries(
@@ -52,8 +55,13 @@ def read_entries(
         key = cursor.string(f"metadata key {index}", KEY_BYTES)
         problem = _key_problem(key, entries)
         if problem:
-            where = f"metadata key {index}"
-            error = CorruptFileError(cursor.path, problem, where=where, offset=offset)
+            error = CorruptFileError(
+                cursor.path,
+                problem,
+                where=f"metadata key {index}",
+                offset=offset,
+                repair=_DISPUTED if key in entries else ANEW,
+            )
             if not (key in entries and complaints.lenient):
                 raise error
             _read_again(cursor, key, entries, complaints)
@@ -122,10 +130,9 @@ def _read_array(cursor: Cursor, key: str) -> Entry:
     kind = _read_type(cursor, key)
     count = cursor.unpack(_U64, f"length of {key}")
     if kind.name == "array" or count > ARRAY_COUNT:
-        what = "an array of arrays" if kind.name == "array" else f"{count} elements"
-        raise CorruptFileError(
-            cursor.path, f"{what}, which GGUF does not have", where=key, offset=offset
-        )
+        found = "an array of arrays" if kind.name == "array" else f"{count} elements"
+        what = f"found {found}, expected up to {ARRAY_COUNT} values that are no arrays"
+        raise CorruptFileError(cursor.path, what, where=key, offset=offset)
     if kind.name == "string":
         place = cursor.skip_strings(count, key)
     else:
@@ -142,13 +149,15 @@ def encoded_entries(entries: Mapping[str, Entry]) -> list[bytes]:
     for key, entry in entries.items():
         problem = _key_problem(key, ())
         if problem:
-            raise UnrepresentableError("metadata", problem)
+            raise UnrepresentableError("metadata", f"{problem}; rename the key")
         name = _encoded_string(key, key, KEY_BYTES)
         try:
             value = _ENCODERS.get(entry.kind, _encoded_scalar)(key, entry)
         except (struct.error, OverflowError) as error:
             raise UnrepresentableError(
-                key, f"{entry.value!r:.80} is not a {entry.described}: {error}"
+                key,
+                f"{entry.value!r:.80} is not a {entry.described}: {error}; correct it"
+                " in the source",
             ) from error
         parts += (name, _U32.pack(VALUE_TYPE_NAMES[entry.kind].id), *value)
     return parts
@@ -192,8 +201,9 @@ def _encoded_strings(key: str, values: Sequence[str]) -> bytes:
     if len(values) > STRING_COUNT or len(data) > STRING_BYTES:
         raise UnrepresentableError(
             key[:80],
-            f"{len(values)} strings of {len(data)} bytes; a reader takes"
-            f" {STRING_COUNT} of {STRING_BYTES} at most",
+            f"{len(values)} strings of {len(data)} bytes, a reader takes"
+            f" {STRING_COUNT} of {STRING_BYTES} at most; write a Hugging Face folder"
+            " instead",
         )
     return data
 
@@ -210,13 +220,17 @@ def _encoded(key: str, text: str, limit: int) -> bytes:
         raise _not_text(key, error) from error
     if len(data) > limit:
         raise UnrepresentableError(
-            key[:80], f"{len(data)} bytes of text; a reader takes {limit} at most"
+            key[:80],
+            f"{len(data)} bytes of text, a reader takes {limit} at most; write a"
+            " Hugging Face folder instead",
         )
     return data
 
 
 def _not_text(key: str, error: UnicodeEncodeError) -> UnrepresentableError:
-    return UnrepresentableError(key[:80], f"not text: {error.reason}")
+    odd = ascii(error.object[error.start])
+    what = f"not text: {odd}, {error.reason}; correct it in the source"
+    return UnrepresentableError(key[:80], what)
 
 
 _ENCODERS: Final[Mapping[str, Callable[[str, Entry], tuple[bytes, ...]]]] = {

@@ -13,7 +13,7 @@ from aprhub.api import (
     rewritten,
 )
 from aprhub_gguf.container import ALIGNMENT_KEY
-from aprhub_gguf.ledger import Ledger
+from aprhub_gguf.ledger import BY_DOCTOR, Ledger
 from aprhub_gguf.parts import SPLIT_KEYS
 from aprhub_gguf.tables import FILE_TYPES, MIXTURE_TYPES, QUANTIZATION_VERSION
 from aprhub_gguf.values import Entry
@@ -53,10 +53,10 @@ def read_architecture(ledger: Ledger) -> str:
 
 def _evident_architecture(ledger: Ledger) -> str:
     """Return the one architecture that the keys of a file are about."""
-    error = ledger.missing(ARCHITECTURE_KEY, "every model")
     found = _prefixes(ledger)
     if len(found) != 1:
-        raise error
+        raise ledger.missing(ARCHITECTURE_KEY, "every model")
+    error = ledger.missing(ARCHITECTURE_KEY, "every model", BY_DOCTOR)
     finding = Finding(
         "DOC-ARCHITECTURE-MISSING-001",
         ARCHITECTURE_KEY,
@@ -112,8 +112,8 @@ def _settle_quantization(ledger: Ledger, tensors: Mapping[str, Tensor]) -> None:
     if version != QUANTIZATION_VERSION:
         raise UnsupportedFileError(
             ledger.path,
-            f"{QUANTIZATION_KEY} is {version}; blocks of version"
-            f" {QUANTIZATION_VERSION} are read",
+            f"{QUANTIZATION_KEY} is {version}, blocks of version"
+            f" {QUANTIZATION_VERSION} are read; quantise the original model anew",
         )
 
 
@@ -155,8 +155,11 @@ def layout_entries(
     Raises UnrepresentableError for an architecture that cannot be a part of keys.
     """
     if not _ARCHITECTURE.fullmatch(architecture):
-        what = f"{architecture!r:.80} is not of letters, digits, '.', '_' and '-'"
-        raise UnrepresentableError(ARCHITECTURE_KEY, what)
+        raise UnrepresentableError(
+            ARCHITECTURE_KEY,
+            f"{architecture!r:.80} is not of letters, digits, '.', '_' and '-'; name"
+            " the --family instead of --naming keep",
+        )
     yield ARCHITECTURE_KEY, Entry("string", architecture)
     if TYPE_KEY not in carried:
         yield TYPE_KEY, Entry("string", _MODEL)

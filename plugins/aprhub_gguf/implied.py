@@ -80,7 +80,7 @@ def _require_size(ledger: Ledger, key: str, head_dim: int | None) -> None:
     if entry.kind not in INTEGERS or entry.value < 0:
         raise ledger.wrong(key, "a whole number")
     if key.endswith(_ROTARY) and head_dim and entry.value > head_dim:
-        raise ledger.wrong(key, f"at most {head_dim}, the size of a head,")
+        raise ledger.wrong(key, f"at most {head_dim}, the size of a head")
 
 
 def rotary_size(ledger: Ledger, architecture: str, config: ModelConfig) -> int | None:

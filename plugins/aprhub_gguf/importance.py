@@ -29,7 +29,6 @@ _COUNTS: Final = ".counts"
 _DATASETS_KEY: Final = "imatrix.datasets"
 _CHUNKS_KEY: Final = "imatrix.chunk_count"
 _CHUNK_SIZE_KEY: Final = "imatrix.chunk_size"
-_PARTIAL: Final = "without the other: sums and counts belong together"
 
 
 def open_importance(path: Path) -> Importance:
@@ -44,8 +43,8 @@ def open_importance(path: Path) -> Importance:
         found = "missing" if kind is None else f"{kind.value!r:.40}"
         raise UnsupportedFileError(
             path,
-            f"{TYPE_KEY} is {found}, so this is no importance matrix; llama-imatrix"
-            " makes one of a model and a text",
+            f"{TYPE_KEY} is {found}, expected {IMPORTANCE_TYPE!r}; make an importance"
+            " matrix with 'aprhub imatrix'",
         )
     ledger = Ledger(path, container.entries)
     datasets = ledger.texts(_DATASETS_KEY, "importance.datasets")
@@ -75,9 +74,10 @@ def _measured(container: Container) -> Iterator[tuple[str, Measured]]:
         if partner is None:
             continue
         if partner not in tensors:
-            raise CorruptFileError(container.path, _PARTIAL, where=name)
+            what = f"there without {partner}, sums and counts belong together"
+            raise CorruptFileError(container.path, what, where=name)
         if tensor.encoding.name != "f32":
-            what = f"{tensor.encoding.name} found, f32 expected"
+            what = f"found {tensor.encoding.name}, expected f32"
             raise CorruptFileError(container.path, what, where=name)
         if name.endswith(_SUMS):
             yield stem, Measured(tensor, _counts(container, partner, tensor.size))
@@ -96,12 +96,13 @@ def _counts(container: Container, name: str, size: int) -> tuple[int, ...]:
     """Read whole numbers from 0 on, by which `size` sums can be shared out."""
     tensor = container.tensors[name]
     if size % tensor.size or tensor.encoding.name != "f32":
-        what = f"{tensor.encoding.name} {tensor.shape} cannot belong to {size} sums"
+        what = f"found {tensor.encoding.name} {tensor.shape}, expected as many f32 as"
+        what += f" divide {size} sums"
         raise CorruptFileError(container.path, what, where=name)
     values = tensor.numpy().reshape(-1)
     whole = np.isfinite(values) & (values >= 0) & (values == np.rint(values))
     if not whole.all():
-        what = f"{values[~whole][0]} is not a number of vectors"
+        what = f"found {values[~whole][0]}, expected whole numbers from 0 on"
         raise CorruptFileError(container.path, what, where=name)
     return tuple(map(int, values))
 

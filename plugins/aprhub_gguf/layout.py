@@ -67,7 +67,7 @@ def split(
     if len(shards) == 1:
         return Layout((_file(target.name, entries, shards[0]),))
     if len(shards) > MAX_PARTS:
-        what = f"{len(shards)} parts; GGUF has {MAX_PARTS} at most"
+        what = f"{len(shards)} parts, GGUF has {MAX_PARTS} at most; raise --shard-size"
         raise UnrepresentableError(target, what)
     return Layout(tuple(_parts(target.name, entries, shards)))
 
@@ -162,7 +162,11 @@ def _architecture(stored: StoredModel, target: Path) -> str:
     identity = stored.config.identity
     name = identity.architecture or identity.hf_model_type
     if name is None:
-        raise UnrepresentableError(target, "GGUF needs the name of the architecture")
+        raise UnrepresentableError(
+            target,
+            "GGUF needs the name of the architecture; name the --family instead of"
+            " --naming keep",
+        )
     return name
 
 

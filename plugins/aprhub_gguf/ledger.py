@@ -4,7 +4,7 @@ import json
 import math
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from aprhub.api import (
     Complaints,
@@ -15,6 +15,10 @@ from aprhub.api import (
 )
 from aprhub_gguf.tables import FLOATS, INTEGERS
 from aprhub_gguf.values import Entry, to_json
+
+ANEW: Final = "write the file anew with what made it"
+BY_DOCTOR: Final = "repair it with 'aprhub doctor --fix -o OUT'"
+"""What to do about a key of which the file itself says how it should be."""
 
 
 class Ledger:
@@ -53,7 +57,7 @@ class Ledger:
         if entry is None:
             return None
         if entry.kind not in INTEGERS or entry.value < 0:
-            return self._meant(key, self.wrong(key, "a whole number from 0 on"))
+            return self._meant(key, "a whole number from 0 on")
         self._note_width(key, entry, "u32")
         self.settle(key, "renamed", into)
         return int(entry.value)
@@ -125,16 +129,19 @@ class Ledger:
         """Return what became of each key, in the order of the file."""
         return tuple(self._fates[key] for key in self.entries if key in self._fates)
 
-    def wrong(self, key: str, expected: str) -> CorruptFileError:
+    def wrong(self, key: str, expected: str, repair: str = ANEW) -> CorruptFileError:
         """Return the error for an entry that is not what was expected."""
         entry = self.entries[key]
-        shown = "" if entry.kind == "array" else f" {entry.value!r:.80}"
-        what = f"{entry.described}{shown} found, {expected} expected"
-        return CorruptFileError(self.path, what, where=key)
+        found = f"{entry.kind} {entry.value!r:.80}"
+        if entry.kind == "array":
+            found = f"array of {len(entry.value)} {entry.of}"
+        what = f"found {found}, expected {expected}"
+        return CorruptFileError(self.path, what, where=key, repair=repair)
 
-    def missing(self, key: str, what: str) -> CorruptFileError:
+    def missing(self, key: str, what: str, repair: str = ANEW) -> CorruptFileError:
         """Return the error for a key that is not there, though something needs it."""
-        return CorruptFileError(self.path, f"the key is missing for {what}", where=key)
+        said = f"the key is missing, {what} needs it"
+        return CorruptFileError(self.path, said, where=key, repair=repair)
 
     def _of_kind(self, key: str, kind: str, into: str) -> Any:
         entry = self.entries.get(key)
@@ -145,12 +152,13 @@ class Ledger:
         self.settle(key, "renamed", into)
         return entry.value
 
-    def _meant(self, key: str, error: CorruptFileError) -> int:
+    def _meant(self, key: str, expected: str) -> int:
         """Return the whole number that a value of another kind stands for."""
         value = meant_number(self.entries[key].value)
         if not isinstance(value, int) or isinstance(value, bool) or value < 0:
-            raise error
+            raise self.wrong(key, expected)
         found = f"{self.entries[key].value!r:.40}"
+        error = self.wrong(key, expected, BY_DOCTOR)
         self.complaints.forgive(error, mistyped(key, found, value))
         self.settle(key, "transformed")
         return value

@@ -52,8 +52,10 @@ def open_legacy(path: Path) -> Importance:
         with path.open("rb") as file:
             return _read(Cursor(file, path, path.stat().st_size))
     except OSError as error:
-        what = f"{path}: cannot be read: {error.strerror}"
-        raise EnvironmentFailureError(what) from error
+        raise EnvironmentFailureError(
+            f"{path}: cannot be read: {error.strerror}; get the right to read it, or"
+            " another copy"
+        ) from error
 
 
 def _read(cursor: Cursor) -> Importance:
@@ -111,6 +113,6 @@ def _size(cursor: Cursor, where: str, least: int, most: int = 2**31 - 1) -> int:
     offset = cursor.position
     found = int(cursor.unpack(_I32, where))
     if not least <= found <= most:
-        what = f"{found} is not between {least} and {most}"
+        what = f"found {found}, expected {least} to {most}"
         raise CorruptFileError(cursor.path, what, where=where, offset=offset)
     return found

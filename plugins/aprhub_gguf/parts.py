@@ -59,9 +59,9 @@ def read_parts(path: Path, complaints: Complaints) -> list[Container]:
     if name is None or name.count != count or not 1 <= name.number <= count:
         raise CorruptFileError(
             path,
-            f"{COUNT_KEY} is {count}, so the file should be called"
-            f" PREFIX-NNNNN-of-{count:05d}.gguf; without that its other parts cannot"
-            " be found",
+            f"{COUNT_KEY} is {count}, but the file is not called"
+            f" PREFIX-NNNNN-of-{count:05d}.gguf, by which the other parts are found",
+            repair="give all parts such names",
         )
     return _checked(
         [
@@ -90,8 +90,8 @@ def _checked(parts: list[Container]) -> list[Container]:
         _refuse_contradictions(parts[0], part)
         for name in part.tensors:
             if name in seen:
-                what = f"tensor {name!r} is in {seen[name].name} too"
-                raise CorruptFileError(part.path, what)
+                what, where = f"is in {seen[name].name}, too", f"tensor {name!r}"
+                raise _mixed(part, where, what)
             seen[name] = part.path
     return parts
 
@@ -99,9 +99,8 @@ def _checked(parts: list[Container]) -> list[Container]:
 def _require(part: Container, key: str, expected: int) -> None:
     found = _integer(part, key)
     if found != expected:
-        raise CorruptFileError(
-            part.path, f"{found} found, {expected} expected", where=key
-        )
+        said = "nothing" if found is None else found
+        raise _mixed(part, key, f"found {said}, expected {expected}")
 
 
 def _integer(part: Container, key: str) -> int | None:
@@ -109,9 +108,8 @@ def _integer(part: Container, key: str) -> int | None:
     if entry is None:
         return None
     if entry.kind not in INTEGERS:
-        raise CorruptFileError(
-            part.path, f"{entry.described} found, a whole number expected", where=key
-        )
+        what = f"found {entry.described}, expected a whole number"
+        raise CorruptFileError(part.path, what, where=key)
     return int(entry.value)
 
 
@@ -121,9 +119,13 @@ def _refuse_contradictions(first: Container, part: Container) -> None:
         if key in SPLIT_KEYS or key == ALIGNMENT_KEY:
             continue
         if first.entries.get(key) != entry:
-            raise CorruptFileError(
-                part.path, f"{first.path.name} does not say the same", where=key
-            )
+            raise _mixed(part, key, f"{first.path.name} does not say the same")
+
+
+def _mixed(part: Container, where: str, what: str) -> CorruptFileError:
+    """Return the error for a part that does not belong to the others."""
+    repair = "get all parts of the same model again"
+    return CorruptFileError(part.path, what, where=where, repair=repair)
 
 
 def merged_tensors(parts: Sequence[Container]) -> dict[str, Tensor]:

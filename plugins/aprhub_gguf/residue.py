@@ -36,7 +36,8 @@ def residue_entry(
     try:
         return Entry("string", json.dumps(values, allow_nan=False)) if values else None
     except (TypeError, ValueError, RecursionError) as error:
-        raise UnrepresentableError(RESIDUE_KEY, f"is no JSON: {error}") from error
+        what = f"not possible as JSON: {error}; correct that value in the source"
+        raise UnrepresentableError(RESIDUE_KEY, what) from error
 
 
 def _is_tensor(value: Any) -> bool:

@@ -135,7 +135,10 @@ def _kind(key: str, value: Any) -> str:
     if type(value) is int:
         return next((n for n, low, end in _WHOLE if low <= value < end), "i64")
     if type(value) not in names:
-        raise UsageError(f"{key}: {value!r:.80} is of no type that GGUF has")
+        raise UsageError(
+            f"{key}: {value!r:.80} is of no type that GGUF has; give a text, a number,"
+            " true or false, or a list of those"
+        )
     return names[type(value)]
 
 

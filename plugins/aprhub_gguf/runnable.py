@@ -21,6 +21,7 @@ from aprhub_gguf.architectures import (
     UNSPLIT,
 )
 from aprhub_gguf.encodings import is_kept_in_f32
+from aprhub_gguf.table import CAST, WRITE_FOLDER
 from aprhub_gguf.vocabulary import repeated_tokens
 
 _EMBEDDING: Final = "token_embd.weight"
@@ -29,6 +30,12 @@ _FINAL_NORM: Final = "output_norm.weight"
 _ROPE_FACTORS: Final = ("rope_freqs.weight",)
 _LONG_FACTORS: Final = ("rope_factors_long.weight", "rope_factors_short.weight")
 _MAX_LAYERS: Final = 512
+
+_SET: Final = "correct it in the source with 'aprhub stamp --set'"
+_BY_DOCTOR: Final = "repair the source with 'aprhub doctor --fix -o OUT'"
+_TAKE_WHOLE: Final = "take a checkpoint that has it, or name the right --family"
+_TAKE_FLOATS: Final = "take a checkpoint that has it in floats"
+_STAMP_TOKENIZER: Final = "give the source one with 'aprhub stamp --tokenizer'"
 
 _BLOCK = re.compile(r"blk\.(\d+)\.(.+)")
 _REQUIRED: Final = ("max_position_embeddings", "hidden_size", "num_layers")
@@ -65,57 +72,69 @@ def runnable_faults(stored: StoredModel) -> Sequence[Fault]:
     if stored.tokenizer and stored.tokenizer.flat:
         faults += _vocabulary_faults(stored.tokenizer.flat)
     else:
-        what = "text cannot be turned into tokens"
-        faults.append(Fault("tokenizer", "missing", what))
+        what = "missing, so text cannot be turned into tokens"
+        faults.append(Fault("tokenizer", what, _STAMP_TOKENIZER))
     return faults
 
 
 def _architecture_faults(config: ModelConfig) -> Iterator[Fault]:
     name = config.identity.architecture
     if name not in ARCHITECTURES:
-        yield Fault("general.architecture", f"llama.cpp has no architecture {name!r}")
+        what = f"llama.cpp has no architecture {name!r}"
+        yield Fault("general.architecture", what, f"{WRITE_FOLDER}, or name --family")
 
 
 def _size_faults(config: ModelConfig) -> Iterator[Fault]:
     for field in _REQUIRED:
         if not getattr(config, field):
-            yield Fault(field, f"{getattr(config, field)} where llama.cpp needs a size")
+            what = f"{getattr(config, field)} where llama.cpp needs a size"
+            yield Fault(field, what, _SET)
     if (config.num_layers or 0) > _MAX_LAYERS:
-        yield Fault("num_layers", f"{config.num_layers}; the most is {_MAX_LAYERS}")
+        what = f"{config.num_layers}, the most is {_MAX_LAYERS}"
+        yield Fault("num_layers", what, WRITE_FOLDER)
     if config.identity.architecture in RMS_NORM and not config.norm_eps:
-        yield Fault("norm_eps", f"{config.norm_eps} where llama.cpp needs a number")
+        what = f"{config.norm_eps} where llama.cpp needs a number above 0"
+        yield Fault("norm_eps", what, _SET)
     if config.rope_theta is not None and config.rope_theta <= 0:
-        yield Fault("rope_theta", f"{config.rope_theta} is no base of frequencies")
+        what = f"{config.rope_theta} is no base of frequencies, which is above 0"
+        yield Fault("rope_theta", what, _SET)
 
 
 def _expert_faults(config: ModelConfig) -> Iterator[Fault]:
     experts, used = config.num_experts or 0, config.num_experts_per_tok or 0
     if used > experts or bool(used) != bool(experts):
-        yield Fault("num_experts_per_tok", f"{used} of {experts} experts")
+        expected = f"1 to {experts}" if experts else "none"
+        what = f"{used} of {experts} experts, expected {expected}"
+        yield Fault("num_experts_per_tok", what, _SET)
     architecture = config.identity.architecture or ""
     normalised = NORMALISED.get(architecture, config.norm_topk_prob)
     if config.norm_topk_prob not in (None, normalised):
         said = str(config.norm_topk_prob).lower()
-        yield Fault("norm_topk_prob", f"{said}, where {architecture} has the contrary")
+        what = f"{said}, where {architecture} has the contrary"
+        yield Fault("norm_topk_prob", what, WRITE_FOLDER)
 
 
 def _head_faults(stored: StoredModel) -> Iterator[Fault]:
     config = stored.config
     heads, kv_heads, size = config.num_heads, config.num_kv_heads, config.head_dim
     if heads and kv_heads and heads % kv_heads:
-        yield Fault("num_kv_heads", f"{kv_heads} do not divide {heads} heads")
+        what = f"{kv_heads} do not divide {heads} heads"
+        yield Fault("num_kv_heads", what, _BY_DOCTOR)
     architecture = config.identity.architecture or ""
     if heads and size is None:
-        yield Fault("head_dim", f"{config.hidden_size} is not {heads} equal heads")
+        what = f"{config.hidden_size} is not {heads} equal heads"
+        yield Fault("head_dim", what, _BY_DOCTOR)
     if (
         architecture in UNSPLIT
         and size
         and heads
         and size * heads != config.hidden_size
     ):
-        yield Fault("head_dim", f"{heads} of {size} are not {config.hidden_size} wide")
+        what = f"{heads} of {size} are not {config.hidden_size} wide"
+        yield Fault("head_dim", what, WRITE_FOLDER)
     if architecture in FULLY_ROTARY and config.rotary_dim not in (None, size):
-        yield Fault("rope.dimension_count", f"{config.rotary_dim} of {size} elements")
+        what = f"{config.rotary_dim} of {size} elements, {architecture} rotates all"
+        yield Fault("rope.dimension_count", what, WRITE_FOLDER)
 
 
 def _scaling_faults(stored: StoredModel) -> Iterator[Fault]:
@@ -123,24 +142,26 @@ def _scaling_faults(stored: StoredModel) -> Iterator[Fault]:
     if scaling is None:
         return
     if scaling.kind not in _SCALINGS:
-        yield Fault("rope_scaling", f"llama.cpp has no scaling {scaling.kind!r}")
+        what = f"llama.cpp has no scaling {scaling.kind!r}"
+        yield Fault("rope_scaling", what, WRITE_FOLDER)
     for name in _SCALINGS.get(scaling.kind, ()):
         if name not in stored.tensors:
-            yield Fault(name, f"missing, though the scaling is {scaling.kind}")
+            what = f"missing, though the scaling is {scaling.kind}"
+            yield Fault(name, what, "convert the original model again")
 
 
 def _tensor_faults(tensors: Mapping[str, Tensor]) -> Iterator[Fault]:
     for name, tensor in tensors.items():
         encoding = tensor.encoding
         if is_kept_in_f32(name, tensor) and encoding.name != "f32":
-            yield Fault(name, f"{encoding.name} where llama.cpp reads f32 only")
+            what = f"{encoding.name} where llama.cpp reads f32 only"
+            yield Fault(name, what, "convert the file again, which writes it as f32")
         elif encoding.is_plain and encoding.name not in _COMPUTED:
-            repair = "convert with --dtype f32, f16 or bf16"
-            yield Fault(
-                name, f"llama.cpp does not compute with {encoding.name}", repair
-            )
+            what = f"llama.cpp does not compute with {encoding.name}"
+            yield Fault(name, what, CAST if encoding.is_float else _TAKE_FLOATS)
         elif encoding.flat or encoding.name in _NOT_COMPUTED:
-            yield Fault(name, f"llama.cpp does not compute with {encoding.name}")
+            what = f"llama.cpp does not compute with {encoding.name}"
+            yield Fault(name, what, "quantise the original model anew")
 
 
 def _block_faults(stored: StoredModel) -> Iterator[Fault]:
@@ -152,23 +173,26 @@ def _block_faults(stored: StoredModel) -> Iterator[Fault]:
             layers.setdefault(int(found[1]), set()).add(found[2])
     count = stored.config.num_layers or 0
     for surplus in sorted(layer for layer in layers if layer >= count):
-        yield Fault(f"blk.{surplus}", f"the model has {count} layers")
+        yield Fault(f"blk.{surplus}", f"the model has {count} layers", _BY_DOCTOR)
     if stored.family is None:
         return
     for layer in range(count):
         for missing in sorted(layers.get(0, set()) - layers.get(layer, set())):
-            yield Fault(f"blk.{layer}.{missing}", "missing, though blk.0 has it")
+            what = "missing, though blk.0 has it"
+            yield Fault(f"blk.{layer}.{missing}", what, _TAKE_WHOLE)
 
 
 def _output_faults(stored: StoredModel) -> Iterator[Fault]:
     architecture = stored.config.identity.architecture
     for name in (_EMBEDDING, _FINAL_NORM):
         if stored.family is not None and name not in stored.tensors:
-            yield Fault(name, "missing")
+            yield Fault(name, "missing", _TAKE_WHOLE)
     if architecture in HEADLESS and _HEAD in stored.tensors:
-        yield Fault(_HEAD, f"{architecture} uses the embedding and must not have it")
+        what = f"{architecture} uses the embedding and must not have it"
+        yield Fault(_HEAD, what, WRITE_FOLDER)
     if architecture in HEADED and _HEAD not in stored.tensors:
-        yield Fault(_HEAD, f"missing; {architecture} does not use the embedding")
+        what = f"missing, and {architecture} does not use the embedding"
+        yield Fault(_HEAD, what, _BY_DOCTOR)
 
 
 def _embedding_faults(stored: StoredModel) -> Iterator[Fault]:
@@ -178,21 +202,27 @@ def _embedding_faults(stored: StoredModel) -> Iterator[Fault]:
         tensor = stored.tensors.get(name)
         expected = (rows, stored.config.hidden_size)
         if tensor is not None and tensor.shape != expected:
-            yield Fault(name, f"{tensor.shape}; tokens and hidden size give {expected}")
+            what = f"{tensor.shape}, but tokens and hidden size give {expected}"
+            yield Fault(name, what, _BY_DOCTOR)
 
 
 def _vocabulary_faults(flat: FlatVocabulary) -> Iterator[Fault]:
     repeated = repeated_tokens(flat.tokens)
     if repeated:
-        yield Fault("tokens", f"{len(repeated)} are there more than once")
+        what = f"{len(repeated)} are there more than once, such as {repeated[0]!r:.80}"
+        yield Fault("tokens", what, "give the unused ones names of their own")
     if flat.model not in TOKENIZER_MODELS:
-        yield Fault("tokenizer.ggml.model", f"llama.cpp does not know {flat.model!r}")
+        known = ", ".join(sorted(TOKENIZER_MODELS))
+        what = f"llama.cpp does not know {flat.model!r:.80}, but {known}"
+        yield Fault("tokenizer.ggml.model", what, _STAMP_TOKENIZER)
     if flat.model in _BYTE_PAIR_MODELS and flat.merges is None:
-        yield Fault("merges", f"missing; {flat.model} needs them")
+        yield Fault("merges", f"missing, {flat.model} needs them", _STAMP_TOKENIZER)
     if flat.model == "gpt2" and flat.pre not in (None, *PRE_TOKENIZERS):
-        yield Fault("tokenizer.ggml.pre", f"llama.cpp does not know {flat.pre!r}")
+        what = f"llama.cpp does not know {flat.pre!r:.80}"
+        yield Fault("tokenizer.ggml.pre", what, _STAMP_TOKENIZER)
     if flat.model in _SCORED_MODELS and flat.scores is None:
-        yield Fault("scores", f"missing; {flat.model} needs them")
+        yield Fault("scores", f"missing, {flat.model} needs them", _STAMP_TOKENIZER)
     for name, values in (("scores", flat.scores), ("types", flat.types)):
         if values is not None and len(values) != len(flat.tokens):
-            yield Fault(name, f"{len(values)} for {len(flat.tokens)} tokens")
+            what = f"{len(values)} for {len(flat.tokens)} tokens"
+            yield Fault(name, what, _STAMP_TOKENIZER)

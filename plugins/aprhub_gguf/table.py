@@ -4,6 +4,7 @@ import math
 import struct
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
+from typing import Final
 
 from attrs import frozen
 
@@ -34,6 +35,12 @@ _SMALLEST = 25
 """Bytes of the smallest row: a name of one letter and no dimensions."""
 
 _OPAQUE = "ggml_type_"
+
+CAST: Final = "convert with --dtype f32, f16 or bf16"
+WRITE_FOLDER: Final = "write a Hugging Face folder instead"
+"""What to do about what GGUF, or programs that run it, do not have."""
+
+_RENAME: Final = "rename it in the source"
 
 
 @frozen
@@ -66,18 +73,23 @@ def faults_of_row(name: str, tensor: Tensor) -> Iterator[Fault]:
     length, encoding = len(name.encode(errors="replace")), tensor.encoding
     columns = tensor.shape[-1] if tensor.shape else 1
     if not 0 < length <= NAME_BYTES:
-        yield Fault(name, f"the name has {length} bytes, not 1 to {NAME_BYTES}")
+        what = f"the name has {length} bytes, not 1 to {NAME_BYTES}"
+        yield Fault(name, what, _RENAME)
     if CONTROL_CHARACTERS.search(name):
-        yield Fault(repr(name), "there are control characters in the name")
+        what = "there are control characters in the name"
+        yield Fault(repr(name), what, _RENAME)
     if not all(tensor.shape):
-        yield Fault(name, f"{tensor.shape} has no elements")
+        yield Fault(name, f"{tensor.shape} has no elements", WRITE_FOLDER)
     if len(tensor.shape) > MAX_DIMENSIONS:
-        yield Fault(name, f"{tensor.shape} has more than {MAX_DIMENSIONS} dimensions")
+        what = f"{tensor.shape} has more than {MAX_DIMENSIONS} dimensions"
+        yield Fault(name, what, WRITE_FOLDER)
     if type_id(encoding) is None:
         what = f"GGUF has no type for {encoding.name}"
-        yield Fault(name, what, "convert with --dtype f32, f16 or bf16")
+        casts = encoding.is_float or encoding.is_quantized
+        yield Fault(name, what, CAST if casts else WRITE_FOLDER)
     elif not encoding.flat and columns % encoding.block_elements:
-        yield Fault(name, f"rows of {columns} elements cut blocks of {encoding.name}")
+        what = f"rows of {columns} elements cut blocks of {encoding.name}"
+        yield Fault(name, what, CAST)
 
 
 def read_rows(cursor: Cursor, count: int) -> list[Row]:
@@ -120,8 +132,8 @@ def _read_row(cursor: Cursor, where: str) -> Row:
     if number in REMOVED_TENSOR_TYPES:
         raise UnsupportedFileError(
             cursor.path,
-            f"{name} at byte {place} has type {number}, which ggml no longer has;"
-            " quantise the original model anew",
+            f"tensor {name!r} at byte {place} has type {number}, which ggml no longer"
+            " has; quantise the original model anew",
         )
     return row
 
@@ -146,7 +158,7 @@ def _read_shape(cursor: Cursor, name: str) -> tuple[int, ...]:
     if count > MAX_DIMENSIONS:
         raise CorruptFileError(
             cursor.path,
-            f"{count} dimensions; at most {MAX_DIMENSIONS} are possible",
+            f"{count} dimensions, at most {MAX_DIMENSIONS} are possible",
             where=name,
             offset=place,
         )
@@ -217,7 +229,7 @@ def _require_inside(cursor: Cursor, row: Row, end: int) -> None:
     if end > cursor.size:
         raise CorruptFileError(
             cursor.path,
-            f"its data ends at byte {end}, but the file has {cursor.size}; it is cut"
+            f"its data ends at byte {end}, but the file has {cursor.size}: it is cut"
             " short or damaged",
             where=row.name,
             offset=row.place,

@@ -71,8 +71,9 @@ class FileArray(Sequence[Any]):
             raise self._changed() from error
 
     def _changed(self) -> CorruptFileError:
-        what = "the file was changed after it had been opened; open it again"
-        return CorruptFileError(self.place.path, what, where=self.where)
+        what, repair = "the file was changed after it had been opened", "start again"
+        path = self.place.path
+        return CorruptFileError(path, what, where=self.where, repair=repair)
 
     def __len__(self) -> int:
         """Return how many values there are."""
@@ -129,14 +130,16 @@ def shortest(value: float) -> float:
 def u32_entry(key: str, value: int) -> Entry:
     """Return a size; raise UnrepresentableError when it is too large or negative."""
     if not _in_range("u32", value):
-        raise UnrepresentableError(key, f"{value} does not fit into a u32")
+        what = f"{value} does not fit into a u32; correct it in the source"
+        raise UnrepresentableError(key, what)
     return Entry("u32", value)
 
 
 def f32_entry(key: str, value: float) -> Entry:
     """Return a number rounded to f32; raise UnrepresentableError if it is infinite."""
     if not abs(value) <= _LARGEST_F32:
-        raise UnrepresentableError(key, f"{value} does not fit into an f32")
+        what = f"{value} does not fit into an f32; correct it in the source"
+        raise UnrepresentableError(key, what)
     return Entry("f32", shortest(value))
 
 
@@ -167,18 +170,21 @@ def from_json(key: str, data: Any) -> Entry:
     Raises UnrepresentableError, with the key, for anything else.
     """
     if not isinstance(data, Mapping) or data.get("type") not in VALUE_TYPE_NAMES:
-        raise UnrepresentableError(key, f"{data!r:.80} is no GGUF value with a type")
+        what = f"{data!r:.80} is no GGUF value; give an object of type and value"
+        raise UnrepresentableError(key, what)
     kind, value = data["type"], data.get("value")
     if kind != "array":
         _require(key, kind, [value])
         return Entry(kind, _finite_or_not(kind, value))
     of = str(data.get("of"))
     if of not in VALUE_TYPE_NAMES or of == "array":
-        raise UnrepresentableError(key, f"GGUF has no arrays of {of!r:.40}")
+        what = f"GGUF has no arrays of {of!r:.40}; name another of its types"
+        raise UnrepresentableError(key, what)
     if isinstance(value, FileArray):
         return Entry(kind, value, of)
     if isinstance(value, str) or not isinstance(value, Sequence):
-        raise UnrepresentableError(key, f"{value!r:.80} is not a list")
+        what = f"{value!r:.80} is not a list; give one, such as [1, 2]"
+        raise UnrepresentableError(key, what)
     _require(key, of, value)
     return Entry(kind, [_finite_or_not(of, each) for each in value], of)
 
@@ -191,7 +197,8 @@ def _require(key: str, kind: str, values: Sequence[Any]) -> None:
     """Raise UnrepresentableError for the first value that is of another kind."""
     for value in values:
         if not _fits(kind, value):
-            raise UnrepresentableError(key, f"{value!r:.80} is not of type {kind}")
+            what = f"{value!r:.80} is not of type {kind}; give one that is"
+            raise UnrepresentableError(key, what)
 
 
 def _fits(kind: str, value: Any) -> bool:

@@ -198,7 +198,8 @@ def tokenizer_entries(tokenizer: Tokenizer | None) -> Iterator[tuple[str, Entry]
         yield _MODEL, Entry("string", _NO_TOKENIZER[0])
         return
     if tokenizer.flat is None:
-        raise UnrepresentableError(_TOKENS, "GGUF needs the tokens as a list")
+        what = "GGUF needs the tokens as a list; make it with aprhub.api.flattened"
+        raise UnrepresentableError(_TOKENS, what)
     yield from _flat_entries(tokenizer.flat)
     for key, name in _SPECIAL_IDS.items():
         if name in tokenizer.special_ids:

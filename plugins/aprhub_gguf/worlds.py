@@ -190,7 +190,8 @@ def _dumped(key: str, values: Any) -> str:
     try:
         return json.dumps(values, allow_nan=False, default=_as_list)
     except (TypeError, ValueError, RecursionError) as error:
-        raise UnrepresentableError(key, f"is no JSON: {error}") from error
+        what = f"not possible as JSON: {error}; correct that value in the source"
+        raise UnrepresentableError(key, what) from error
 
 
 def _as_list(value: Any) -> Any:

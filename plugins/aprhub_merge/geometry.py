@@ -121,7 +121,7 @@ def multislerp(group: Group) -> Blend:
         return summed(weights)
     raise ModelCheckError(
         "multislerp",
-        "the weighted directions of the models cancel out; use other weights",
+        "the weighted directions of the models cancel out; give other weights",
     )
 
 

@@ -108,8 +108,8 @@ def _leaning(seed: np.uint64, density: float, epsilon: float) -> Keep:
         return lambda _piece, delta: np.zeros(delta.shape, np.bool_)
     if density + epsilon >= 1 or density - epsilon <= 0:
         raise UsageError(
-            f"density {density:g} plus and minus epsilon {epsilon:g} must be between 0"
-            " and 1"
+            f"density {density:g} plus and minus epsilon {epsilon:g} is not between 0"
+            f" and 1; set epsilon below {min(density, 1 - density):g}"
         )
     return lambda piece, delta: (
         uniform(seed, piece) < density - epsilon + _ranks(delta) * 2 * epsilon

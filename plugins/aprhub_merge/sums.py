@@ -77,7 +77,8 @@ def summed(coefficients: Numbers) -> Blend:
 def normalised(weights: Numbers) -> Numbers:
     """Return weights divided by their sum."""
     if weights.sum() == 0:
-        raise UsageError("the weights of the models add up to zero; give others")
+        listed = ", ".join(f"{each:g}" for each in weights)
+        raise UsageError(f"weight: {listed} add up to zero; give others")
     shares: Numbers = weights / weights.sum()
     return shares
 

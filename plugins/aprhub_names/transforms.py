@@ -28,11 +28,13 @@ def _interleaving(rows: int, heads: int) -> NDArray[np.int64]:
     return grid.swapaxes(1, 2).reshape(-1)
 
 
-def _heads(tensor: Tensor, count: int | None) -> tuple[int, int]:
+def _heads(name: str, tensor: Tensor, count: int | None) -> tuple[int, int]:
     rows = tensor.shape[0]
     if not count or rows % (2 * count):
         raise ModelCheckError(
-            "rope", f"{rows} rows cannot be {count} heads of an even size"
+            name,
+            f"{rows} rows cannot be {count} heads of an even size; repair the source"
+            " with 'aprhub doctor --fix -o OUT'",
         )
     return rows, count
 
@@ -41,10 +43,10 @@ def interleaved(name: str, heads: HeadCount) -> Transform:
     """Return the reordering of a query or key projection for `heads` heads."""
 
     def lower(tensor: Tensor, config: ModelConfig) -> Tensor:
-        return tensor.taken(_interleaving(*_heads(tensor, heads(config))))
+        return tensor.taken(_interleaving(*_heads(name, tensor, heads(config))))
 
     def lift(tensor: Tensor, config: ModelConfig) -> Tensor:
-        forward = _interleaving(*_heads(tensor, heads(config)))
+        forward = _interleaving(*_heads(name, tensor, heads(config)))
         return tensor.taken(np.argsort(forward))
 
     return Transform(name, lift, lower)

@@ -242,7 +242,7 @@ def test_a_type_that_is_misread_is_a_fault(
 
     (found,) = _faults(evolve(stored, tensors=tensors))
 
-    assert found == f"{name}: {fault}" or found.startswith(f"{name}: {fault},")
+    assert found.startswith((f"{name}: {fault},", f"{name}: {fault} ("))
 
 
 @pytest.mark.parametrize("encoding", ["f16", "bf16", "q4_k", "q6_k", "apr_q4"])
@@ -278,4 +278,4 @@ def test_a_rope_type_of_other_rows_is_a_fault(tmp_path: Path) -> None:
 
     (fault,) = _faults(evolve(found, family=LLAMA, carried={"apr": own}))
 
-    assert fault == "rope_type: is 0, but the rows are in the order of 2"
+    assert fault.startswith("rope_type: is 0, but the rows are in the order of 2 (use")

@@ -156,12 +156,12 @@ def written(folder: Path, tensors: Tensors, keys: tuple[raw.Entry, ...] = KEYS) 
 SOUND: Tensors = {"a.in_sum2": ((3,), (1, 2, 4)), "a.counts": ((1,), (2,))}
 
 GGUF_FAULTS: dict[str, tuple[Tensors, str]] = {
-    "no-counts": ({"a.in_sum2": ((3,), (1, 2, 4))}, "a.in_sum2: without the other"),
-    "no-sums": ({"a.counts": ((1,), (2,))}, "a.counts: without the other"),
-    "counts": ({**SOUND, "a.counts": ((2,), (2, 2))}, "cannot belong to 3 sums"),
-    "half": ({**SOUND, "a.counts": ((1,), (0.5,))}, "0.5 is not a number of vectors"),
-    "negative": ({**SOUND, "a.counts": ((1,), (-1,))}, "is not a number of vectors"),
-    "nan": ({**SOUND, "a.counts": ((1,), (np.nan,))}, "is not a number of vectors"),
+    "no-counts": ({"a.in_sum2": ((3,), (1, 2, 4))}, "in_sum2: there without a.counts"),
+    "no-sums": ({"a.counts": ((1,), (2,))}, "a.counts: there without a.in_sum2"),
+    "counts": ({**SOUND, "a.counts": ((2,), (2, 2))}, "divide 3 sums"),
+    "half": ({**SOUND, "a.counts": ((1,), (0.5,))}, "found 0.5, expected whole"),
+    "negative": ({**SOUND, "a.counts": ((1,), (-1,))}, "found -1.0, expected whole"),
+    "nan": ({**SOUND, "a.counts": ((1,), (np.nan,))}, "found nan, expected whole"),
     "nothing": ({}, "there are no entries"),
 }
 

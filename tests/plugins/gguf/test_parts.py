@@ -101,19 +101,19 @@ def test_a_part_under_another_name_cannot_find_the_others(two: list[Path]) -> No
 @pytest.mark.parametrize(
     ("file", "expected"),
     [
-        (part(1, count=3), r"split\.count: 3 found, 2 expected"),
-        (part(1, total=3), r"split\.tensors\.count: 3 found, 2 expected"),
-        (part(0), r"split\.no: 0 found, 1 expected"),
+        (part(1, count=3), r"split\.count: found 3, expected 2"),
+        (part(1, total=3), r"split\.tensors\.count: found 3, expected 2"),
+        (part(0), r"split\.no: found 0, expected 1"),
         (part(1, entry("own.key", U32, 1)), r"own\.key"),
         (part(1, entry("llama.block_count", U32, 2)), r"llama\.block_count"),
         (File(split_entries(1, 2, 2)), r"split\.tensors\.count"),
         (
             File(split_entries(1, 2, 2), (Row(b"t0", (8,), 0, 0),), bytes(32)),
-            "'t0' is in m-00001",
+            "'t0': is in m-00001",
         ),
         (
             File((entry("split.no", U32, 1),), (Row(b"t1", (8,), 0, 0),), bytes(32)),
-            r"split\.count: None found",
+            r"split\.count: found nothing",
         ),
     ],
 )

@@ -187,7 +187,7 @@ CORRUPT = {
     ),
     "architecture as a number": (
         changed("general.architecture", entry("general.architecture", U32, 1)),
-        "a string expected",
+        "expected a string",
     ),
     "size as text": (
         changed("llama.block_count", entry("llama.block_count", STRING, "2")),
@@ -207,7 +207,7 @@ CORRUPT = {
     ),
     "size as array": (
         changed("llama.block_count", array("llama.block_count", U32, [1])),
-        "array of u32",
+        "array of 1 u32",
     ),
     "rotary size as text": (
         changed(

@@ -102,7 +102,7 @@ FAULTY = {
     "layer without a weight": (configured(num_layers=2), "blk.1.ffn_up.weight"),
     "short embedding": (
         holding(token_embd__weight=packed("f32", 5, 64)),
-        "(5, 64); tokens and hidden size give (6, 64)",
+        "(5, 64), but tokens and hidden size give (6, 64)",
     ),
     "short head": (holding(output__weight=packed("f32", 5, 64)), "output.weight: (5"),
     "repeated tokens": (spoken(tokens=("a",) * 6), "tokens: 1"),
