@@ -16,6 +16,7 @@ from aprhub.errors import (
     UnrepresentableError,
     UnsupportedFileError,
     UsageError,
+    near_miss,
 )
 from aprhub.hookspecs import hookimpl
 from aprhub.ir.adapter import Adapter
@@ -205,6 +206,7 @@ __all__ = [
     "joined_files",
     "meant_number",
     "mistyped",
+    "near_miss",
     "opaque",
     "packed",
     "padding",

@@ -36,7 +36,7 @@ StoredChecksum StoredModel Tensor TensorData Tokenizer Transform UNDECIDED
 UnrepresentableError UnsupportedFileError UsageError Values WeightSpec assembled
 combined computed_part
 concatenated decoded_json described described_pieces flattened hookimpl joined_files
-meant_number mistyped opaque packed padding read_folder read_sentencepiece respelled
+meant_number mistyped near_miss opaque packed padding read_folder read_sentencepiece respelled
 restored rewritten same_ids sharded shown skeleton stacked token_ids
 without_checksums
 """

@@ -8,7 +8,14 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
-from aprhub.api import Fault, FlatVocabulary, ModelConfig, StoredModel, Tensor
+from aprhub.api import (
+    Fault,
+    FlatVocabulary,
+    ModelConfig,
+    StoredModel,
+    Tensor,
+    near_miss,
+)
 from aprhub_gguf.architectures import (
     ARCHITECTURES,
     FULLY_ROTARY,
@@ -80,7 +87,8 @@ def runnable_faults(stored: StoredModel) -> Sequence[Fault]:
 def _architecture_faults(config: ModelConfig) -> Iterator[Fault]:
     name = config.identity.architecture
     if name not in ARCHITECTURES:
-        what = f"llama.cpp has no architecture {name!r}"
+        near = near_miss(name or "", ARCHITECTURES)
+        what = f"llama.cpp has no architecture {name!r:.80}{near}"
         yield Fault("general.architecture", what, f"{WRITE_FOLDER}, or name --family")
 
 
@@ -218,7 +226,8 @@ def _vocabulary_faults(flat: FlatVocabulary) -> Iterator[Fault]:
     if flat.model in _BYTE_PAIR_MODELS and flat.merges is None:
         yield Fault("merges", f"missing, {flat.model} needs them", _STAMP_TOKENIZER)
     if flat.model == "gpt2" and flat.pre not in (None, *PRE_TOKENIZERS):
-        what = f"llama.cpp does not know {flat.pre!r:.80}"
+        near = near_miss(flat.pre or "", PRE_TOKENIZERS)
+        what = f"llama.cpp does not know {flat.pre!r:.80}{near}"
         yield Fault("tokenizer.ggml.pre", what, _STAMP_TOKENIZER)
     if flat.model in _SCORED_MODELS and flat.scores is None:
         yield Fault("scores", f"missing, {flat.model} needs them", _STAMP_TOKENIZER)
