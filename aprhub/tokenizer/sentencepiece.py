@@ -45,15 +45,20 @@ def read_sentencepiece(data: bytes) -> Tokenizer:
     parts = list(message.messages())
     pieces = [_piece(part) for number, part in parts if number == _PIECES]
     if not pieces:
-        raise message.error(0, "no pieces in it")
+        raise message.error(0, "no pieces in it, at least one expected")
     training, normalising = (
         _merged(part for number, part in parts if number == wanted)
         for wanted in (_TRAINING, _NORMALISING)
     )
-    kind = _KINDS.get(_number(training, _KIND, 1))
+    code = _number(training, _KIND, 1)
+    kind = _KINDS.get(code)
     if kind is None or _number(training, _SPACES_BEHIND, 0):
-        what = "a BPE or Unigram model expected, with spaces in front of words"
-        raise UnsupportedFileError(_FILE, what)
+        found = f"kind {code}" if kind is None else f"{kind} with spaces behind words"
+        raise UnsupportedFileError(
+            _FILE,
+            f"{found} found, BPE or Unigram with spaces in front of words expected; put"
+            " a tokenizer.json beside it, which goes before",
+        )
     texts, scores, types = zip(*pieces, strict=True)
     flat = FlatVocabulary(
         kind,
@@ -84,7 +89,8 @@ def _piece(message: Message) -> tuple[str, float, int]:
         raise message.error(0, f"a piece is not UTF-8: {error.reason}") from error
     kind = _number(fields, _TYPE, NORMAL)
     if not NORMAL <= kind <= BYTE:
-        raise message.error(0, f"a piece of the unknown type {kind}")
+        what = f"a piece of type {kind}, expected {NORMAL} to {BYTE}"
+        raise message.error(0, what)
     return decoded, struct.unpack("<f", score)[0], kind
 
 

@@ -13,7 +13,7 @@ from torch import nn
 from torch.nn import functional
 
 from aprhub.decoder.model import Decoder
-from aprhub.errors import UsageError
+from aprhub.errors import UsageError, near_miss
 from aprhub.ir.adapter import Adapter
 from aprhub.ir.lowrank import LowRank
 from aprhub.ir.tensor import Tensor
@@ -83,8 +83,8 @@ def _targeted(decoder: Decoder, targets: tuple[str, ...]) -> dict[str, nn.Linear
     for target in targets:
         if not any(_is_meant(role, target) for role in roles):
             raise UsageError(
-                f"no weight has the role {target!r}; the layers of the model have"
-                f" {', '.join(roles)}"
+                f"no weight has the role {target!r:.80}; choose from"
+                f" {', '.join(roles)}{near_miss(target, roles)}"
             )
     return {
         name: linear

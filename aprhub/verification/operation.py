@@ -67,8 +67,9 @@ def require_faithful(
     found = _Target(path, fmt, registry, terms)
     result = found.verified(given, LiftOptions(None if meant.family else KEEP))
     if not result.is_faithful:
+        repair = "convert again; if it stays so, report it to the author of the plugin"
         faults = [
-            Fault(each.subject, f"{each.cause} ({each.detail})")
+            Fault(each.subject, f"{each.cause} ({each.detail})", repair)
             for each in result.findings
         ]
         raise UnrunnableError(path, f"verification ({terms.level}) failed", faults)

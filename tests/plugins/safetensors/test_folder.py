@@ -82,14 +82,17 @@ def test_the_index_stands_for_its_folder(tmp_path: Path) -> None:
         ({"b": FIRST}, "does not mention"),
         ({"a": SECOND, "b": FIRST}, "is not in"),
         ({"b": "model-00009-of-00009.safetensors"}, "no such file"),
-        ({"b": "../m/" + SECOND}, "not the name of a file"),
+        ({"b": "../m/" + SECOND}, "the name of a file in the folder expected"),
         ({"b": "/etc/passwd"}, "names of .safetensors files"),
-        ({"b": "/tmp/x.safetensors"}, "not the name of a file"),
-        ({"b": "..\\x.safetensors"}, "not the name of a file"),
-        ({"b": "x\0.safetensors"}, "not the name of a file"),
+        ({"b": "/tmp/x.safetensors"}, "the name of a file in the folder expected"),
+        ({"b": "..\\x.safetensors"}, "the name of a file in the folder expected"),
+        ({"b": "x\0.safetensors"}, "the name of a file in the folder expected"),
         ({"b": "config.json"}, "names of .safetensors files"),
         ({"b": ""}, "names of .safetensors files"),
-        ({"b": "y" * 100_000 + ".safetensors"}, "not the name of a file"),
+        (
+            {"b": "y" * 100_000 + ".safetensors"},
+            "the name of a file in the folder expected",
+        ),
     ],
 )
 def test_an_index_that_does_not_fit_is_refused(
