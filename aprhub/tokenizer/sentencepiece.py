@@ -50,15 +50,7 @@ def read_sentencepiece(data: bytes) -> Tokenizer:
         _merged(part for number, part in parts if number == wanted)
         for wanted in (_TRAINING, _NORMALISING)
     )
-    code = _number(training, _KIND, 1)
-    kind = _KINDS.get(code)
-    if kind is None or _number(training, _SPACES_BEHIND, 0):
-        found = f"kind {code}" if kind is None else f"{kind} with spaces behind words"
-        raise UnsupportedFileError(
-            _FILE,
-            f"{found} found, BPE or Unigram with spaces in front of words expected; put"
-            " a tokenizer.json beside it, which goes before",
-        )
+    kind = _kind(training)
     texts, scores, types = zip(*pieces, strict=True)
     flat = FlatVocabulary(
         kind,
@@ -75,6 +67,19 @@ def read_sentencepiece(data: bytes) -> Tokenizer:
         add_bos=kind == SENTENCEPIECE,
         add_eos=kind == UNIGRAM,
         add_space_prefix=_number(normalising, _SPACE_IN_FRONT, 1) == 1,
+    )
+
+
+def _kind(training: Fields) -> str:
+    code = _number(training, _KIND, 1)
+    behind = _number(training, _SPACES_BEHIND, 0)
+    if code in _KINDS and not behind:
+        return _KINDS[code]
+    found = "spaces behind words" if behind else f"a model of kind {code}"
+    raise UnsupportedFileError(
+        _FILE,
+        f"{found} found, BPE or Unigram with spaces in front of words expected; put a"
+        " tokenizer.json beside it, which goes before",
     )
 
 

@@ -18,7 +18,7 @@ from aprhub.ir.adapter import Adapter
 from aprhub.ir.lowrank import LowRank
 from aprhub.ir.tensor import Tensor
 from aprhub.low_rank import LowRankOptions
-from aprhub.spec.family import role_of
+from aprhub.spec.family import LAYER, role_of
 from aprhub.training.fresh import generator
 from aprhub.training.nf4 import Nf4Linear
 
@@ -82,9 +82,10 @@ def _targeted(decoder: Decoder, targets: tuple[str, ...]) -> dict[str, nn.Linear
     roles = sorted({role_of(name) for name in linears})
     for target in targets:
         if not any(_is_meant(role, target) for role in roles):
+            known = [role.removeprefix(f"layers.{LAYER}.") for role in roles]
             raise UsageError(
-                f"no weight has the role {target!r:.80}; choose from"
-                f" {', '.join(roles)}{near_miss(target, roles)}"
+                f"targets: no weight has the role {target!r:.80}; choose from"
+                f" {', '.join(known)}{near_miss(target, known)}"
             )
     return {
         name: linear

@@ -159,8 +159,9 @@ class Trainer:
         if not math.isfinite(loss):
             raise ModelCheckError(
                 "weights",
-                f"the validation loss is {loss}; find what is not finite in the model"
-                " with 'aprhub validate', or train on from an earlier checkpoint",
+                f"the validation loss is {loss}: the weights hold no finite numbers;"
+                " see which with 'aprhub validate', or train on from an earlier"
+                " checkpoint",
             )
         return loss
 

@@ -60,10 +60,10 @@ def refuse_idle_judges(sides: Sequence[Side], judges: Sequence[str]) -> None:
     """Raise UsageError for a judge that can run none of some models."""
     for judge in judges:
         if not any(side.is_run_by(judge) for side in sides):
-            formats = " nor ".join(side.format for side in sides)
-            what = f"{judge} runs {FORMATS[judge]}, neither {formats}"
+            formats = " and ".join(dict.fromkeys(side.format for side in sides))
             raise UsageError(
-                f"--against {judge} has nothing to judge: {what}; leave it out"
+                f"--against {judge} has nothing to judge: it runs {FORMATS[judge]},"
+                f" found {formats}; leave it out"
             )
 
 

@@ -47,7 +47,7 @@ class ModelFolder:
         """
         if not _is_plain(name):
             what = f"{shown(name)} found, the name of a file in the folder expected"
-            raise CorruptFileError(self.root, what)
+            raise CorruptFileError(self.root / INDEX, what, where="weight_map")
         path = self.root / name
         try:
             target = path.resolve(strict=True)
