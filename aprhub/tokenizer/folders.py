@@ -5,7 +5,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from aprhub.errors import CorruptFileError, EnvironmentFailureError, MissingFileError
+from aprhub.errors import (
+    CorruptFileError,
+    EnvironmentFailureError,
+    MissingFileError,
+    about,
+)
 from aprhub.ir.tokenizer import Tokenizer
 from aprhub.tokenizer.describing import described, described_pieces
 from aprhub.tokenizer.sentencepiece import read_sentencepiece
@@ -31,6 +36,11 @@ def read_folder(folder: Path) -> Tokenizer:
     `merges.txt`. Raises MissingFileError where there is none of them,
     CorruptFileError where a file contradicts itself.
     """
+    with about(folder):
+        return _read(folder)
+
+
+def _read(folder: Path) -> Tokenizer:
     settings, *others = (_values(folder / name) for name in _SETTINGS)
     if (folder / _TEMPLATE).is_file():
         settings = {**settings, "chat_template": _text(folder / _TEMPLATE)}

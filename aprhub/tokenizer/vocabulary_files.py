@@ -8,7 +8,7 @@ import json
 from collections.abc import Mapping
 from typing import Any, Final
 
-from aprhub.errors import CorruptFileError, UnsupportedFileError, near_miss
+from aprhub.errors import CorruptFileError, UnsupportedFileError
 from aprhub.tokenizer.pretokenizers import pre_tokenizer, split_named
 from aprhub.tokenizer.programs import BYTE_LEVEL_STEP, bpe_model
 
@@ -49,8 +49,7 @@ def joined_files(
         raise UnsupportedFileError(
             _CONFIG,
             f"tokenizer_class is {name!r:.80}, expected one of {known}; put a"
-            " tokenizer.json beside it, as save_pretrained of transformers writes it"
-            f"{near_miss(str(name), _SPLITS)}",
+            " tokenizer.json beside it, as save_pretrained of transformers writes it",
         )
     split = split_named(_SPLITS[name])
     lines = merges_text.split("\n")

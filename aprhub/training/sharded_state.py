@@ -78,7 +78,8 @@ class ShardedState:
         except CheckpointException as error:
             raise EnvironmentFailureError(
                 f"{self.path}: the state of step {progress.step} could not be written"
-                f" {_cause(error)}; make room there, and start again with --resume"
+                f" {_cause(error)}; make room there, or get the right to write, and"
+                " start again with --resume"
             ) from error
         names = list(trained(decoder))
         yield _weights(partial, names) if self.processes.place.is_first else {}
@@ -92,7 +93,7 @@ class ShardedState:
             except OSError as error:
                 raise EnvironmentFailureError(
                     f"{self.path}: the state could not be written: {error}; make room"
-                    " there, and start again with --resume"
+                    " there, or get the right to write, and start again with --resume"
                 ) from error
 
         self.processes.by_first(named)

@@ -65,7 +65,8 @@ class State:
             partial.unlink(missing_ok=True)
             raise EnvironmentFailureError(
                 f"{self.path}: the state of step {progress.step} could not be written:"
-                f" {error}; make room there, and start again with --resume"
+                f" {error}; make room there, or get the right to write, and start again"
+                " with --resume"
             ) from error
 
     def described(self) -> tuple[Progress, Mapping[str, Any]]:

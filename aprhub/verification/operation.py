@@ -67,7 +67,12 @@ def require_faithful(
     found = _Target(path, fmt, registry, terms)
     result = found.verified(given, LiftOptions(None if meant.family else KEEP))
     if not result.is_faithful:
-        repair = "convert again; if it stays so, report it to the author of the plugin"
+        repair = (
+            "ask for --verify=values, which allows other encodings"
+            if terms.level == "bytes"
+            else "convert again, and report it to the author of the plugin for"
+            f" {fmt.title}"
+        )
         faults = [
             Fault(each.subject, f"{each.cause} ({each.detail})", repair)
             for each in result.findings

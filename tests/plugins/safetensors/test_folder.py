@@ -385,11 +385,16 @@ def test_a_broken_tokenizer_is_refused_by_its_path(tmp_path: Path, name: str) ->
         opened(folder)
 
 
-def test_a_broken_sentencepiece_model_is_named(tmp_path: Path) -> None:
+def test_a_broken_sentencepiece_model_is_named_and_its_repair_once(
+    tmp_path: Path,
+) -> None:
     folder = model_folder(tmp_path / "m", tokenizer__model=b"\n\x0e")
 
-    with pytest.raises(CorruptFileError, match=str(folder / "tokenizer.model")):
+    path = str(folder / "tokenizer.model")
+    with pytest.raises(CorruptFileError, match=path) as caught:
         opened(folder)
+
+    assert str(caught.value).count("get the file again") == 1
 
 
 def test_a_sentencepiece_model_beside_a_tokenizer_json_is_left_alone(
