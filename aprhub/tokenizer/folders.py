@@ -64,8 +64,8 @@ def _data(path: Path) -> bytes:
         return path.read_bytes()
     except OSError as error:
         raise EnvironmentFailureError(
-            f"{path}: cannot be read: {error.strerror}; get the right to read it,"
-            " or another copy"
+            f"{path}: cannot be read: {error.strerror}; make it readable, or name"
+            " another"
         ) from error
 
 

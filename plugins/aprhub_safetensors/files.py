@@ -31,8 +31,8 @@ def opened(path: Path) -> Iterator[BinaryIO]:
             yield file
     except OSError as error:
         raise EnvironmentFailureError(
-            f"{path}: cannot be read: {error.strerror}; get the right to read it,"
-            " or another copy"
+            f"{path}: cannot be read: {error.strerror}; make it readable, or name"
+            " another"
         ) from error
 
 

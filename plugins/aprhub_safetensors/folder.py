@@ -35,8 +35,8 @@ class ModelFolder:
             return cls(root, frozenset(each.name for each in root.iterdir()))
         except OSError as error:
             raise EnvironmentFailureError(
-                f"{root}: cannot be read: {error.strerror}; get the right to read it,"
-                " or another copy"
+                f"{root}: cannot be read: {error.strerror}; make it readable, or name"
+                " another"
             ) from error
 
     def file(self, name: str) -> Path:

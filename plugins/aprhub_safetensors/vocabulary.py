@@ -75,7 +75,10 @@ def _values(companions: Companions, name: str) -> _Values:
 
 
 def _placed(companions: Companions, error: InputError) -> CorruptFileError:
-    """Return an error with the place of the file that it names."""
+    """Return an error with the place of the file that it names.
+
+    What stands after its last semicolon is the repair.
+    """
     said = str(error).removeprefix(f"{error.path}: ")
     what, _, repair = said.rpartition("; ")
     path = companions.home / ("" if companions.embedded else error.path)
