@@ -110,7 +110,7 @@ def _checked_numbers(ids: Mapping[str, int]) -> NDArray[np.int64]:
         numbers = np.fromiter(ids.values(), np.int64, len(ids))
     except OverflowError as error:
         largest = max(map(abs, ids.values()))
-        what = f"an id is {largest:.3g}, one for each row of an embedding expected"
+        what = f"an id is {largest!r:.80}, one for each row of an embedding expected"
         raise fault("model.vocab", what) from error
     if numbers.min() < 0:
         raise fault("model.vocab", f"an id is {numbers.min()}, expected 0 or more")
@@ -123,7 +123,9 @@ def _checked_size(
     last = max(int(numbers.max()), *(token.id for token in added), 0)
     known = count + len(added)
     if last - known > max(known, _MOST_HOLES):
-        what = f"an id is {last}, but there are {known} tokens; few holes expected"
+        what = (
+            f"an id is {last!r:.80}, but there are {known} tokens; few holes expected"
+        )
         raise fault("model.vocab", what)
     return last + 1
 
