@@ -28,7 +28,11 @@ class Lexicon:
         from aprhub.tokenizer.placing import is_fill, placed
 
         if model.tokenizer is None:
-            raise ModelCheckError(path, "has no tokenizer, so that no token is known")
+            raise ModelCheckError(
+                path,
+                "has no tokenizer, so that no token is known; give the model one with"
+                " 'aprhub stamp --tokenizer'",
+            )
         document = parsed(program_text(model.tokenizer))
         found = placed(document)
         empty = {*found.fill.tolist()}

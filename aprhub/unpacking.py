@@ -2,7 +2,7 @@
 
 from attrs import evolve
 
-from aprhub.errors import UnsupportedFileError
+from aprhub.errors import UnsupportedFileError, near_miss
 from aprhub.lift import KEEP
 from aprhub.registry import Registry
 from aprhub.spec.format import StoredModel
@@ -27,8 +27,8 @@ def unpacked(
         raise UnsupportedFileError(
             stored.path,
             f"{claim.where}: weights packed by {claim.method!r:.80} are not read"
-            f" (known: {', '.join(known) or 'none'}); --naming {KEEP} takes the parts"
-            " as they are",
+            f" (known: {', '.join(known) or 'none'}); keep the parts as they are with"
+            f" --naming {KEEP}{near_miss(claim.method, known)}",
         )
     result = registry.packing(claim.method).unpack(stored, claim)
     return evolve(result, packing=None)

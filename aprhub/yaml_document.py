@@ -38,8 +38,8 @@ class Entry:
         return f"{self.file}, line {self.line}: {self.path}".removesuffix(": ")
 
     def refuse(self, what: str) -> NoReturn:
-        """Raise the error for this place."""
-        raise UsageError(f"{self.where}: {what}")
+        """Raise the error for this place; what is wrong ends with what to do."""
+        raise UsageError(": ".join((self.where, what)))
 
     def mapping(self, *known: str) -> "Mapping[str, Entry]":
         """Return the members of a mapping; refuse keys other than the known ones.
@@ -47,37 +47,37 @@ class Entry:
         Without any, all keys are known. Members without a value are left out.
         """
         if not isinstance(self.value, Mapping):
-            self.refuse(f"keys and values expected, not {self.shown}")
+            self.refuse(f"{self.shown} found; write keys and values")
         for name, entry in self.value.items():
             if known and name not in known:
                 near = near_miss(name, known)
-                entry.refuse(f"unknown key; known here: {', '.join(known)}{near}")
+                entry.refuse(f"unknown key; choose from {', '.join(known)}{near}")
         return {name: e for name, e in self.value.items() if e.value is not None}
 
     def items(self) -> "tuple[Entry, ...]":
         """Return the members of a list."""
         if not isinstance(self.value, tuple):
-            self.refuse(f"a list expected, not {self.shown}")
+            self.refuse(f"{self.shown} found; write a list")
         if not self.value:
-            self.refuse("the list is empty")
+            self.refuse("the list is empty; write at least one item")
         return self.value
 
     def text(self) -> str:
         """Return a text."""
         if not isinstance(self.value, str) or not self.value:
-            self.refuse(f"a text expected, not {self.shown}")
+            self.refuse(f"{self.shown} found; write a text")
         return self.value
 
     def whole(self) -> int:
         """Return a whole number that is not negative."""
         if type(self.value) is not int or self.value < 0:
-            self.refuse(f"a whole number from 0 on expected, not {self.shown}")
+            self.refuse(f"{self.shown} found; write a whole number from 0 on")
         return self.value
 
     def flag(self) -> bool:
         """Return true or false."""
         if not isinstance(self.value, bool):
-            self.refuse(f"true or false expected, not {self.shown}")
+            self.refuse(f"{self.shown} found; write true or false")
         return self.value
 
     @property
@@ -96,7 +96,9 @@ def read(path: Path, kind: str) -> Entry:
     try:
         text = path.read_text("utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise MissingFileError(path, f"cannot be read as a {kind}: {error}") from error
+        raise MissingFileError(
+            path, f"cannot be read as a {kind}: {error}; give a YAML file in UTF-8"
+        ) from error
     return parsed(text, path, kind)
 
 
@@ -106,10 +108,12 @@ def parsed(text: str, path: Path, kind: str) -> Entry:
     try:
         root = loader.get_single_node()
         if root is None:
-            raise UsageError(f"{path}: the {kind} is empty")
+            raise UsageError(f"{path}: the {kind} is empty; write its keys there")
         return _Reading(str(path), loader, set()).entry(root, "")
     except (yaml.YAMLError, RecursionError) as error:
-        raise UsageError(f"{path}: this is not YAML: {error}") from error
+        raise UsageError(
+            f"{path}: this is not YAML; correct what is named here: {error}"
+        ) from error
     finally:
         loader.dispose()
 
@@ -134,7 +138,10 @@ class _Reading:
     ) -> Scalar | tuple[Entry, ...] | Mapping[str, Entry]:
         if isinstance(node, yaml.CollectionNode) and node.tag not in _TAGS:
             line = node.start_mark.line + 1
-            raise UsageError(f"{self.file}, line {line}: {path}: the tag {node.tag}")
+            raise UsageError(
+                f"{self.file}, line {line}: {path}: the tag {node.tag}; write the value"
+                " without it"
+            )
         if isinstance(node, yaml.MappingNode):
             return self._members(node, path)
         if isinstance(node, yaml.SequenceNode):
@@ -154,6 +161,6 @@ class _Reading:
             name = str(key.value)
             entry = self.entry(value, f"{path}.{name}".lstrip("."), key)
             if name in found:
-                entry.refuse("this key stands twice")
+                entry.refuse("this key stands twice; keep one of both")
             found[name] = entry
         return found

@@ -52,15 +52,19 @@ def program_text(tokenizer: Tokenizer) -> str:
         return tokenizer.json
     flat = tokenizer.flat
     if flat is None:
-        raise ModelCheckError(SUBJECT, "it has neither a vocabulary nor a program")
+        raise ModelCheckError(
+            SUBJECT,
+            "it has neither a vocabulary nor a program; give the model one with"
+            " 'aprhub stamp --tokenizer'",
+        )
     if tokenizer.skeleton is not None:
         return restored(tokenizer.skeleton, flat)
     if flat.model not in _PROGRAMS:
         known = ", ".join(sorted(_PROGRAMS))
         raise UnrepresentableError(
             SUBJECT,
-            f"no tokenizer.json can be built for a {flat.model!r} vocabulary"
-            f" (known: {known})",
+            f"no tokenizer.json can be built for a {flat.model!r} vocabulary, only for"
+            f" {known}; take the folder that the model comes from, which has one",
         )
     lexicon = Lexicon.of(tokenizer, flat)
     program = {

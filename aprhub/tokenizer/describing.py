@@ -166,6 +166,6 @@ def _named(entry: Any) -> tuple[str, str]:
 
 
 def _wrong(key: str, value: Any, expected: str) -> CorruptFileError:
-    return CorruptFileError(
-        _TOKENIZER_CONFIG, f"{value!r:.80} found, {expected} expected", where=key
-    )
+    what = f"{value!r:.80} found, {expected} expected"
+    repair = "correct it there"
+    return CorruptFileError(_TOKENIZER_CONFIG, what, where=key, repair=repair)

@@ -3,13 +3,16 @@
 import json
 import re
 from collections.abc import Iterator, Mapping
-from typing import Any, Final, NoReturn
+from typing import Any, Final
 
 from attrs import frozen
 
 from aprhub.errors import CorruptFileError
 
 FILE: Final = "tokenizer.json"
+
+KEPT: Final = "write a Hugging Face folder with --naming keep, which keeps it"
+"""What to do about a tokenizer that no flat vocabulary can hold."""
 
 _PARTS: Final = {
     "normalizer": "normalizers",
@@ -37,9 +40,9 @@ class AddedToken:
         fields = checked_object(entry, where)
         number, content = fields.get("id"), fields.get("content")
         if type(number) is not int or number < 0:
-            refuse(f"{where}.id", f"{number!r:.80} found, a token id expected")
+            raise fault(f"{where}.id", f"{number!r:.80} found, a token id expected")
         if not isinstance(content, str) or not content:
-            refuse(f"{where}.content", f"{content!r:.80} found, a text expected")
+            raise fault(f"{where}.content", f"{content!r:.80} found, a text expected")
         return cls(number, content, fields.get("special") is True)
 
 
@@ -65,7 +68,7 @@ def parsed(text: str) -> Document:
     root = checked_object(_loaded(text), "")
     added = root.get("added_tokens")
     if not isinstance(added, list | None):
-        refuse("added_tokens", f"{added!r:.80} found, a list expected")
+        raise fault("added_tokens", f"{added!r:.80} found, a list expected")
     return Document(
         root,
         checked_object(root.get("model"), "model"),
@@ -95,13 +98,13 @@ def skimmed(text: str) -> Document:
 def checked_object(value: Any, where: str) -> Mapping[str, Any]:
     """Return a value that has to be a JSON object."""
     if not isinstance(value, Mapping):
-        refuse(where, f"{value!r:.80} found, an object expected")
+        raise fault(where, f"{value!r:.80} found, an object expected")
     return value
 
 
-def refuse(where: str, what: str) -> NoReturn:
-    """Raise the error for a place in the file."""
-    raise CorruptFileError(FILE, what, where=where)
+def fault(where: str, what: str) -> CorruptFileError:
+    """Return the error for a place in the file."""
+    return CorruptFileError(FILE, what, where=where)
 
 
 def _loaded(text: str) -> Any:
@@ -116,11 +119,12 @@ def _steps(value: Any, part: str) -> Iterator[Mapping[str, Any]]:
     while waiting:
         step = checked_object(waiting.pop(), part)
         if not isinstance(step.get("type"), str):
-            refuse(part, f"a step without a type: {step!r:.80}")
+            raise fault(part, f"{step!r:.80} found, a step with a type expected")
         if step["type"] != "Sequence":
             yield step
             continue
         inner = step.get(_PARTS[part])
         if not isinstance(inner, list):
-            refuse(part, f"a sequence without {_PARTS[part]}: {step!r:.80}")
+            what = f"{step!r:.80} found, a sequence with {_PARTS[part]} expected"
+            raise fault(part, what)
         waiting.extend(reversed(inner))

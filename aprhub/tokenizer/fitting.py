@@ -86,8 +86,9 @@ def _extended(values: NDArray[Any], rows: int, fill: float) -> NDArray[Any]:
 
 def _check_lengths(flat: FlatVocabulary, size: int) -> None:
     lists = {"scores": flat.scores, "types": flat.types}
+    repair = "give the model a whole one with 'aprhub stamp --tokenizer'"
     faults = [
-        Fault(name, f"{len(values)} for {size} tokens")
+        Fault(name, f"{len(values)} for {size} tokens", repair)
         for name, values in lists.items()
         if values is not None and len(values) != size
     ]
@@ -101,12 +102,13 @@ def _check_surplus(
     size = len(flat.tokens)
     surplus = _types(flat)[rows:]
     needed = np.flatnonzero(~np.isin(surplus, (CONTROL, UNUSED))) + rows
+    repair = "take the tokenizer that the model was trained with"
     faults = [
-        Fault(f"token {number}", f"{flat.tokens[number]!r:.80} has no row")
+        Fault(f"token {number}", f"{flat.tokens[number]!r:.80} has no row", repair)
         for number in needed[:5].tolist()
     ]
     faults += [
-        Fault(role, f"its id {number} has no row")
+        Fault(role, f"its id {number} has no row", repair)
         for role, number in special_ids.items()
         if number >= rows
     ]

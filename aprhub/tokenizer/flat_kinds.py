@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from aprhub.errors import CorruptFileError
 from aprhub.ir.tokenizer import (
     BYTE,
     CONTROL,
@@ -16,7 +17,7 @@ from aprhub.ir.tokenizer import (
     USER_DEFINED,
     FlatVocabulary,
 )
-from aprhub.tokenizer.document import Document, refuse
+from aprhub.tokenizer.document import FILE, KEPT, Document, fault
 from aprhub.tokenizer.kinds import (
     BYTE_LEVEL,
     BYTE_TOKENS,
@@ -81,7 +82,12 @@ def flat_wordpiece(document: Document) -> FlatVocabulary:
     """
     prefix = document.model.get("continuing_subword_prefix", CONTINUED)
     if prefix != CONTINUED:
-        refuse("model.continuing_subword_prefix", f"{prefix!r:.80} is not {CONTINUED}")
+        raise CorruptFileError(
+            FILE,
+            f"{prefix!r:.80} found, {CONTINUED} expected, as flat vocabularies imply",
+            where="model.continuing_subword_prefix",
+            repair=KEPT,
+        )
     words = placed(document)
     types = _types(document, words)
     tokens = [
@@ -132,8 +138,9 @@ def _charsmap(steps: tuple[Mapping[str, Any], ...]) -> bytes | None:
             encoded = step.get("precompiled_charsmap")
             try:
                 return base64.b64decode(str(encoded), validate=True)
-            except ValueError:
-                refuse("normalizer", f"{encoded!r:.80} is no base64 text")
+            except ValueError as error:
+                what = f"{encoded!r:.80} found, base64 text expected"
+                raise fault("normalizer.precompiled_charsmap", what) from error
     return None
 
 

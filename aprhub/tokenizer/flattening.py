@@ -58,7 +58,11 @@ def flattened(tokenizer: Tokenizer, rows: int | None) -> Tokenizer:
         if tokenizer.add_space_prefix is None:
             tokenizer = evolve(tokenizer, add_space_prefix=prefixes_space(document))
     if flat is None:
-        raise ModelCheckError(SUBJECT, "it has neither a vocabulary nor a program")
+        raise ModelCheckError(
+            SUBJECT,
+            "it has neither a vocabulary nor a program; give the model one with"
+            " 'aprhub stamp --tokenizer'",
+        )
     flat = fitted(unique(flat), rows, tokenizer.special_ids)
     return evolve(tokenizer, flat=flat)
 

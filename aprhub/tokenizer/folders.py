@@ -5,7 +5,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from aprhub.errors import CorruptFileError, EnvironmentFailureError, MissingFileError
+from aprhub.errors import (
+    CorruptFileError,
+    EnvironmentFailureError,
+    MissingFileError,
+    about,
+)
 from aprhub.ir.tokenizer import Tokenizer
 from aprhub.tokenizer.describing import described, described_pieces
 from aprhub.tokenizer.sentencepiece import read_sentencepiece
@@ -31,6 +36,11 @@ def read_folder(folder: Path) -> Tokenizer:
     `merges.txt`. Raises MissingFileError where there is none of them,
     CorruptFileError where a file contradicts itself.
     """
+    with about(folder):
+        return _read(folder)
+
+
+def _read(folder: Path) -> Tokenizer:
     settings, *others = (_values(folder / name) for name in _SETTINGS)
     if (folder / _TEMPLATE).is_file():
         settings = {**settings, "chat_template": _text(folder / _TEMPLATE)}
@@ -42,22 +52,30 @@ def read_folder(folder: Path) -> Tokenizer:
     if (folder / _VOCABULARY).is_file() and (folder / _MERGES).is_file():
         parts = _text(folder / _VOCABULARY), _text(folder / _MERGES)
         return described(joined_files(*parts, settings), settings, *others)
-    what = f"no tokenizer: neither {PROGRAM} nor {_PIECES} nor {_VOCABULARY} with"
-    raise MissingFileError(folder, f"{what} {_MERGES}")
+    raise MissingFileError(
+        folder,
+        f"no tokenizer in it: {PROGRAM}, {_PIECES}, or {_VOCABULARY} with {_MERGES}"
+        " expected; name a folder that has one",
+    )
 
 
 def _data(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except OSError as error:
-        raise EnvironmentFailureError(f"{path}: {error.strerror}") from error
+        raise EnvironmentFailureError(
+            f"{path}: cannot be read: {error.strerror}; make it readable, or name"
+            " another"
+        ) from error
 
 
 def _text(path: Path) -> str:
     try:
         return _data(path).decode()
     except UnicodeDecodeError as error:
-        raise CorruptFileError(path, "not UTF-8", offset=error.start) from error
+        raise CorruptFileError(
+            path, "not UTF-8", offset=error.start, repair="save it as UTF-8"
+        ) from error
 
 
 def _values(path: Path) -> Mapping[str, Any]:
@@ -66,7 +84,9 @@ def _values(path: Path) -> Mapping[str, Any]:
     try:
         values = json.loads(_text(path))
     except ValueError as error:
-        raise CorruptFileError(path, f"not JSON: {error}") from error
+        what = f"not JSON: {error}"
+        raise CorruptFileError(path, what, repair="correct it there") from error
     if not isinstance(values, dict):
-        raise CorruptFileError(path, "found no JSON object")
+        what = f"{values!r:.80} found, an object expected"
+        raise CorruptFileError(path, what, repair="correct it there")
     return values

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from aprhub.errors import UnrepresentableError
-from aprhub.tokenizer.document import FILE, Document, refuse
+from aprhub.tokenizer.document import FILE, Document, fault
 
 BYTE_LEVEL: Final = "gpt2"
 SENTENCEPIECE: Final = "llama"
@@ -31,7 +31,7 @@ def kind_of(document: Document) -> str:
     """
     model = document.model.get("type", "BPE" if "merges" in document.model else None)
     if not isinstance(model, str):
-        refuse("model.type", f"{model!r:.80} found, a text expected")
+        raise fault("model.type", f"{model!r:.80} found, a text expected")
     if model in _MODELS:
         return _MODELS[model]
     steps = (*document.steps("pre_tokenizer"), *document.steps("decoder"))
@@ -42,7 +42,8 @@ def kind_of(document: Document) -> str:
     raise UnrepresentableError(
         FILE,
         f"a {model} tokenizer that is neither byte-level nor made like SentencePiece"
-        " has no flat form",
+        " has no flat form; write a Hugging Face folder with --naming keep, which keeps"
+        " it",
     )
 
 

@@ -69,7 +69,8 @@ class Lexicon:
         if self.flat.scores is None or len(self.flat.scores) < len(self.words):
             raise ModelCheckError(
                 SUBJECT,
-                f"a {self.flat.model} vocabulary without a score for each token",
+                f"a {self.flat.model} vocabulary without a score for each token; give"
+                " the model a whole one with 'aprhub stamp --tokenizer'",
             )
         return self.flat.scores[: len(self.words)]
 
@@ -116,7 +117,11 @@ def types_of(flat: FlatVocabulary, special_ids: Mapping[str, int]) -> NDArray[np
     size = len(flat.tokens)
     if flat.types is not None:
         if len(flat.types) != size:
-            raise ModelCheckError(SUBJECT, f"{len(flat.types)} types for {size} tokens")
+            raise ModelCheckError(
+                SUBJECT,
+                f"{len(flat.types)} types for {size} tokens; give the model a whole"
+                " one with 'aprhub stamp --tokenizer'",
+            )
         return flat.types
     types = np.full(size, NORMAL, np.int32)
     shaped = (n for n, token in enumerate(flat.tokens) if looks_like_control(token))

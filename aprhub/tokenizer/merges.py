@@ -10,7 +10,7 @@ from itertools import chain, starmap
 from operator import add, methodcaller
 from typing import Any, Final
 
-from aprhub.tokenizer.document import Document, refuse
+from aprhub.tokenizer.document import Document, fault
 
 Pair = Sequence[str]
 
@@ -28,10 +28,10 @@ def pairs_of(document: Document, ids: Mapping[str, int]) -> Sequence[Pair]:
     pairs = as_pairs(entries)
     if not set(map(len, pairs)) <= {2}:
         odd = next(pair for pair in pairs if len(pair) != 2)
-        refuse("model.merges", f"{odd!r:.80} found, two tokens expected")
+        raise fault("model.merges", f"{odd!r:.80} found, two tokens expected")
     unknown = unknown_tokens(pairs, ids)
     if unknown:
-        refuse(
+        raise fault(
             "model.merges",
             f"{unknown[0]!r:.80} is in a rule, but not in the vocabulary"
             f" ({len(unknown)} such tokens)",
@@ -89,13 +89,14 @@ def as_pairs(entries: Any) -> Sequence[Pair]:
     Raises CorruptFileError for anything else.
     """
     if not isinstance(entries, list):
-        refuse("model.merges", f"{entries!r:.80} found, a list expected")
+        raise fault("model.merges", f"{entries!r:.80} found, a list expected")
     kinds = set(map(type, entries))
     if kinds == {list} and set(map(type, chain.from_iterable(entries))) <= {str}:
         return entries
     if kinds <= {str}:
         return _halves(entries) if _one_space_each(entries) else _parts(entries)
-    return refuse("model.merges", "neither pairs of texts nor texts throughout")
+    what = f"{entries!r:.80} found, pairs of texts or texts throughout expected"
+    raise fault("model.merges", what)
 
 
 def _one_space_each(texts: Sequence[str]) -> bool:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from aprhub.errors import Fault, UnrepresentableError
-from aprhub.tokenizer.document import FILE, Document
+from aprhub.tokenizer.document import FILE, KEPT, Document
 from aprhub.tokenizer.kinds import (
     BYTE_LEVEL,
     SENTENCEPIECE,
@@ -29,14 +29,15 @@ def check_representable(document: Document) -> None:
     is nearly always composed.
     """
     kind = kind_of(document)
+
     faults = [
-        Fault(part, f"{dict(step)!r:.160} has no place in a {kind} vocabulary")
+        Fault(part, f"{dict(step)!r:.160} has no place in a {kind} vocabulary", KEPT)
         for part, fits in _PARTS[kind].items()
         for step in document.steps(part)
         if not fits(step)
     ]
     faults += [
-        Fault(f"model.{key}", f"{document.model[key]!r:.80} has no place either")
+        Fault(f"model.{key}", f"{document.model[key]!r:.80} has no place either", KEPT)
         for key in _UNREPRESENTABLE[kind]
         if document.model.get(key)
     ]

@@ -53,7 +53,9 @@ def loaded_program(tokenizer: Tokenizer) -> "tokenizers.Tokenizer":
     # The library raises nothing narrower for a file that it does not take.
     except Exception as error:
         raise ModelCheckError(
-            SUBJECT, f"its tokenizer.json does not load: {error}"
+            SUBJECT,
+            f"its tokenizer.json does not load: {error}; get it again, or update the"
+            " tokenizers package",
         ) from error
     program.no_truncation()
     program.no_padding()

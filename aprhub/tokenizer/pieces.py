@@ -20,7 +20,10 @@ def with_added(flat: FlatVocabulary | None, decoder: Any) -> FlatVocabulary:
     the ids behind. Raises CorruptFileError for ids that are taken or leave a gap.
     """
     if flat is None:
-        raise ModelCheckError(SUBJECT, "there are no pieces to add tokens to")
+        raise ModelCheckError(
+            SUBJECT,
+            "no pieces to add tokens to; give those that read_sentencepiece returned",
+        )
     tokens = list(flat.tokens)
     types = [NORMAL] * len(tokens) if flat.types is None else flat.types.tolist()
     for number, content, special in _entries(decoder):
@@ -28,8 +31,11 @@ def with_added(flat: FlatVocabulary | None, decoder: Any) -> FlatVocabulary:
             tokens.append(content)
             types.append(NORMAL)
         elif number > len(tokens) or tokens[number] != content:
-            there = tokens[number] if number < len(tokens) else "nothing"
-            raise _wrong(f"{content!r:.80} has id {number}, where {there!r:.80} is")
+            there = repr(tokens[number]) if number < len(tokens) else "nothing"
+            raise _wrong(
+                f"{content!r:.80} has id {number}, where {there:.80} is; its own id"
+                f" expected, or {len(tokens)}, the next one"
+            )
         if types[number] in (NORMAL, USER_DEFINED):
             types[number] = CONTROL if special else USER_DEFINED
     scores = np.zeros(len(tokens), np.float32)
@@ -49,4 +55,4 @@ def _entries(decoder: Any) -> list[tuple[int, str, bool]]:
 
 
 def _wrong(what: str) -> CorruptFileError:
-    return CorruptFileError(_FILE, what, where=_KEY)
+    return CorruptFileError(_FILE, what, where=_KEY, repair="correct it there")

@@ -7,7 +7,8 @@ import numpy as np
 from attrs import frozen
 from numpy.typing import NDArray
 
-from aprhub.tokenizer.document import AddedToken, Document, refuse
+from aprhub.errors import CorruptFileError
+from aprhub.tokenizer.document import FILE, AddedToken, Document, fault
 
 _MOST_HOLES: Final = 1 << 16
 """More ids without a token than this, and than tokens, are a mistake or an attack."""
@@ -71,21 +72,23 @@ def _model_ids(document: Document) -> Mapping[str, int]:
     if isinstance(vocabulary, list):
         return _ids_of_pieces(vocabulary)
     if not isinstance(vocabulary, Mapping) or not vocabulary:
-        refuse("model.vocab", f"{vocabulary!r:.80} found, tokens with ids expected")
+        what = f"{vocabulary!r:.80} found, tokens with ids expected"
+        raise fault("model.vocab", what)
     return vocabulary
 
 
 def _ids_of_pieces(pieces: Sequence[Any]) -> Mapping[str, int]:
     if not pieces:
-        refuse("model.vocab", "no pieces in it")
+        raise fault("model.vocab", "[] found, pieces with scores expected")
     ids: dict[str, int] = {}
     for number, piece in enumerate(pieces):
         where = f"model.vocab[{number}]"
         text, score = piece if _is_pair(piece) else (None, None)
         if not isinstance(text, str) or text in ids:
-            refuse(where, f"{piece!r:.80} is no piece of its own")
+            what = f"{piece!r:.80} found, a text of its own and a score expected"
+            raise fault(where, what)
         if not _is_score(score):
-            refuse(where, f"{score!r:.80} is no score")
+            raise fault(where, f"{score!r:.80} found, a score in 32 bits expected")
         ids[text] = number
     return ids
 
@@ -101,13 +104,16 @@ def _is_score(value: Any) -> bool:
 def _checked_numbers(ids: Mapping[str, int]) -> NDArray[np.int64]:
     if set(map(type, ids.values())) != {int}:
         word, number = next(each for each in ids.items() if type(each[1]) is not int)
-        refuse("model.vocab", f"{word!r:.80} has {number!r:.80} for an id")
+        what = f"{word!r:.80} has id {number!r:.80}, a whole number expected"
+        raise fault("model.vocab", what)
     try:
         numbers = np.fromiter(ids.values(), np.int64, len(ids))
-    except OverflowError:
-        refuse("model.vocab", f"an id is {max(map(abs, ids.values())):.3g}")
+    except OverflowError as error:
+        largest = max(map(abs, ids.values()))
+        what = f"an id is {largest!r:.80}, one for each row of an embedding expected"
+        raise fault("model.vocab", what) from error
     if numbers.min() < 0:
-        refuse("model.vocab", f"an id is {numbers.min()}")
+        raise fault("model.vocab", f"an id is {numbers.min()}, expected 0 or more")
     return numbers
 
 
@@ -117,7 +123,10 @@ def _checked_size(
     last = max(int(numbers.max()), *(token.id for token in added), 0)
     known = count + len(added)
     if last - known > max(known, _MOST_HOLES):
-        refuse("model.vocab", f"an id is {last}, but there are {known} tokens")
+        what = (
+            f"an id is {last!r:.80}, but there are {known} tokens; few holes expected"
+        )
+        raise fault("model.vocab", what)
     return last + 1
 
 
@@ -126,7 +135,8 @@ def _refuse_shared_id(ids: Mapping[str, int]) -> None:
     for word, number in ids.items():
         other = first.setdefault(number, word)
         if other is not word:
-            refuse("model.vocab", f"{other!r:.80} and {word!r:.80} share id {number}")
+            what = f"{other!r:.80} and {word!r:.80} share id {number}"
+            raise fault("model.vocab", f"{what}, one for each expected")
 
 
 def _check_given_ids(added: Sequence[AddedToken], ids: Mapping[str, int]) -> None:
@@ -141,17 +151,18 @@ def _check_given_ids(added: Sequence[AddedToken], ids: Mapping[str, int]) -> Non
             outside.setdefault(token.content, token)
     for number, token in enumerate(outside.values(), len(ids)):
         if token.id != number:
-            refuse(
-                "added_tokens",
-                f"{token.content!r:.80} has id {token.id}, but is read as {number}"
-                " (load and save the file with `tokenizers` to see its real ids)",
+            raise CorruptFileError(
+                FILE,
+                f"{token.content!r:.80} has id {token.id}, but is read as {number}",
+                where="added_tokens",
+                repair="load and save it with `tokenizers`, which writes its real ids",
             )
 
 
 def _place(slots: NDArray[Any], token: AddedToken, ids: Mapping[str, int]) -> None:
     known = ids.get(token.content, token.id)
     if known != token.id or slots[token.id] not in (None, token.content):
-        refuse(
+        raise fault(
             "added_tokens",
             f"{token.content!r:.80} has id {token.id}, but the vocabulary has"
             f" {slots[token.id]!r:.80} there and {known} for it",

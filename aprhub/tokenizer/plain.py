@@ -26,7 +26,11 @@ def plain_program(tokenizer: Tokenizer | None) -> tuple["Program", int | None]:
 def required(tokenizer: Tokenizer | None) -> Tokenizer:
     """Return a model's tokenizer; raises ModelCheckError where it has none."""
     if tokenizer is None:
-        raise ModelCheckError(SUBJECT, "the model has none to read a text with")
+        raise ModelCheckError(
+            SUBJECT,
+            "the model has none to read a text with; give it one with"
+            " 'aprhub stamp --tokenizer'",
+        )
     return tokenizer
 
 
@@ -37,5 +41,9 @@ def _bos(tokenizer: Tokenizer, program: "Program") -> int | None:
     if adds is None:
         return bos if program.encode("").ids[:1] == [bos] else None
     if adds and bos is None:
-        raise ModelCheckError(SUBJECT, "it is to add a BOS, but names none")
+        raise ModelCheckError(
+            SUBJECT,
+            "it is to add a BOS, but names none; give the model one that does with"
+            " 'aprhub stamp --tokenizer'",
+        )
     return bos if adds else None

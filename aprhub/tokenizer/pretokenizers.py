@@ -5,8 +5,8 @@ from collections.abc import Callable, Mapping
 from functools import cache
 from typing import Any, Final
 
-from aprhub.errors import Fault, UnrepresentableError
-from aprhub.tokenizer.document import FILE, Document
+from aprhub.errors import Fault, UnrepresentableError, near_miss
+from aprhub.tokenizer.document import FILE, KEPT, Document
 from aprhub.tokenizer.reach import merges_make_every_token
 from aprhub.tokenizer.regexes import normalised
 from aprhub.tokenizer.splits import (
@@ -56,10 +56,12 @@ def split_named(name: str | None) -> Split:
     found = _by_name().get(name or "default")
     if found is None:
         known = ", ".join(sorted(_by_name()))
+        near = near_miss(name or "", _by_name())
         raise UnrepresentableError(
             "tokenizer",
-            f"no tokenizer.json can be built: the pre-tokenizer {name!r} is not among"
-            f" the known ones ({known})",
+            f"no tokenizer.json can be built: no pre-tokenizer is called {name!r:.80}"
+            f" (known: {known}); take the folder that the model comes from, which has"
+            f" one{near}",
         )
     return found
 
@@ -159,5 +161,5 @@ def _unknown(part: str, problem: str) -> UnrepresentableError:
         FILE,
         "the pre-tokenizer has no name in ggml's list, so a flat vocabulary cannot say"
         " how to split text",
-        [Fault(part, problem)],
+        [Fault(part, problem, KEPT)],
     )

@@ -118,7 +118,9 @@ def wordpiece(tokenizer: Tokenizer, lexicon: Lexicon) -> Parts:
     unknown = lexicon.named("unk")
     if unknown is None:
         raise ModelCheckError(
-            SUBJECT, "a WordPiece vocabulary without an unknown token"
+            SUBJECT,
+            "a WordPiece vocabulary without an unknown token; give the model a whole"
+            " one with 'aprhub stamp --tokenizer'",
         )
     return {
         "normalizer": {
@@ -202,16 +204,24 @@ def bpe_model(vocabulary: Mapping[str, int], pairs: Sequence[Pair]) -> Parts:
 def _stored_pairs(lexicon: Lexicon) -> Sequence[Pair]:
     if lexicon.flat.merges is None:
         raise ModelCheckError(
-            SUBJECT, f"a {lexicon.flat.model} vocabulary without merge rules"
+            SUBJECT,
+            f"a {lexicon.flat.model} vocabulary without merge rules; give the model a"
+            " whole one with 'aprhub stamp --tokenizer'",
         )
     pairs = stored_pairs(lexicon.flat.merges)
     odd = next((pair for pair in pairs if len(pair) != 2), None)
     if odd:
-        raise ModelCheckError(SUBJECT, f"{odd[0]!r:.80} is no merge rule")
+        raise ModelCheckError(
+            SUBJECT,
+            f"the merge rule {odd[0]!r:.80} has one token, expected two; give the"
+            " model a whole one with 'aprhub stamp --tokenizer'",
+        )
     unknown = unknown_tokens(pairs, lexicon.ids())
     if unknown:
         raise ModelCheckError(
-            SUBJECT, f"{unknown[0]!r:.80} is in a merge rule, but is no token"
+            SUBJECT,
+            f"{unknown[0]!r:.80} is in a merge rule, but is no token; give the model a"
+            " whole one with 'aprhub stamp --tokenizer'",
         )
     return pairs
 

@@ -45,15 +45,12 @@ def read_sentencepiece(data: bytes) -> Tokenizer:
     parts = list(message.messages())
     pieces = [_piece(part) for number, part in parts if number == _PIECES]
     if not pieces:
-        raise message.error(0, "no pieces in it")
+        raise message.error(0, "no pieces in it, at least one expected")
     training, normalising = (
         _merged(part for number, part in parts if number == wanted)
         for wanted in (_TRAINING, _NORMALISING)
     )
-    kind = _KINDS.get(_number(training, _KIND, 1))
-    if kind is None or _number(training, _SPACES_BEHIND, 0):
-        what = "a BPE or Unigram model expected, with spaces in front of words"
-        raise UnsupportedFileError(_FILE, what)
+    kind = _kind(training)
     texts, scores, types = zip(*pieces, strict=True)
     flat = FlatVocabulary(
         kind,
@@ -73,6 +70,19 @@ def read_sentencepiece(data: bytes) -> Tokenizer:
     )
 
 
+def _kind(training: Fields) -> str:
+    code = _number(training, _KIND, 1)
+    behind = _number(training, _SPACES_BEHIND, 0)
+    if code in _KINDS and not behind:
+        return _KINDS[code]
+    found = "spaces behind words" if behind else f"a model of kind {code}"
+    raise UnsupportedFileError(
+        _FILE,
+        f"{found} found, BPE or Unigram with spaces in front of words expected; put a"
+        " tokenizer.json beside it, which goes before",
+    )
+
+
 def _piece(message: Message) -> tuple[str, float, int]:
     fields = message.fields()
     text, score = fields.get(_TEXT, b""), fields.get(_SCORE, bytes(4))
@@ -84,7 +94,8 @@ def _piece(message: Message) -> tuple[str, float, int]:
         raise message.error(0, f"a piece is not UTF-8: {error.reason}") from error
     kind = _number(fields, _TYPE, NORMAL)
     if not NORMAL <= kind <= BYTE:
-        raise message.error(0, f"a piece of the unknown type {kind}")
+        what = f"a piece of type {kind}, expected {NORMAL} to {BYTE}"
+        raise message.error(0, what)
     return decoded, struct.unpack("<f", score)[0], kind
 
 

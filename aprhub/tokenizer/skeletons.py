@@ -28,6 +28,7 @@ from aprhub.tokenizer.recipes import (
 )
 
 _NAME: Final = "tokenizer skeleton"
+_REPAIR: Final = "give the model its tokenizer again with 'aprhub stamp --tokenizer'"
 _BROKEN: Final = (
     ArithmeticError,
     AttributeError,
@@ -78,11 +79,10 @@ def restored(skeleton_text: str, flat: FlatVocabulary) -> str:
         model |= {"merges": rules} if "merges" in model else {}
     except _BROKEN as error:
         what = f"it does not fit the vocabulary beside it: {error!r:.80}"
-        raise CorruptFileError(_NAME, what) from error
+        raise CorruptFileError(_NAME, what, repair=_REPAIR) from error
     if found != checksum:
-        raise CorruptFileError(
-            _NAME, "the vocabulary beside it is not the one that it was made for"
-        )
+        what = "the vocabulary beside it is not the one that it was made for"
+        raise CorruptFileError(_NAME, what, repair=_REPAIR)
     return json.dumps(data["tokenizer"], ensure_ascii=False)
 
 

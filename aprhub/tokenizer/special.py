@@ -60,7 +60,8 @@ def _content(entry: Any, key: str, file: str) -> str | None:
     content = entry.get("content") if isinstance(entry, Mapping) else entry
     if content is None or isinstance(content, str):
         return content
-    raise CorruptFileError(file, f"{entry!r:.80} found, a token expected", where=key)
+    what = f"{entry!r:.80} found, a token expected"
+    raise CorruptFileError(file, what, where=key, repair="correct it there")
 
 
 def _scopes(files: Mapping[str, Config]) -> Iterator[tuple[str, Config]]:
@@ -75,9 +76,8 @@ def _numbers(value: Any, role: str, file: str) -> Iterator[int]:
     """Yield the ids that a configuration gives; files write -1 for none."""
     for number in value if isinstance(value, list) else [value]:
         if number is not None and type(number) is not int:
-            raise CorruptFileError(
-                file, f"{value!r:.80} found, an id expected", where=f"{role}_token_id"
-            )
+            what, where = f"{value!r:.80} found, an id expected", f"{role}_token_id"
+            raise CorruptFileError(file, what, where=where, repair="correct it there")
         if number is not None and number >= 0:
             yield number
 

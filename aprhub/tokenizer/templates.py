@@ -5,7 +5,7 @@ from typing import Any, Final
 
 from attrs import evolve, frozen
 
-from aprhub.tokenizer.document import Document, refuse
+from aprhub.tokenizer.document import Document, fault
 
 Step = Mapping[str, Any]
 Named = tuple[str, int]
@@ -84,7 +84,8 @@ def _contents(step: Step, form: str) -> list[str | None]:
     """Return the special tokens of a template, None where a text stands."""
     items = step.get(form)
     if not isinstance(items, list):
-        refuse("post_processor", f"a template without {form}: {dict(step)!r:.80}")
+        what = f"{dict(step)!r:.80} found, a template with a list {form} expected"
+        raise fault("post_processor", what)
     return [_content(item) for item in items]
 
 
@@ -109,7 +110,8 @@ def _named(step: Step, key: str) -> str:
     entry = step.get(key)
     if isinstance(entry, list) and entry and isinstance(entry[0], str):
         return entry[0]
-    return refuse("post_processor", f"no {key} in {dict(step)!r:.80}")
+    what = f"{dict(step)!r:.80} found, a {key} with a token and its id expected"
+    raise fault("post_processor", what)
 
 
 _READERS: Final = {

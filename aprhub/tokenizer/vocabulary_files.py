@@ -48,8 +48,8 @@ def joined_files(
         known = ", ".join(sorted(_SPLITS))
         raise UnsupportedFileError(
             _CONFIG,
-            f"tokenizer_class is {name!r:.80}; without a tokenizer.json one of {known}"
-            " is expected",
+            f"tokenizer_class is {name!r:.80}, expected one of {known}; put a"
+            " tokenizer.json beside it, as save_pretrained of transformers writes it",
         )
     split = split_named(_SPLITS[name])
     lines = merges_text.split("\n")
@@ -91,4 +91,9 @@ def _added(decoder: Any) -> list[dict[str, Any]]:
             for number, fields in sorted(decoder.items(), key=lambda each: int(each[0]))
         ]
     except (AttributeError, TypeError, ValueError) as error:
-        raise CorruptFileError(_CONFIG, wrong, where="added_tokens_decoder") from error
+        raise CorruptFileError(
+            _CONFIG,
+            wrong,
+            where="added_tokens_decoder",
+            repair="correct it there",
+        ) from error

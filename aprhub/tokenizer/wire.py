@@ -54,7 +54,8 @@ class Message:
             key, place = self._varint(place)
             read = _LAYOUTS.get(key & 7)
             if read is None:
-                raise self.error(place, f"a field of the unknown layout {key & 7}")
+                what = f"a field of layout {key & 7}, expected 0, 1, 2 or 5"
+                raise self.error(place, what)
             value, place = read(self, place)
             yield key >> 3, place, value
 
@@ -64,7 +65,8 @@ class Message:
             value |= (byte & 0x7F) << (7 * count)
             if byte < 0x80:
                 return value & 0xFFFFFFFFFFFFFFFF, place + count + 1
-        raise self.error(place, "a number that does not end")
+        what = f"a number of more than {_VARINT_BYTES} bytes, or cut off"
+        raise self.error(place, what)
 
     def _bytes(self, place: int, size: int) -> tuple[memoryview, int]:
         if size > len(self.data) - place:

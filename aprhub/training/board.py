@@ -10,8 +10,10 @@ from aprhub.training.loop import Event
 def require_board() -> None:
     """Raise EnvironmentFailureError where nothing can write for TensorBoard."""
     if find_spec("tensorboard") is None:
-        what = "logs for TensorBoard need it: pip install 'aprhub[train]'"
-        raise EnvironmentFailureError(what)
+        raise EnvironmentFailureError(
+            "--tensorboard: tensorboard is not installed; install it with"
+            " pip install 'aprhub[train]'"
+        )
 
 
 class Board:

@@ -43,7 +43,7 @@ def device_of(word: str, place: Place = ALONE) -> torch.device:
         found = f"this machine has {count} CUDA devices that torch {torch.__version__}"
         raise EnvironmentFailureError(
             f"{NO_CUDA}: --device {word}: {found} can use; nothing was trained, and"
-            " nothing is trained elsewhere unasked (--device auto or cpu)"
+            " nothing is trained elsewhere unasked: ask for --device auto or cpu"
         )
     return device
 

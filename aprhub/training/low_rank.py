@@ -13,12 +13,12 @@ from torch import nn
 from torch.nn import functional
 
 from aprhub.decoder.model import Decoder
-from aprhub.errors import UsageError
+from aprhub.errors import UsageError, near_miss
 from aprhub.ir.adapter import Adapter
 from aprhub.ir.lowrank import LowRank
 from aprhub.ir.tensor import Tensor
 from aprhub.low_rank import LowRankOptions
-from aprhub.spec.family import role_of
+from aprhub.spec.family import LAYER, role_of
 from aprhub.training.fresh import generator
 from aprhub.training.nf4 import Nf4Linear
 
@@ -95,9 +95,10 @@ def _targeted(decoder: Decoder, targets: tuple[str, ...]) -> dict[str, Linear]:
     roles = sorted({role_of(name) for name in linears})
     for target in targets:
         if not any(_is_meant(role, target) for role in roles):
+            known = [role.removeprefix(f"layers.{LAYER}.") for role in roles]
             raise UsageError(
-                f"no weight has the role {target!r}; the layers of the model have"
-                f" {', '.join(roles)}"
+                f"targets: no weight has the role {target!r:.80}; choose from"
+                f" {', '.join(known)}{near_miss(target, known)}"
             )
     return {
         name: linear

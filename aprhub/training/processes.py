@@ -64,7 +64,10 @@ class Processes:
         if refusal is not None:
             raise refusal
         if told is not None:
-            raise EnvironmentFailureError(f"in the first process of the run: {told}")
+            raise EnvironmentFailureError(
+                f"the first process of the run ended: {told}; mend that, and start all"
+                " again"
+            )
 
     def refuse_disagreement(self, told: Mapping[str, Any]) -> None:
         """Raise UsageError where the processes were asked for different things."""
@@ -74,8 +77,8 @@ class Processes:
                 mine, its = first.get(name), other.get(name)
                 if mine != its:
                     raise UsageError(
-                        f"{name} is {mine!r} in process 0 and {its!r} in {rank}; all"
-                        " need the same options and files"
+                        f"{name} is {mine!r:.80} in process 0 and {its!r:.80} in"
+                        f" {rank}; give all the same options and files"
                     )
 
     def _gathered(self, value: T) -> list[T]:
@@ -123,6 +126,6 @@ def _losses_named() -> Iterator[None]:
             raise
         cause = str(error).partition("\n")[0]
         raise EnvironmentFailureError(
-            "another process of the run ended or cannot be reached; --resume goes on"
-            f" from the last checkpoint ({cause})"
+            f"another process of the run ended or cannot be reached ({cause}); start"
+            " all again with --resume, from the last checkpoint"
         ) from error

@@ -72,7 +72,7 @@ class Progress:
             raise ModelCheckError(
                 f"step {self.step}",
                 f"{what} at step {self.best_step}, whose checkpoint is the best; train"
-                " on from there with a lower --lr",
+                " on from there in another --run-dir, with a lower --lr",
             )
         if course.target_val_loss is not None and loss <= course.target_val_loss:
             return f"the validation loss reached {course.target_val_loss}"

@@ -33,7 +33,7 @@ from aprhub.ir.tensor import Tensor
 from aprhub.training.optimizer import trained
 from aprhub.training.processes import Processes
 from aprhub.training.progress import Progress
-from aprhub.training.state import AVERAGES, WEIGHT, put_back, tensors_of
+from aprhub.training.state import ANEW, AVERAGES, WEIGHT, put_back, tensors_of
 
 _RUN: Final = "run.json"
 _ROWS: Final = "DCP_SHARDING_INFO"
@@ -78,7 +78,8 @@ class ShardedState:
         except CheckpointException as error:
             raise EnvironmentFailureError(
                 f"{self.path}: the state of step {progress.step} could not be written"
-                f" {_cause(error)}"
+                f" {_cause(error)}; make room there, or get the right to write, and"
+                " start again with --resume"
             ) from error
         names = list(trained(decoder))
         yield _weights(partial, names) if self.processes.place.is_first else {}
@@ -90,8 +91,10 @@ class ShardedState:
             try:
                 work()
             except OSError as error:
-                what = f"{self.path}: the state could not be written: {error}"
-                raise EnvironmentFailureError(what) from error
+                raise EnvironmentFailureError(
+                    f"{self.path}: the state could not be written: {error}; make room"
+                    " there, or get the right to write, and start again with --resume"
+                ) from error
 
         self.processes.by_first(named)
 
@@ -116,7 +119,8 @@ class ShardedState:
             run = json.loads(path.read_text("utf-8"))
             return Progress.of(run["progress"]), run["told"]
         except (OSError, KeyError, TypeError, ValueError) as error:
-            raise CorruptFileError(path, f"no state of a run: {error}") from error
+            what = f"no state of a run: {error}"
+            raise CorruptFileError(path, what, repair=ANEW) from error
 
     def load(
         self, decoder: nn.Module, optimizer: torch.optim.Optimizer, step: int
@@ -134,7 +138,7 @@ class ShardedState:
                 load(found, storage_reader=reader, no_dist=alone)
         except CheckpointException as error:
             what = f"it does not hold the state of this model {_cause(error)}"
-            raise CorruptFileError(folder, what) from error
+            raise CorruptFileError(folder, what, repair=ANEW) from error
         for name, parameter in trained(decoder).items():
             averages = {each: found[f"{each}/{name}"] for each in AVERAGES}
             put_back(optimizer, parameter, averages, step)

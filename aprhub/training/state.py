@@ -26,6 +26,9 @@ WEIGHT: Final = "weight/"
 AVERAGES: Final = ("exp_avg", "exp_avg_sq")
 """What torch's AdamW calls its averages of gradients, and of their squares."""
 
+ANEW: Final = "begin another --run-dir, from the last checkpoint"
+"""What to do about a state that no run can go on from."""
+
 _PROGRESS: Final = "progress"
 _TOLD: Final = "told"
 
@@ -60,8 +63,11 @@ class State:
             partial.replace(self.path)
         except (OSError, SafetensorError) as error:
             partial.unlink(missing_ok=True)
-            what = f"the state of step {progress.step} could not be written: {error}"
-            raise EnvironmentFailureError(f"{self.path}: {what}") from error
+            raise EnvironmentFailureError(
+                f"{self.path}: the state of step {progress.step} could not be written:"
+                f" {error}; make room there, or get the right to write, and start again"
+                " with --resume"
+            ) from error
 
     def described(self) -> tuple[Progress, Mapping[str, Any]]:
         """Return how far the run was, and what it was asked for.
@@ -74,7 +80,8 @@ class State:
             progress = Progress.of(json.loads(metadata[_PROGRESS]))
             told: Mapping[str, Any] = json.loads(metadata[_TOLD])
         except (SafetensorError, KeyError, TypeError, ValueError) as error:
-            raise CorruptFileError(self.path, f"no state of a run: {error}") from error
+            what = f"no state of a run: {error}"
+            raise CorruptFileError(self.path, what, repair=ANEW) from error
         return progress, told
 
     def load(
@@ -99,7 +106,8 @@ class State:
             found = file.get_tensor(name)
         if found is None or found.shape != like.shape:
             what = f"it has no {name} of shape {tuple(like.shape)}"
-            raise CorruptFileError(self.path, f"{what}, which the model has")
+            what = f"{what}, which the model has"
+            raise CorruptFileError(self.path, what, repair=ANEW)
         return part_of(found.to(like.device), like)
 
 

@@ -133,8 +133,8 @@ class Trainer:
         what = f"the loss is {loss} and the norm of the gradient {norm}"
         raise ModelCheckError(
             f"step {number}",
-            f"{what}; the weights are not changed by it. Go on from the last"
-            " checkpoint with a lower --lr, or look at the text of this step",
+            f"{what}; the weights are not changed by it; train on from the last"
+            " checkpoint in another --run-dir, with a lower --lr",
         )
 
     def _utilisation(self, speed: float) -> float | None:
@@ -157,8 +157,12 @@ class Trainer:
             count += _count(batch)
         loss = self.processes.total(total) / self.processes.total(count)
         if not math.isfinite(loss):
-            what = f"the validation loss is {loss}: the weights hold no finite numbers"
-            raise ModelCheckError("weights", what)
+            raise ModelCheckError(
+                "weights",
+                f"the validation loss is {loss}: the weights hold no finite numbers;"
+                " see which with 'aprhub validate', or train on from an earlier"
+                " checkpoint",
+            )
         return loss
 
 

@@ -60,9 +60,11 @@ def refuse_idle_judges(sides: Sequence[Side], judges: Sequence[str]) -> None:
     """Raise UsageError for a judge that can run none of some models."""
     for judge in judges:
         if not any(side.is_run_by(judge) for side in sides):
-            formats = " nor ".join(side.format for side in sides)
-            what = f"{judge} runs {FORMATS[judge]}, neither {formats}"
-            raise UsageError(f"--against {judge} has nothing to judge: {what}")
+            formats = " and ".join(dict.fromkeys(side.format for side in sides))
+            raise UsageError(
+                f"--against {judge} has nothing to judge: it runs {FORMATS[judge]},"
+                f" found {formats}; leave it out"
+            )
 
 
 @frozen
@@ -149,7 +151,10 @@ def _computed(
     from aprhub.decoder.weights import loaded
 
     if lifted.family is None:
-        raise UsageError("with names kept, nothing is known of how a model computes")
+        raise UsageError(
+            "with names kept, nothing is known of how a model computes; leave out"
+            " --naming keep"
+        )
     decoder = loaded(model, lifted.family).decoder
     return [logits(decoder, ids) for ids in prompts]
 

@@ -67,8 +67,14 @@ def require_faithful(
     found = _Target(path, fmt, registry, terms)
     result = found.verified(given, LiftOptions(None if meant.family else KEEP))
     if not result.is_faithful:
+        repair = (
+            "ask for --verify=values, which allows other encodings"
+            if terms.level == "bytes"
+            else "convert again, and report it to the author of the plugin for"
+            f" {fmt.title}"
+        )
         faults = [
-            Fault(each.subject, f"{each.cause} ({each.detail})")
+            Fault(each.subject, f"{each.cause} ({each.detail})", repair)
             for each in result.findings
         ]
         raise UnrunnableError(path, f"verification ({terms.level}) failed", faults)

@@ -61,7 +61,7 @@ class _Packing:
         inputs, words = parts.take("qweight", ("i32",)).shape
         group = group or inputs
         if inputs % group:
-            what = f"has {inputs} rows, which groups of {group} do not divide"
+            what = f"has {inputs} rows, expected a multiple of the group size {group}"
             raise parts.fault("qweight", what)
         parts.shaped("qzeros", ("i32",), (inputs // group, words))
         parts.shaped("scales", FLOATS, (inputs // group, words * _PER_WORD))

@@ -31,7 +31,10 @@ def reader(group: int | None) -> Callable[[Parts], Tensor]:
         width = group or shape[1]
         count = shape[1] // width
         if shape[1] % width or zeros.shape[1] * _PER_WORD < count:
-            what = f"has {zeros.shape} words, too few for groups of {width} of {shape}"
+            what = (
+                f"has shape {zeros.shape}, expected words for groups of {width} inputs"
+                f" of {shape}"
+            )
             raise parts.fault("qzeros", what)
         padded = (shape[0], zeros.shape[1] * _PER_WORD)
         scales = stored_rows(parts.shaped("scales", FLOATS, padded))

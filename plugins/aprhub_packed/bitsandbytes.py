@@ -37,7 +37,8 @@ def _int8(parts: Parts) -> Tensor:
     if "weight_format" in parts:
         layout = parts.take("weight_format", ("u8",), ranks=(0,))
         if layout.numpy().any():
-            raise parts.unsupported("weight_format", "is not 0, which are plain rows")
+            what = f"is {layout.numpy()}; take a checkpoint with 0, plain rows"
+            raise parts.unsupported("weight_format", what)
 
     def compute(first: int, stop: int) -> NDArray[np.float32]:
         values = codes.sliced(first, stop).numpy().astype(np.float32)

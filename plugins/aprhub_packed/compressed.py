@@ -58,7 +58,7 @@ def reader(settings: Settings) -> Callable[[Parts], Tensor]:
     if sparsity:
         sparsity.choice("format", ("dense",), "dense")
     if settings.values.get("transform_config"):
-        raise settings.unsupported("transform_config", "none")
+        raise settings.unsupported("transform_config", "take a checkpoint without")
     schemes = [
         _Scheme.of(weights)
         for group in settings.sections("config_groups")
@@ -129,11 +129,15 @@ class _Compressed:
         }
         if len(fitting) != 1:
             known = ", ".join(str(scheme.bits) for scheme in self.schemes) or "none"
-            what = f"has shape {words.shape} for {shape} codes; widths known: {known}"
+            what = (
+                f"has shape {words.shape} for {shape} codes, expected that of one of"
+                f" the num_bits in config_groups: {known}"
+            )
             raise self.parts.fault("weight_packed", what)
         bits = fitting.pop()
         if bits not in BITS:
-            what = f"has codes of {bits} bits, expected one of {BITS}"
+            listed = ", ".join(map(str, BITS))
+            what = f"has codes of {bits} bits; take a checkpoint with one of {listed}"
             raise self.parts.unsupported("weight_packed", what)
 
         def codes(first: int, stop: int) -> NDArray[np.float32]:

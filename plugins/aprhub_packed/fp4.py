@@ -57,6 +57,6 @@ def _mxfp4(parts: Parts, shape: tuple[int, int]) -> Grid:
 def _scale(parts: Parts, encoding: str, shape: tuple[int, int], width: int) -> Tensor:
     rows, columns = shape
     if columns % width:
-        what = f"has {columns} codes in a row, which groups of {width} do not divide"
+        what = f"has {columns} codes in a row, expected a multiple of {width}"
         raise parts.fault("weight_packed", what)
     return parts.shaped("weight_scale", (encoding,), (rows, columns // width))

@@ -30,7 +30,8 @@ def reader(settings: Settings) -> Callable[[Parts], Tensor]:
         codes = parts.take("weight", TYPES)
         names = [name for name in NAMES if name in parts]
         if len(names) > 1:
-            raise parts.fault(names[0], f"is there, and {names[1]} as well")
+            what = f"is there, and {names[1]} as well, expected one of both"
+            raise parts.fault(names[0], what)
         parts.take(names[0], SCALES, ranks=(0, 1, 2))
         shape = (codes.shape[0], codes.shape[1])
         scales = stored_grid(parts, names[0], shape, *blocks)

@@ -33,7 +33,8 @@ def reader(settings: Settings) -> Callable[[Parts], Tensor]:
     """Return what makes a weight of its parts."""
     bits = settings.choice("bits", BITS, 0)
     if not bits:
-        raise settings.unsupported("bits", f"one of {', '.join(map(str, BITS))}")
+        listed = ", ".join(map(str, BITS))
+        raise settings.unsupported("bits", f"take a checkpoint with one of {listed}")
     key = "checkpoint_format" if "checkpoint_format" in settings.values else "format"
     form = settings.choice(key, FORMATS, FORMATS[0])
     ordered = settings.choice("desc_act", (False, True), default=False)
@@ -44,7 +45,7 @@ def reader(settings: Settings) -> Callable[[Parts], Tensor]:
 
     def weight(parts: Parts) -> Tensor:
         if ordered and "g_idx" not in parts:
-            raise parts.fault("g_idx", "missing, though desc_act reorders the inputs")
+            raise parts.fault("g_idx", "missing, expected since desc_act is true")
         packing = _Packing.of(parts, bits, group, form)
         name = f"{form} {bits}-bit, group {group or packing.inputs}"
         values = turned(packing.outputs, packing.inputs, packing.band)
@@ -60,7 +61,9 @@ def _refuse_swapped_words(settings: Settings) -> None:
     """
     meta = settings.section("meta")
     if meta and "gptqmodel" in str(meta.values.get("quantizer")).lower():
-        raise settings.unsupported("meta", "another quantizer of 3 bits, or gptq_v2")
+        raise settings.unsupported(
+            "meta", "take a checkpoint of 3 bits in the format gptq_v2"
+        )
 
 
 @frozen
@@ -81,7 +84,7 @@ class _Packing:
         inputs = words * 32 // bits
         height, _ = period(bits)
         if words % height or outputs * bits % 32:
-            what = f"has shape {(words, outputs)}, which {bits}-bit codes do not fill"
+            what = f"has shape {(words, outputs)}, expected words full of codes"
             raise parts.fault("qweight", what)
         groups = -(-inputs // (group or inputs))
         parts.shaped("qzeros", ("i32",), (groups, word_count(outputs, bits)))

@@ -94,8 +94,8 @@ def stored_grid(
     listed = ", ".join(f"{height}x{width}" for height, width in blocks) or "none"
     raise parts.fault(
         name,
-        f"has shape {parts.tensors[name].shape}: neither one for all, nor one for each"
-        f" row, nor for each block (sizes: {listed}) of {shape}",
+        f"has shape {parts.tensors[name].shape}, expected one number for all of"
+        f" {shape}, one for each row, or one for each block (sizes: {listed})",
     )
 
 

@@ -35,7 +35,8 @@ def _weight(parts: Parts) -> Tensor:
     blocks = parts.take("blocks", ("u8",), ranks=(4,))
     experts, outputs, groups, width = blocks.shape
     if 2 * width != _BLOCK:
-        raise parts.fault("blocks", f"has blocks of {2 * width} codes, not {_BLOCK}")
+        what = f"has blocks of {2 * width} codes, expected {_BLOCK}"
+        raise parts.fault("blocks", what)
     scales = parts.shaped("scales", ("u8",), (experts, outputs, groups))
     rows = experts * outputs
     stack = _Stack(

@@ -112,7 +112,11 @@ def pack(name: str, weight: Tensor) -> Tensor:
     """
     scheme = _SCHEMES[name]
     if len(weight.shape) != 2:
-        raise UnrepresentableError(name, f"is for matrices, not for {weight.shape}")
+        raise UnrepresentableError(
+            name,
+            f"is for matrices, not for shape {weight.shape}; give this weight another"
+            " encoding with --tensor-type",
+        )
     if scheme.group and weight.shape[1] % scheme.group:
         whole = ", ".join(each for each, it in _SCHEMES.items() if not it.group)
         what = f"groups of {scheme.group} do not divide rows of {weight.shape[1]}"

@@ -47,9 +47,8 @@ class Parts:
             raise self.fault(name, f"missing; there are only {there}")
         if tensor.encoding.name not in encodings:
             wanted = " or ".join(encodings)
-            raise self.unsupported(
-                name, f"is {tensor.encoding.name}, expected {wanted}"
-            )
+            found = f"is {tensor.encoding.name}; take a checkpoint with {wanted}"
+            raise self.unsupported(name, found)
         if len(tensor.shape) not in ranks or not tensor.size:
             wanted = " or ".join(map(str, ranks))
             what = f"has shape {tensor.shape}, expected {wanted} dimensions"
@@ -79,8 +78,15 @@ class Parts:
         return CorruptFileError(self.path, what, where=f"{self.module}.{name}")
 
     def unsupported(self, name: str, what: str) -> UnsupportedFileError:
-        """Return the error for a part of a kind that is not read."""
-        return UnsupportedFileError(self.path, f"{self.module}.{name}: {what}")
+        """Return the error for a part of a kind that is not read; more to do is told.
+
+        `what` ends with a checkpoint that would be read.
+        """
+        return UnsupportedFileError(
+            self.path,
+            f"{self.module}.{name}: {what}, or keep the parts as they are with"
+            " --naming keep",
+        )
 
     def weight(self, name: str, values: ComputedRows) -> Tensor:
         """Return the weight that all parts together are, under an encoding's name."""

@@ -37,7 +37,8 @@ class Settings:
         for each in known:
             if type(value) is type(each) and value == each:
                 return each
-        raise self.unsupported(key, f"one of {', '.join(map(str, known))}")
+        listed = ", ".join(map(str, known))
+        raise self.unsupported(key, f"take a checkpoint with one of {listed}")
 
     def size(self, key: str) -> int | None:
         """Return a positive number, or None where it is absent, null or -1."""
@@ -77,12 +78,13 @@ class Settings:
 
     def fault(self, key: str, expected: str) -> CorruptFileError:
         """Return the error for a value that is not what it should be."""
-        return CorruptFileError(self.path, self._found(key, expected), where=self.where)
+        what = f"{key} is {self.values.get(key)!r:.80}, expected {expected}"
+        return CorruptFileError(self.path, what, where=self.where)
 
-    def unsupported(self, key: str, known: str) -> UnsupportedFileError:
-        """Return the error for a variant that is not read."""
-        what = self._found(key, f"{known}, which is what can be read")
-        return UnsupportedFileError(self.path, f"{self.where}: {what}")
-
-    def _found(self, key: str, expected: str) -> str:
-        return f"{key} is {self.values.get(key)!r:.80}, expected {expected}"
+    def unsupported(self, key: str, repair: str) -> UnsupportedFileError:
+        """Return the error for a variant that is not read, with one thing to do."""
+        return UnsupportedFileError(
+            self.path,
+            f"{self.where}: {key} is {self.values.get(key)!r:.80}, which is not read;"
+            f" {repair}, or keep the parts as they are with --naming keep",
+        )

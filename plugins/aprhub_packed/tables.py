@@ -46,7 +46,7 @@ def weight(parts: Parts) -> Tensor:
     codes = parts.take("weight", _STORAGE, ranks=(1, 2))
     rows, columns = state.shape
     if codes.nbytes != -(-rows * columns // 2):
-        what = f"has {codes.nbytes} bytes, which is not half of {state.shape} codes"
+        what = f"has {codes.nbytes} bytes, expected half of {state.shape} codes"
         raise parts.fault("weight", what)
     parts.shaped("weight.quant_map", ("f32",), (16,))
     nested = state.nested_block is not None
@@ -74,13 +74,14 @@ class _State:
         """Return what a part says; this reads it, since it has the weight's shape."""
         document = parts.take(name, ("u8",), ranks=(1,))
         if document.nbytes > _MAX_STATE:
-            raise parts.fault(name, f"has {document.nbytes} bytes; too long")
+            what = f"has {document.nbytes} bytes, expected at most {_MAX_STATE}"
+            raise parts.fault(name, what)
         try:
             values = json.loads(document.tobytes())
         except (ValueError, RecursionError) as error:
             raise parts.fault(name, f"not JSON: {error}") from error
         if not isinstance(values, dict):
-            raise parts.fault(name, "not a JSON object")
+            raise parts.fault(name, f"found {values!r:.80}, expected a JSON object")
         found = _Values(parts, name, values)
         nested = "nested_blocksize" in values
         return cls(
@@ -104,21 +105,24 @@ class _Values:
         value = self.values.get(key)
         pair = tuple(value) if isinstance(value, list) else ()
         if len(pair) != 2 or not all(map(_is_size, pair)):
-            raise self.parts.fault(self.name, f"{key} is {value!r:.80}, not two sizes")
+            what = f"{key} is {value!r:.80}, expected two sizes"
+            raise self.parts.fault(self.name, what)
         return pair
 
     def size(self, key: str) -> int:
         """Return a key's positive number."""
         value = self.values.get(key)
         if not isinstance(value, int) or not _is_size(value):
-            raise self.parts.fault(self.name, f"{key} is {value!r:.80}, not a size")
+            what = f"{key} is {value!r:.80}, expected a size"
+            raise self.parts.fault(self.name, what)
         return value
 
     def number(self, key: str) -> float:
         """Return a key's finite number."""
         value = self.values.get(key)
         if not isinstance(value, float | int) or not math.isfinite(value):
-            raise self.parts.fault(self.name, f"{key} is {value!r:.80}, not a number")
+            what = f"{key} is {value!r:.80}, expected a number"
+            raise self.parts.fault(self.name, what)
         return float(value)
 
 

@@ -31,8 +31,11 @@ def unpack(method: str, stored: StoredModel, claim: PackingClaim) -> StoredModel
     weigh = scheme.reader(Settings.of(stored.path, claim))
     modules = _modules(stored.tensors, scheme)
     if not modules:
-        what = f"{claim.where}: says {method}, but no tensor is packed in this way"
-        raise UnsupportedFileError(stored.path, what)
+        raise UnsupportedFileError(
+            stored.path,
+            f"{claim.where}: says {method}, but no tensor is packed in this way; remove"
+            " it from config.json, as 'aprhub doctor --fix' does",
+        )
     native = claim.native or ENCODINGS["f32"]
     parts = {
         module: Parts(stored.path, module, tensors, native)
@@ -93,11 +96,11 @@ class _Unpacking:
     def _pass(self, name: str, tensor: Tensor) -> None:
         """Keep a tensor that is not packed, if it is what it is called."""
         if name.removesuffix(self.scheme.weight) in self.parts:
-            what = "is there, and its packed parts as well"
+            what = "is there, and its packed parts as well, expected one of both"
             raise CorruptFileError(self.stored.path, what, where=name)
         whole = tensor.encoding.name in (*FLOATS, "f64")
         if name.endswith(".weight") and not whole:
-            what = f"is {tensor.encoding.name}, but has no parts that say what it means"
+            what = f"is {tensor.encoding.name}, expected a float or parts that scale it"
             raise CorruptFileError(self.stored.path, what, where=name)
         self.tensors[name] = tensor
 

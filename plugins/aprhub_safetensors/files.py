@@ -24,12 +24,16 @@ def opened(path: Path) -> Iterator[BinaryIO]:
     """
     try:
         if not path.is_file():
-            raise MissingFileError(path, "not there, or not a regular file")
+            raise MissingFileError(
+                path, "not there, or not a regular file; name a file that is there"
+            )
         with path.open("rb") as file:
             yield file
     except OSError as error:
-        what = f"{path}: cannot be read: {error.strerror}"
-        raise EnvironmentFailureError(what) from error
+        raise EnvironmentFailureError(
+            f"{path}: cannot be read: {error.strerror}; make it readable, or name"
+            " another"
+        ) from error
 
 
 def read_text(path: Path, limit: int) -> str:
@@ -46,8 +50,11 @@ def read_bytes(path: Path, limit: int) -> bytes:
     with opened(path) as file:
         size = os.fstat(file.fileno()).st_size
         if size > limit:
-            what = f"has {size} bytes; more than {limit} are not read"
-            raise UnsupportedFileError(path, what)
+            raise UnsupportedFileError(
+                path,
+                f"has {size} bytes, at most {limit} expected; get the file again, since"
+                " none of this name is so long",
+            )
         data = file.read()
     refuse_impostor(path, data[:4096])
     return data

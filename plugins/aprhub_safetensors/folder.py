@@ -34,8 +34,10 @@ class ModelFolder:
         try:
             return cls(root, frozenset(each.name for each in root.iterdir()))
         except OSError as error:
-            what = f"{root}: cannot be read: {error.strerror}"
-            raise EnvironmentFailureError(what) from error
+            raise EnvironmentFailureError(
+                f"{root}: cannot be read: {error.strerror}; make it readable, or name"
+                " another"
+            ) from error
 
     def file(self, name: str) -> Path:
         """Return the path of a file of the folder.
@@ -44,16 +46,21 @@ class ModelFolder:
         is no such file, and UnsupportedFileError for a link out of the folder.
         """
         if not _is_plain(name):
-            what = f"{shown(name)} is not the name of a file in the folder"
-            raise CorruptFileError(self.root, what)
+            what = f"{shown(name)} found, the name of a file in the folder expected"
+            raise CorruptFileError(self.root / INDEX, what, where="weight_map")
         path = self.root / name
         try:
             target = path.resolve(strict=True)
         except (OSError, RuntimeError) as error:
-            raise MissingFileError(path, "there is no such file") from error
+            raise MissingFileError(
+                path, "there is no such file, or a broken link; get it again"
+            ) from error
         if not any(map(target.is_relative_to, _homes(self.root.resolve()))):
-            what = f"a link that leads out of the folder, to {target}; copy the file"
-            raise UnsupportedFileError(path, what)
+            raise UnsupportedFileError(
+                path,
+                f"a link that leads out of the folder, to {target}; put a copy of the"
+                " file in its place",
+            )
         return path
 
     def texts(self, names: Mapping[str, object]) -> dict[str, str]:
@@ -146,7 +153,8 @@ def _indexed(folder: ModelFolder, index: Document, found: list[str]) -> tuple[st
     strays = [name for name in found if name not in named and _is_ours(name)]
     if strays:
         what = f"the folder holds {strays[0]}, which the index does not mention"
-        raise CorruptFileError(index.path, what, where="weight_map")
+        repair = "remove that file, or get the folder again"
+        raise CorruptFileError(index.path, what, where="weight_map", repair=repair)
     return tuple(sorted(named))
 
 

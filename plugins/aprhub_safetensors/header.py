@@ -83,7 +83,7 @@ def read_header(path: Path) -> Header:
     except UnicodeDecodeError as error:
         raise CorruptFileError(
             path,
-            "the header is not UTF-8; the file is damaged, get it again",
+            "not UTF-8",
             where="header",
             offset=8 + error.start,
         ) from error
@@ -101,7 +101,7 @@ def _length(path: Path, head: bytes, size: int) -> int:
     if length > min(MAX_HEADER, size - 8):
         what = (
             f"{length} bytes of header, but the file has {size} bytes and a header at"
-            f" most {MAX_HEADER}; the file is cut or not safetensors"
+            f" most {MAX_HEADER}: it is cut, or no safetensors file"
         )
         raise CorruptFileError(path, what, where="header length", offset=0)
     what = f"the header starts with {shown(head[8:12])}, expected '{{'"
@@ -123,7 +123,7 @@ class _Reading:
         claimed = 0
         for key in self.cursor.members():
             if key in keys:
-                raise self.cursor.fault(f"{shown(key)} is there twice", key)
+                raise self.cursor.fault("there twice, expected once", key)
             keys.add(key)
             self._refuse_unprintable(key)
             if key == METADATA:
@@ -140,14 +140,18 @@ class _Reading:
     def _refuse_unprintable(self, name: str) -> None:
         """Refuse names that would do harm on a terminal or fill it."""
         if len(name) > MAX_NAME or not name.isprintable():
-            what = f"a tensor called {shown(name)}; names must be printable"
-            raise UnsupportedFileError(self.path, f"{what}, {MAX_NAME} letters at most")
+            raise UnsupportedFileError(
+                self.path,
+                f"a tensor called {shown(name)}; give it a name of at most {MAX_NAME}"
+                " printable letters with what wrote the file",
+            )
 
     def _metadata(self) -> dict[str, str]:
         found: dict[str, str] = {}
         for key in self.cursor.members():
             if key in found:
-                raise self.cursor.fault(f"{shown(key)} is there twice", METADATA)
+                where = f"{METADATA}.{key}"
+                raise self.cursor.fault("there twice, expected once", where)
             found[key] = self.cursor.string(f"{METADATA}.{key}")
         return found
 
@@ -157,11 +161,11 @@ class _Reading:
         if not isinstance(dtype, str):
             raise self._wrong(name, "dtype", dtype, "a string")
         if dtype not in DTYPES:
-            what = (
-                f"tensor {shown(name)} has dtype {shown(dtype)}, which is not read"
-                f" (known: {', '.join(DTYPES)})"
+            raise UnsupportedFileError(
+                self.path,
+                f"tensor {shown(name)} has dtype {shown(dtype)}, which is not read;"
+                f" write it as one of {', '.join(DTYPES)}",
             )
-            raise UnsupportedFileError(self.path, what)
         shape = self._wholes(name, "shape", fields["shape"], MAX_DIMENSION - 1)
         offsets = fields["data_offsets"]
         span = self._wholes(name, "data_offsets", offsets, self.data_bytes)
@@ -213,8 +217,10 @@ class _Reading:
             )
             raise self.cursor.fault(what, name)
         if count > MAX_TENSORS:
-            what = f"more than {MAX_TENSORS} tensors, which is too many"
-            raise UnsupportedFileError(self.path, what)
+            raise UnsupportedFileError(
+                self.path,
+                f"more than {MAX_TENSORS} tensors in one file; split it into several",
+            )
 
     def _refuse_holes(self, ordered: list[Entry], data_start: int) -> None:
         position = 0

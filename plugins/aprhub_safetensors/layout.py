@@ -23,6 +23,7 @@ from aprhub.api import (
     TensorData,
     UnrepresentableError,
     sharded,
+    shown,
 )
 from aprhub_safetensors.companions import embedded, written_texts
 from aprhub_safetensors.folder import SINGLE
@@ -82,10 +83,15 @@ def _single_file(stored: StoredModel, target: Path, options: LayoutOptions) -> L
 def _refuse_unknown(tensors: Shard, target: Path) -> None:
     for name, tensor in tensors:
         if tensor.encoding.name not in NAMES:
-            what = f"{name}: safetensors has no type for {tensor.encoding.name}"
-            raise UnrepresentableError(target, what)
+            raise UnrepresentableError(
+                target,
+                f"{name}: safetensors has no type for {tensor.encoding.name}; decode it"
+                " with --dtype",
+            )
         if name == METADATA:
-            raise UnrepresentableError(target, f"no tensor can be called {name}")
+            raise UnrepresentableError(
+                target, f"no tensor can be called {name}; rename it in the source"
+            )
 
 
 def _shard_names(count: int) -> list[str]:
@@ -118,7 +124,8 @@ def _header(tensors: Shard, metadata: Mapping[str, str], target: Path) -> bytes:
     if len(text) > MAX_HEADER:
         what = (
             f"a header of {len(text)} bytes, but at most {MAX_HEADER} are read; write"
-            " a folder, whose texts are files of their own, or more files"
+            " a folder, whose texts are files of their own, or more files with"
+            " --shard-size"
         )
         raise UnrepresentableError(target, what)
     return len(text).to_bytes(8, "little") + text
@@ -129,8 +136,16 @@ def _encoded(table: Mapping[str, Any], target: Path) -> bytes:
         text = json.dumps(table, ensure_ascii=False, separators=(",", ":"))
         return text.encode("utf-8")
     except UnicodeEncodeError as error:
-        what = f"a name or text that is not valid Unicode: {error.reason}"
-        raise UnrepresentableError(target, what) from error
+        raise UnrepresentableError(
+            target,
+            f"a name or text that is not valid Unicode ({error.reason}); correct"
+            f" {_around(error)} in the source",
+        ) from error
+
+
+def _around(error: UnicodeEncodeError) -> str:
+    """Return the character that cannot be encoded, with what is in front of it."""
+    return shown(error.object[max(error.start - 20, 0) : error.end])
 
 
 def _entries(tensors: Shard) -> Iterator[tuple[str, Any]]:
@@ -166,6 +181,9 @@ def text_files(texts: Mapping[str, str], target: Path) -> Iterator[LayoutFile]:
         try:
             data = text.encode("utf-8")
         except UnicodeEncodeError as error:
-            what = f"{name} would not be valid Unicode: {error.reason}"
-            raise UnrepresentableError(target, what) from error
+            raise UnrepresentableError(
+                target,
+                f"{name} would not be valid Unicode ({error.reason}); correct"
+                f" {_around(error)} in the source",
+            ) from error
         yield LayoutFile(name, (Literal(data),))

@@ -41,7 +41,7 @@ from aprhub_safetensors.vocabulary import read_tokenizer
 TEXT_NAMES = (*TEXTS, TOKENIZER, RECORD)
 """Every text that belongs to a model."""
 
-_MIXED = "files of two models were mixed; get the folder again"
+_MIXED = "get the folder again: files of two models were mixed"
 
 
 @frozen
@@ -120,8 +120,8 @@ def _weights(headers: Sequence[Header]) -> Weights:
         found = header.tensors()
         twice = next((name for name in found if name in tensors), None)
         if twice is not None:
-            what = f"tensor {shown(twice)} is in another file, too; {_MIXED}"
-            raise CorruptFileError(header.path, what, where="header")
+            what = f"tensor {shown(twice)} is in another file, too"
+            raise CorruptFileError(header.path, what, where="header", repair=_MIXED)
         tensors.update(found)
         metadata.update(header.metadata)
     return Weights(tuple(headers), tensors, metadata)
@@ -137,17 +137,19 @@ def _index_notes(index: Document, weights: Weights) -> Iterator[str]:
     }
     for name, file in claimed.items():
         if there.get(name) != file:
-            what = f"tensor {shown(name)} is not in {file}; {_MIXED}"
-            raise CorruptFileError(index.path, what, where="weight_map")
+            raise _mixed(index, f"tensor {shown(name)} is not in {file}")
     for name, file in there.items():
         if name not in claimed:
-            what = f"tensor {shown(name)} of {file} is not mentioned; {_MIXED}"
-            raise CorruptFileError(index.path, what, where="weight_map")
+            raise _mixed(index, f"tensor {shown(name)} of {file} is not mentioned")
     metadata = index.values.get("metadata")
     claim = metadata.get("total_size") if isinstance(metadata, dict) else None
     total = sum(tensor.nbytes for tensor in weights.tensors.values())
     if claim not in (None, total):
         yield f"{INDEX}: total_size is {shown(claim)}, but the tensors take {total}"
+
+
+def _mixed(index: Document, what: str) -> CorruptFileError:
+    return CorruptFileError(index.path, what, where="weight_map", repair=_MIXED)
 
 
 def _shard_notes(path: Path) -> Iterator[str]:

@@ -96,7 +96,11 @@ def record_text(stored: StoredModel) -> str | None:
     try:
         text = json.dumps({"version": VERSION, **filled}, indent=1, default=_plain)
     except TypeError as error:
-        raise UnrepresentableError(stored.path, f"aprhub.json: {error}") from error
+        raise UnrepresentableError(
+            stored.path,
+            f"aprhub.json: {error}; report it to the author of the plugin that carried"
+            " it",
+        ) from error
     return text + "\n"
 
 

@@ -76,8 +76,9 @@ def _restated_file(path: Path, stamp: Stamp, target: Path) -> Restated:
     header = read_header(path)
     before = _in_file(header)
     if not before.texts and (path.parent / CONFIG).exists():
-        what = f"its configuration lies beside it; give the folder, {path.parent}"
-        raise UsageError(f"{path}: {what}")
+        raise UsageError(
+            f"{path}: its configuration lies beside it; give the folder, {path.parent}"
+        )
     after = before.stamped(path, stamp)
     own = {**after.metadata, **embedded(after.texts)}
     return Restated(Layout((_weights(header, target.name, own),)), after.keys())

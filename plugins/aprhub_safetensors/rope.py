@@ -102,8 +102,12 @@ def _scaling(
     sliding: Document | None,
 ) -> RopeScaling | None:
     if sliding and _kind(sliding) not in UNSCALED:
-        what = f"{sliding.prefix}rope_type: scaling of sliding layers is not supported"
-        raise UnsupportedFileError(document.path, what)
+        raise UnsupportedFileError(
+            document.path,
+            f"{sliding.prefix}rope_type: {_kind(sliding)!r:.80} found, sliding layers"
+            " are only read unscaled; convert it with another program, such as that of"
+            " llama.cpp",
+        )
     section = document.section("rope_scaling") or everywhere
     kind = _kind(section) if section else None
     if section is None or kind in UNSCALED:

@@ -19,6 +19,9 @@ SIZES: Final = (
 )
 
 
+_CORRECT: Final = "correct it in the source, such as with 'aprhub stamp --set'"
+
+
 def faults(stored: StoredModel) -> Iterator[Fault]:
     """Yield everything that would keep transformers from running a model."""
     yield from _identity(stored)
@@ -40,16 +43,17 @@ def _sizes(config: ModelConfig) -> Iterator[Fault]:
     for name in SIZES:
         value = getattr(config, name)
         if not value or value < 0:
-            yield Fault(name, f"is {value}, must be positive")
+            yield Fault(name, f"is {value}, must be positive", _CORRECT)
     heads, shared = config.num_heads, config.num_kv_heads
     if heads and shared is not None and (shared <= 0 or heads % shared):
-        yield Fault("num_kv_heads", f"{shared} does not divide {heads} heads")
+        problem = f"{shared} does not divide {heads} heads"
+        yield Fault("num_kv_heads", problem, _CORRECT)
     if heads and config.hidden_size and config.hidden_size % heads:
         problem = f"{config.hidden_size} is not a multiple of {heads} heads"
-        yield Fault("hidden_size", problem)
+        yield Fault("hidden_size", problem, _CORRECT)
     if config.head_dim is not None and (config.head_dim <= 0 or config.head_dim % 2):
         problem = f"is {config.head_dim}, must be even for rotary embeddings"
-        yield Fault("head_dim", problem)
+        yield Fault("head_dim", problem, _CORRECT)
 
 
 def _rotary(stored: StoredModel) -> Iterator[Fault]:
@@ -57,13 +61,15 @@ def _rotary(stored: StoredModel) -> Iterator[Fault]:
     partial = config.rotary_dim not in (None, config.head_dim)
     if partial and not class_of(model_type).partial:
         problem = f"{config.rotary_dim} of {config.head_dim} elements of a head"
-        yield Fault("rotary_dim", f"{problem}; {model_type} rotates all")
+        repair = "write another format, such as APR"
+        yield Fault("rotary_dim", f"{problem}; {model_type} rotates all", repair)
 
 
 def _experts(config: ModelConfig) -> Iterator[Fault]:
     experts, used = config.num_experts or 0, config.num_experts_per_tok or 0
     if experts and not 0 < used <= experts:
-        yield Fault("num_experts_per_tok", f"{used} of {experts} experts")
+        problem = f"{used} of {experts} experts, expected 1 to {experts}"
+        yield Fault("num_experts_per_tok", problem, _CORRECT)
 
 
 def _weights(stored: StoredModel) -> Iterator[Fault]:
@@ -71,17 +77,21 @@ def _weights(stored: StoredModel) -> Iterator[Fault]:
     rows = embedding.shape[0] if embedding and embedding.shape else None
     if rows != stored.config.vocab_size:
         problem = f"has {rows} rows, vocab_size is {stored.config.vocab_size}"
-        yield Fault(EMBEDDING, problem)
+        yield Fault(EMBEDDING, problem, "correct vocab_size in the source")
     if HEAD not in stored.tensors and stored.config.tie_embeddings is False:
-        yield Fault(HEAD, "missing, and the embedding is not tied to it")
+        repair = "take a source that has it, or set tie_word_embeddings to true there"
+        yield Fault(HEAD, "missing, and the embedding is not tied to it", repair)
 
 
 def _tokenizer(stored: StoredModel) -> Iterator[Fault]:
     """Look at the ends of the text only: parsing 150,000 tokens takes too long."""
     text = stored.tokenizer.json if stored.tokenizer else None
     if text is None:
-        yield Fault("tokenizer.json", "missing", "text cannot be turned into tokens")
+        problem = "missing, so that text cannot be turned into tokens"
+        repair = "give the source one with 'aprhub stamp --tokenizer'"
+        yield Fault("tokenizer.json", problem, repair)
         return
     is_object = text.lstrip()[:1] == "{" and text.rstrip()[-1:] == "}"
     if not is_object or '"model"' not in text:
-        yield Fault("tokenizer.json", "not an object with a model")
+        repair = "get it again, or write it anew with transformers"
+        yield Fault("tokenizer.json", "not an object with a model", repair)

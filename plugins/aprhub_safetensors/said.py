@@ -87,7 +87,9 @@ def placed(stamp: Stamp, texts: Mapping[str, str]) -> Stamp:
     settings = {_place(key, texts): each for key, each in stamp.settings.items()}
     record = next((key for key in settings if key.startswith(f"{RECORD}/")), None)
     if record:
-        raise UsageError(f"{record} is not set by hand: there are options for it")
+        raise UsageError(
+            f"{record} is not set by hand; use an option such as --license instead"
+        )
     unset = tuple(_place(key, texts) for key in stamp.unset)
     return evolve(stamp, settings=settings, unset=unset)
 
@@ -97,7 +99,10 @@ def _place(key: str, texts: Mapping[str, str]) -> str:
     if slash and own and name in (*_OBJECTS, RECORD, METADATA):
         return key
     if slash and (name in TEXTS or name == TOKENIZER):
-        raise UsageError(f"{key}: the keys of {name} are not set one by one")
+        raise UsageError(
+            f"{key}: the keys of {name} are not set one by one; use --tokenizer or"
+            " --chat-template"
+        )
     return f"{CONFIG if CONFIG in texts else METADATA}/{key}"
 
 
@@ -143,15 +148,19 @@ def _text(key: str, own: str, setting: Setting) -> str:
     if own.startswith(EMBEDDED):
         raise UsageError(f"{key} is a file of the model; set its keys, as FILE/KEY")
     if setting.kind not in (None, "str"):
-        raise UsageError(f"{key}: the metadata of safetensors files are all text")
+        raise UsageError(
+            f"{key}: the metadata of safetensors files are all text, not"
+            f" {setting.kind}; leave the type out"
+        )
     return setting.text
 
 
 def _identity(path: Path, identity: Mapping[str, str]) -> dict[str, Any]:
     if "architecture" in identity:
-        what = "Hugging Face's files have no key for an architecture, only for"
         raise UnrepresentableError(
-            path, f"{what} --hf-architecture and --hf-model-type"
+            path,
+            "Hugging Face's files have no key for an architecture; use"
+            " --hf-architecture and --hf-model-type",
         )
     made: Mapping[str, Callable[[str], tuple[str, Any]]] = {
         "hf_class": lambda name: ("architectures", [name]),
@@ -163,8 +172,11 @@ def _identity(path: Path, identity: Mapping[str, str]) -> dict[str, Any]:
 def _change(path: Path, texts: Texts, name: str, values: Mapping[str, Any]) -> None:
     """Set keys of a text, which is made where that is all that it needs."""
     if name == CONFIG and CONFIG not in texts:
-        what = f"there is no {CONFIG} that could say {', '.join(values)}"
-        raise UnrepresentableError(path, what)
+        raise UnrepresentableError(
+            path,
+            f"there is no {CONFIG} that could say {', '.join(values)}; add one, with"
+            " the sizes of the model",
+        )
     before = _values(path, name, texts.get(name, "{}"))
     after = {**before, **values}
     if after != before:

@@ -75,7 +75,11 @@ def _values(companions: Companions, name: str) -> _Values:
 
 
 def _placed(companions: Companions, error: InputError) -> CorruptFileError:
-    """Return an error with the place of the file that it names."""
-    what = str(error).removeprefix(f"{error.path}: ")
-    home = companions.home
-    return CorruptFileError(home if companions.embedded else home / error.path, what)
+    """Return an error with the place of the file that it names.
+
+    What stands after its last semicolon is the repair.
+    """
+    said = str(error).removeprefix(f"{error.path}: ")
+    what, _, repair = said.rpartition("; ")
+    path = companions.home / ("" if companions.embedded else error.path)
+    return CorruptFileError(path, what, repair=repair)

@@ -49,7 +49,7 @@ def test_an_unknown_packing_is_refused_with_those_that_are_known() -> None:
 
     assert str(caught.value) == (
         "model.toy: toy.json: weights packed by 'other' are not read (known: toy);"
-        " --naming keep takes the parts as they are"
+        " keep the parts as they are with --naming keep"
     )
 
 

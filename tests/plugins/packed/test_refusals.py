@@ -50,7 +50,11 @@ WORDS = torch.zeros(1, 1, dtype=torch.int32)
 
 UNKNOWN: dict[str, tuple[str, Change, str]] = {
     "method": ("fp8-block", setting(quant_method="hqq"), "'hqq' are not read"),
-    "gptq bits": ("gptq-4", setting(bits=5), "bits is 5, expected one of 2, 3, 4, 8"),
+    "gptq bits": (
+        "gptq-4",
+        setting(bits=5),
+        "bits is 5, which is not read; take a checkpoint with one of 2, 3, 4, 8",
+    ),
     "no gptq bits": ("gptq-4", setting(bits=None), "bits is None"),
     "true bits": ("gptq-4", setting(bits=True), "bits is True"),
     "gptq format": (
@@ -96,9 +100,13 @@ UNKNOWN: dict[str, tuple[str, Change, str]] = {
     "int8 layout": (
         "bitsandbytes-int8",
         part("weight_format", torch.tensor(2, dtype=torch.uint8)),
-        "weight_format: is not 0",
+        "weight_format: is 2; take a checkpoint with 0",
     ),
-    "part type": ("gptq-4", part("scales", WORDS), "scales: is i32, expected f32 or"),
+    "part type": (
+        "gptq-4",
+        part("scales", WORDS),
+        "scales: is i32; take a checkpoint with f32 or",
+    ),
 }
 
 UNSOUND: dict[str, tuple[str, Change, str]] = {
@@ -107,7 +115,7 @@ UNSOUND: dict[str, tuple[str, Change, str]] = {
     "no order": (
         "gptq-4-act-order",
         without("g_idx"),
-        "layer.g_idx: missing, though desc_act",
+        "layer.g_idx: missing, expected since desc_act",
     ),
     "no scales": ("gptq-4", without("scales"), "layer.scales: missing; there are only"),
     "orphan": ("gptq-4", without("qweight"), "layer.qweight: missing"),
@@ -120,9 +128,13 @@ UNSOUND: dict[str, tuple[str, Change, str]] = {
     "not filled": (
         "gptq-3",
         part("qweight", torch.zeros(8, 64, dtype=torch.int32)),
-        "codes do not fill",
+        "expected words full of codes",
     ),
-    "uneven groups": ("awq-gemm", setting(group_size=36), "groups of 36 do not divide"),
+    "uneven groups": (
+        "awq-gemm",
+        setting(group_size=36),
+        "multiple of the group size 36",
+    ),
     "two scales": (
         "fp8-block",
         part("weight_scale", torch.ones(2, 2)),
@@ -134,7 +146,7 @@ UNSOUND: dict[str, tuple[str, Change, str]] = {
     "code alone": (
         "fp8-block",
         part("other.weight", torch.zeros(4, 4, dtype=torch.float8_e4m3fn)),
-        "other.weight: is f8_e4m3, but has no parts",
+        "other.weight: is f8_e4m3, expected a float or parts",
     ),
     "scale alone": (
         "fp8-block",
@@ -160,7 +172,7 @@ UNSOUND: dict[str, tuple[str, Change, str]] = {
     "nvfp4 groups": (
         "compressed-nvfp4",
         part("weight_packed", torch.zeros(64, 20, dtype=torch.uint8)),
-        "groups of 16 do not divide",
+        "expected a multiple of 16",
     ),
     "no JSON": (
         "bitsandbytes-nf4",
@@ -170,14 +182,14 @@ UNSOUND: dict[str, tuple[str, Change, str]] = {
     "no object": (
         "bitsandbytes-nf4",
         part(NF4, torch.tensor(list(b"[]"), dtype=torch.uint8)),
-        "not a JSON object",
+        "found [], expected a JSON object",
     ),
     "long": (
         "bitsandbytes-nf4",
         part(NF4, torch.zeros(1 << 17, dtype=torch.uint8)),
-        "too long",
+        "expected at most 65536",
     ),
-    "state shape": ("bitsandbytes-nf4", state(shape=[64, -96]), "not two sizes"),
+    "state shape": ("bitsandbytes-nf4", state(shape=[64, -96]), "expected two sizes"),
     "larger shape": ("bitsandbytes-nf4", state(shape=[64, 128]), "has 3072 bytes"),
     "no block": ("bitsandbytes-nf4", state(blocksize=0), "blocksize is 0"),
     "other block": ("bitsandbytes-nf4", state(blocksize=128), "expected (48,)"),

@@ -82,14 +82,17 @@ def test_the_index_stands_for_its_folder(tmp_path: Path) -> None:
         ({"b": FIRST}, "does not mention"),
         ({"a": SECOND, "b": FIRST}, "is not in"),
         ({"b": "model-00009-of-00009.safetensors"}, "no such file"),
-        ({"b": "../m/" + SECOND}, "not the name of a file"),
+        ({"b": "../m/" + SECOND}, "the name of a file in the folder expected"),
         ({"b": "/etc/passwd"}, "names of .safetensors files"),
-        ({"b": "/tmp/x.safetensors"}, "not the name of a file"),
-        ({"b": "..\\x.safetensors"}, "not the name of a file"),
-        ({"b": "x\0.safetensors"}, "not the name of a file"),
+        ({"b": "/tmp/x.safetensors"}, "the name of a file in the folder expected"),
+        ({"b": "..\\x.safetensors"}, "the name of a file in the folder expected"),
+        ({"b": "x\0.safetensors"}, "the name of a file in the folder expected"),
         ({"b": "config.json"}, "names of .safetensors files"),
         ({"b": ""}, "names of .safetensors files"),
-        ({"b": "y" * 100_000 + ".safetensors"}, "not the name of a file"),
+        (
+            {"b": "y" * 100_000 + ".safetensors"},
+            "the name of a file in the folder expected",
+        ),
     ],
 )
 def test_an_index_that_does_not_fit_is_refused(
@@ -382,11 +385,16 @@ def test_a_broken_tokenizer_is_refused_by_its_path(tmp_path: Path, name: str) ->
         opened(folder)
 
 
-def test_a_broken_sentencepiece_model_is_named(tmp_path: Path) -> None:
+def test_a_broken_sentencepiece_model_is_named_and_its_repair_once(
+    tmp_path: Path,
+) -> None:
     folder = model_folder(tmp_path / "m", tokenizer__model=b"\n\x0e")
 
-    with pytest.raises(CorruptFileError, match=str(folder / "tokenizer.model")):
+    path = str(folder / "tokenizer.model")
+    with pytest.raises(CorruptFileError, match=path) as caught:
         opened(folder)
+
+    assert str(caught.value).count("get the file again") == 1
 
 
 def test_a_sentencepiece_model_beside_a_tokenizer_json_is_left_alone(

@@ -229,7 +229,7 @@ def test_a_name_that_cannot_be_printed_is_refused(tmp_path: Path, name: str) -> 
     header = {name: entry("U8", [1], 0, 1)}
     path = written(tmp_path / "x.safetensors", packed(header, b"0"))
 
-    with pytest.raises(UnsupportedFileError, match="must be printable") as caught:
+    with pytest.raises(UnsupportedFileError, match="printable letters") as caught:
         read_header(path)
 
     assert str(caught.value).isprintable()
@@ -244,7 +244,7 @@ def test_a_header_as_long_as_a_pickle_s_first_bytes_is_no_pickle(
 
     assert list(read_header(path).tensors()) == ["a"]
     written(path, path.read_bytes()[:-20])
-    with pytest.raises(CorruptFileError, match="the file is cut"):
+    with pytest.raises(CorruptFileError, match="it is cut, or no safetensors file"):
         read_header(path)
 
 

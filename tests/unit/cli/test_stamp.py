@@ -262,7 +262,7 @@ def test_a_size_that_contradicts_the_tensors_is_refused(
         (".apr", "param_count=1", "counted from the tensors"),
         (".apr", "num_hidden_layers=2", "use num_layers"),
         ("", "torch_dtype=float16", "follows from the tensors"),
-        ("", "aprhub.json/license=MIT", "there are options for it"),
+        ("", "aprhub.json/license=MIT", "use an option such as --license"),
     ],
 )
 def test_a_key_that_follows_from_others_is_refused_with_the_reason(

@@ -104,7 +104,7 @@ UNREADABLE = {
     "metadata: [": (1, "this is not YAML"),
     "": (1, "the contract is empty"),
     "equations: {}": (1, "metadata is missing"),
-    PATTERN.replace("- id: FALSIFY", "  id: FALSIFY"): (15, "a list expected"),
+    PATTERN.replace("- id: FALSIFY", "  id: FALSIFY"): (15, "found; write a list"),
     PATTERN.replace("id: C-TOY", "id: &a C-TOY\n  author: *a"): (3, "an alias"),
     PATTERN.replace("kind: pattern", "kind: patern"): (4, "did you mean 'pattern'?"),
     PATTERN.replace("type: invariant", "type: invarant"): (

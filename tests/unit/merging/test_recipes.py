@@ -77,18 +77,20 @@ REFUSED = {
     "": "the recipe is empty",
     "merge_method: [": "this is not YAML",
     "a: *b": "this is not YAML",
-    "- 1": "line 1: keys and values expected, not a list",
+    "- 1": "line 1: a list found; write keys and values",
     "models: [{model: a}]": "merge_method is missing",
     "merge_method: linear": "give one of models, slices, modules; found none of them",
     HEAD + "slices: []": "modules; found models and slices",
     HEAD + "modules: {default: {models: [{model: a}]}}": "found models and modules",
-    "merge_method: linear\nmodules: {vision: {}}": "vision: unknown key; known here",
-    "merge_method: linear\nmodules: {default: {}}": "give one of models, slices; found",
-    HEAD + "dtpye: float32": "line 4: dtpye: unknown key; known here: merge_method,",
+    "merge_method: linear
+modules: {vision: {}}": "vision: unknown key; choose from",
+    "merge_method: linear
+modules: {default: {}}": "give one of models, slices; found",
+    HEAD + "dtpye: float32": "line 4: dtpye: unknown key; choose from merge_method,",
     HEAD + "    paramters: {}": "line 4: models[0].paramters: unknown key",
     HEAD + "merge_method: ties": "line 4: merge_method: this key stands twice",
     HEAD + "dtype: int8": "dtype: found 'int8'; give one of float32, float16",
-    HEAD + "dtype: 5": "line 4: dtype: a text expected, not 5",
+    HEAD + "dtype: 5": "line 4: dtype: 5 found; write a text",
     HEAD + "parameters: {t: []}": "line 4: parameters.t: the list is empty",
     HEAD + "parameters: {t: [[1]]}": "t[0]: found a list; give a single value",
     HEAD + "parameters: {t: [{filter: a}]}": "parameters.t[0]: value is missing",
@@ -100,7 +102,8 @@ REFUSED = {
     HEAD + "tokenizer: {tokens: {a: {source: {kind: model_token, model: b}}}}": (
         "tokens.a.source: give one of token, token_id; found none"
     ),
-    HEAD + "tokenizer: {tokens: {a: {force: 1}}}": "a.force: true or false expected",
+    HEAD
+    + "tokenizer: {tokens: {a: {force: 1}}}": "a.force: 1 found; write true or false",
     HEAD + "tokenizer: {}\ntokenizer_source: base": "two ways to say one thing",
     "merge_method: linear\nmodels: []": "line 2: models: the list is empty",
     "merge_method: linear\nmodels: [{}]": "models[0]: model is missing",
@@ -109,7 +112,7 @@ REFUSED = {
         "layer_range: found [2, 2]; give the number of the first layer"
     ),
     "merge_method: linear\nslices: [{sources: [{model: a, layer_range: [-1, 2]}]}]": (
-        "layer_range[0]: a whole number from 0 on expected, not -1"
+        "layer_range[0]: -1 found; write a whole number from 0 on"
     ),
     "merge_method: linear\nslices: [{sources: [{model: a, layer_range: [0, 2]},"
     " {model: b, layer_range: [0, 3]}]}]": "sources have 2, 3 layers; give all",

@@ -210,7 +210,7 @@ def test_a_program_that_is_there_is_kept() -> None:
     ("flat", "complaint"),
     [
         (_flat(("a", NORMAL), merges=None), "a gpt2 vocabulary without merge rules"),
-        (_flat(("a", NORMAL), merges=["ab"]), "'ab' is no merge rule"),
+        (_flat(("a", NORMAL), merges=["ab"]), "the merge rule 'ab' has one token"),
         (_flat(("a", NORMAL), merges=["a b"]), "'ab' is in a merge rule"),
         (_flat(("a", NORMAL), model="llama", scores=None), "without a score"),
         (_flat(("a", NORMAL), model="bert"), "without an unknown token"),

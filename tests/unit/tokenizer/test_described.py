@@ -240,18 +240,21 @@ def test_a_wrong_id_names_the_file_and_the_key() -> None:
         ('{"model": {}, "added_tokens": [{"id": true}]}', r"added_tokens\[0\]\.id"),
         ('{"model": {}, "added_tokens": [{"id": 1}]}', r"added_tokens\[0\]\.content"),
         ('{"model": {}, "post_processor": []}', "post_processor"),
-        ('{"model": {}, "post_processor": {}}', "a step without a type"),
+        (
+            '{"model": {}, "post_processor": {}}',
+            "{} found, a step with a type expected",
+        ),
         (
             '{"model": {}, "post_processor": {"type": "Sequence"}}',
-            "a sequence without processors",
+            "a sequence with processors expected",
         ),
         (
             '{"model": {}, "post_processor": {"type": "TemplateProcessing"}}',
-            "a template without single",
+            "a template with a list single expected",
         ),
         (
             '{"model": {}, "post_processor": {"type": "BertProcessing"}}',
-            "post_processor: no cls",
+            "a cls with a token and its id expected",
         ),
     ],
 )

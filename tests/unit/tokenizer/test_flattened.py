@@ -226,22 +226,26 @@ def test_nothing_to_flatten_is_an_error() -> None:
     [
         ({"vocab": None}, "model.vocab: None found"),
         ({"vocab": {}}, "model.vocab: {} found"),
-        ({"vocab": {"a": "0"}}, "model.vocab: 'a' has '0' for an id"),
-        ({"vocab": {"a": True}}, "'a' has True for an id"),
-        ({"vocab": {"a": 1.5}}, "'a' has 1.5 for an id"),
+        ({"vocab": {"a": "0"}}, "model.vocab: 'a' has id '0', a whole number"),
+        ({"vocab": {"a": True}}, "'a' has id True"),
+        ({"vocab": {"a": 1.5}}, "'a' has id 1.5"),
         ({"vocab": {"a": -1}}, "an id is -1"),
-        ({"vocab": {"a": 1 << 80}}, "an id is 1.21e"),
+        ({"vocab": {"a": 1 << 80}}, "an id is 12089258"),
+        ({"vocab": {"a": 10**400}}, "an id is 10000"),
         ({"vocab": {"a": 1 << 40}}, "an id is 1099511627776"),
         ({"vocab": {"a": 0, "b": 0}}, "'a' and 'b' share id 0"),
-        ({"vocab": []}, "no pieces"),
+        ({"vocab": []}, r"\[\] found, pieces with scores expected"),
         ({"vocab": [["a"]]}, r"model.vocab\[0\]"),
         ({"vocab": [["a", 0], ["a", 0]]}, r"model.vocab\[1\]"),
-        ({"vocab": [["a", 10**400]]}, "is no score"),
-        ({"vocab": [["a", float("nan")]]}, "nan is no score"),
+        ({"vocab": [["a", 10**400]]}, "found, a score in 32 bits expected"),
+        ({"vocab": [["a", float("nan")]]}, "nan found, a score"),
         ({"merges": None}, "model.merges: None found"),
-        ({"merges": ["a b", ["ab", "c"]]}, "neither pairs of texts nor texts"),
-        ({"merges": [["a", 1]]}, "neither pairs of texts nor texts"),
-        ({"merges": [["a", ["b"]]]}, "neither pairs of texts nor texts"),
+        (
+            {"merges": ["a b", ["ab", "c"]]},
+            "pairs of texts or texts throughout expected",
+        ),
+        ({"merges": [["a", 1]]}, "pairs of texts or texts throughout expected"),
+        ({"merges": [["a", ["b"]]]}, "pairs of texts or texts throughout expected"),
         ({"merges": [["a"]]}, "two tokens expected"),
         ({"merges": ["a b c"]}, "two tokens expected"),
         ({"merges": ["a x"]}, "'ax' is in a rule, but not in the vocabulary"),
@@ -301,7 +305,7 @@ def test_a_character_map_that_is_no_base64_is_refused() -> None:
 
 
 def test_a_score_that_is_no_number_is_refused() -> None:
-    with pytest.raises(CorruptFileError, match="'0' is no score"):
+    with pytest.raises(CorruptFileError, match="'0' found, a score in 32 bits"):
         _flat(changed(json.loads(learnt()["t5"]), vocab=[["a", "0"]], added_tokens=[]))
 
 

@@ -95,7 +95,7 @@ def test_what_the_folder_says_goes_before_the_pieces(model: bytes) -> None:
 @pytest.mark.parametrize(
     ("decoder", "complaint"),
     [
-        ({str(SIZE + 1): {"content": "x"}}, "where 'nothing' is"),
+        ({str(SIZE + 1): {"content": "x"}}, "where nothing is; its own id expected"),
         ({"1": {"content": "x"}}, "where '<s>' is"),
         ({"1": {}}, "tokens by id expected"),
         (["x"], "tokens by id expected"),

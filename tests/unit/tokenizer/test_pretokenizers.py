@@ -135,5 +135,7 @@ def test_a_file_without_a_name_means_the_default() -> None:
 
 
 def test_an_unknown_name_is_refused_with_the_known_ones() -> None:
-    with pytest.raises(UnrepresentableError, match=r"'kimi-k9' is not among .* qwen2"):
-        split_named("kimi-k9")
+    with pytest.raises(
+        UnrepresentableError, match=r"called 'qwen-2' .* did you mean 'qwen2'"
+    ):
+        split_named("qwen-2")

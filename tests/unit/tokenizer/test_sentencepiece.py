@@ -105,14 +105,14 @@ def test_a_model_of_another_kind_is_refused(data: bytes) -> None:
     [
         (b"", "at byte 0: no pieces"),
         (_bytes(9, b"x"), "no pieces"),
-        (b"\x80" * 20, "at byte 0: a number that does not end"),
-        (b"\x0b", "at byte 1: a field of the unknown layout 3"),
+        (b"\x80" * 20, "at byte 0: a number of more than 10 bytes"),
+        (b"\x0b", "at byte 1: a field of layout 3, expected"),
         (b"\x0a\x05abc", "at byte 2: a value of 5 bytes, but 3 are left"),
         (b"\x0a" + _varint(1 << 62), "but 0 are left"),
         (_bytes(1, _number(1, 3)), "at byte 2: a piece without a text"),
         (_bytes(1, _bytes(1, b"\xff")), "is not UTF-8"),
-        (_bytes(1, _number(3, 9)), "the unknown type 9"),
-        (PIECES[0] + _bytes(1, b"\x0b"), r"at byte 19: a field of the unknown layout"),
+        (_bytes(1, _number(3, 9)), "a piece of type 9, expected 1 to 6"),
+        (PIECES[0] + _bytes(1, b"\x0b"), r"at byte 19: a field of layout"),
     ],
 )
 def test_what_is_no_model_is_refused_at_its_byte(data: bytes, complaint: str) -> None:

@@ -1,10 +1,17 @@
 import json
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from aprhub.api import CorruptFileError, described, flattened, token_ids
+from aprhub.api import (
+    CorruptFileError,
+    described,
+    flattened,
+    read_folder,
+    token_ids,
+)
 from aprhub.errors import UnsupportedFileError
 from aprhub.tokenizer import joined_files
 
@@ -38,6 +45,16 @@ def test_the_class_tells_how_text_is_split(name: str, pre: str) -> None:
 def test_a_class_that_is_not_known_is_refused() -> None:
     with pytest.raises(UnsupportedFileError, match="tokenizer_class is 'MyTokenizer'"):
         joined_files(VOCAB, MERGES, {"tokenizer_class": "MyTokenizer"})
+
+
+def test_the_folder_of_a_class_that_is_not_known_is_named(tmp_path: Path) -> None:
+    (tmp_path / "vocab.json").write_text(VOCAB, "utf-8")
+    (tmp_path / "merges.txt").write_text(MERGES, "utf-8")
+
+    with pytest.raises(UnsupportedFileError) as caught:
+        read_folder(tmp_path)
+
+    assert caught.value.__notes__ == [f"while working on {tmp_path}"]
 
 
 @pytest.mark.parametrize("vocab", ["", "[1]", "[" * 100_000])

@@ -170,7 +170,8 @@ def test_what_the_first_process_is_refused_ends_all(pool: Pool) -> None:
 
     assert first == "UsageError: not in process 0"
     assert other == (
-        "EnvironmentFailureError: in the first process of the run: not in process 0"
+        "EnvironmentFailureError: the first process of the run ended: not in process 0;"
+        " mend that, and start all again"
     )
 
 
@@ -178,6 +179,6 @@ def test_processes_that_were_asked_for_different_things_are_refused(
     pool: Pool,
 ) -> None:
     assert together(pool, refusal, disagree) == 2 * [
-        "UsageError: data is 0 in process 0 and 1 in 1; all need the same options and"
+        "UsageError: data is 0 in process 0 and 1 in 1; give all the same options and"
         " files"
     ]
