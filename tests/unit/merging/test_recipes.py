@@ -82,10 +82,8 @@ REFUSED = {
     "merge_method: linear": "give one of models, slices, modules; found none of them",
     HEAD + "slices: []": "modules; found models and slices",
     HEAD + "modules: {default: {models: [{model: a}]}}": "found models and modules",
-    "merge_method: linear
-modules: {vision: {}}": "vision: unknown key; choose from",
-    "merge_method: linear
-modules: {default: {}}": "give one of models, slices; found",
+    "merge_method: linear\nmodules: {vision: {}}": "vision: unknown key; choose from",
+    "merge_method: linear\nmodules: {default: {}}": "give one of models, slices; found",
     HEAD + "dtpye: float32": "line 4: dtpye: unknown key; choose from merge_method,",
     HEAD + "    paramters: {}": "line 4: models[0].paramters: unknown key",
     HEAD + "merge_method: ties": "line 4: merge_method: this key stands twice",
