@@ -192,11 +192,11 @@ class Encodings:
         codec, asked = self.registry.codec(encoding.name), self.options.quantization
         needed = bool(codec and codec.needs_importance)
         if needed or (asked and asked.needs_importance(canonical, encoding)):
-            has = f"{given.path} has no entry for it" if given else ""
+            lacking = f", and {given.path} has no entry for it" if given else ""
             raise UnrepresentableError(
                 self.target,
-                f"{name}: {encoding.name} is only made with an importance matrix;"
-                f" {has or 'give one with --imatrix'}",
+                f"{name}: {encoding.name} is only made with an importance matrix"
+                f"{lacking}; give one for it with --imatrix",
             )
         return None
 
@@ -217,7 +217,8 @@ class Encodings:
             raise UnrepresentableError(
                 self.target,
                 f"{name}: is {tensor.encoding.name} and would have to be decoded to"
-                f" become {asked}; quantise the model that it was made from",
+                f" become {asked}; quantise the model that it was made from, or leave"
+                " out --no-requantize",
             )
 
     def _unheld(self, name: str, asked: str, tensor: Tensor) -> UnrepresentableError:

@@ -21,11 +21,12 @@ from scripts.error_reference import (
 )
 
 VERBS = (
-    "add ask build check choose close convert correct cut decode delete download drop"
+    "add allow ask build change check choose close compare convert correct cut decode"
+    " delete download drop"
     " encode enter export extract fetch free get give install keep leave list look lower"
     " make map mend merge move name open pass pick pip point print put quantise raise"
     " read remove rename repair report retrain run save say see send set shorten spell"
-    " split start stop take tell train try unset update use verify wait write"
+    " sign split start stop take tell train try unset update use verify wait write"
 ).split()
 ASKED = re.compile(
     rf"(?:^|[;:?.,(] |\b(?:or|and|then|to repair) )'?(?:{'|'.join(VERBS)})\b"

@@ -209,7 +209,8 @@ def _remaining(patient: Patient) -> Iterator[Finding]:
     try:
         found = lifted(stored, patient.registry, options)
     except ModelError as error:
-        yield from _new(UNSOUND, error.faults or [Fault("model", str(error))], covered)
+        whole = Fault("model", str(error), _AGAIN)
+        yield from _new(UNSOUND, error.faults or [whole], covered)
         return
     unsound = faults(found.model, family) if family else []
     yield from _new(UNSOUND, unsound, covered)
@@ -220,6 +221,8 @@ def _remaining(patient: Patient) -> Iterator[Finding]:
     for fault in unrunnable:
         yield _residual(ids.get(fault.subject, UNRUNNABLE), fault, cured)
 
+
+_AGAIN: Final = "convert it again from its source"
 
 _IDS: Final = {
     "C-01": ARCHITECTURE_WRONG,
@@ -256,7 +259,6 @@ def _new(id: str, found: Iterable[Fault], covered: set[str]) -> Iterator[Finding
 
 def _residual(id: str, fault: Fault, cured: Sequence[Fault] | None) -> Finding:
     is_cured = cured is not None and fault not in cured
-    why = fault.repair or "nothing in the file tells what is right"
     return Finding(
         id,
         fault.subject,
@@ -264,7 +266,7 @@ def _residual(id: str, fault: Fault, cured: Sequence[Fault] | None) -> Finding:
         "what its family and its programs need",
         RUNNABLE,
         "writing the model anew settles it" if is_cured else "",
-        "" if is_cured else why,
+        "" if is_cured else fault.repair,
         mend=rewritten if is_cured else None,
     )
 
