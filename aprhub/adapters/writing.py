@@ -81,8 +81,8 @@ class AdapterWriter:
             )
         if adapter.tokenizer:
             what = (
-                "an adapter with new tokens has no other layout; merge it with 'aprhub"
-                " adapter merge'"
+                "an adapter with new tokens can be merged, and not converted; merge it"
+                " with 'aprhub adapter merge'"
             )
             raise UnrepresentableError(target, what)
         naming = self.registry.naming(self.layout.naming)

@@ -62,7 +62,7 @@ def activation(name: str | None) -> Activation:
     if name is None or name not in ACTIVATIONS:
         raise ModelCheckError(
             "activation",
-            f"{name!r:.80} is not known (known: {', '.join(ACTIVATIONS)}); correct it"
-            " in the configuration",
+            f"{name!r:.80} is not one of {', '.join(ACTIVATIONS)}; correct it in the"
+            " configuration",
         )
     return ACTIVATIONS[name]

@@ -60,7 +60,8 @@ class Plan:
         if value is None:
             raise ModelCheckError(
                 "configuration",
-                f"{field} is not given by the model; set it with 'aprhub stamp --set'",
+                f"{field} is not known: the model does not say it; set it with 'aprhub"
+                " stamp --set'",
             )
         return float(value)
 

@@ -259,6 +259,7 @@ def _new(id: str, found: Iterable[Fault], covered: set[str]) -> Iterator[Finding
 
 def _residual(id: str, fault: Fault, cured: Sequence[Fault] | None) -> Finding:
     is_cured = cured is not None and fault not in cured
+    why = fault.repair or "nothing in the file tells what is right"
     return Finding(
         id,
         fault.subject,
@@ -266,7 +267,7 @@ def _residual(id: str, fault: Fault, cured: Sequence[Fault] | None) -> Finding:
         "what its family and its programs need",
         RUNNABLE,
         "writing the model anew settles it" if is_cured else "",
-        "" if is_cured else fault.repair,
+        "" if is_cured else why,
         mend=rewritten if is_cured else None,
     )
 
