@@ -36,8 +36,7 @@ LARGEST_F32 = 3.4e38
 SMALLEST_F32 = 1.2e-38
 """Of full precision; many programs take smaller ones for zero."""
 
-_SET = "set it right with 'aprhub stamp --set'"
-_SIZE = f"{_SET}, or let 'aprhub doctor --fix' take it from the tensors"
+_SET = "set the right value with 'aprhub stamp --set'"
 _WHOLE = "get the whole model again, or name another --family"
 _TOKENIZER = "give it its own tokenizer with 'aprhub stamp --tokenizer'"
 
@@ -53,7 +52,10 @@ def checked(lifted: Lifted, stored: StoredModel) -> Lifted:
         return lifted
     found = faults(lifted.model, lifted.family)
     if found:
-        what = f"not a sound {lifted.family.name} model: {len(found)} fault(s)"
+        what = (
+            f"not a sound {lifted.family.name} model: {len(found)} fault(s); see what"
+            " 'aprhub doctor' can repair"
+        )
         raise ModelCheckError(stored.path, what, found)
     return lifted
 
@@ -70,17 +72,17 @@ def _sizes(config: ModelConfig) -> Iterator[Fault]:
     for name in SIZES:
         value = getattr(config, name)
         if value is None:
-            yield Fault(name, "not given by the file (C-03)", _SIZE)
+            yield Fault(name, "not given by the file (C-03)", _SET)
         elif value <= 0:
-            yield Fault(name, f"must be positive, is {value} (C-03)", _SIZE)
+            yield Fault(name, f"must be positive, is {value} (C-03)", _SET)
     heads, shared = config.num_heads, config.num_kv_heads
     if heads and shared is not None and (shared <= 0 or heads % shared):
-        yield Fault("num_kv_heads", f"{shared} does not divide {heads} heads", _SIZE)
+        yield Fault("num_kv_heads", f"{shared} does not divide {heads} heads", _SET)
     if config.head_dim is not None and config.head_dim <= 0:
-        yield Fault("head_dim", f"must be positive, is {config.head_dim}", _SIZE)
+        yield Fault("head_dim", f"must be positive, is {config.head_dim}", _SET)
     if (config.num_layers or 0) > MAX_LAYERS:
         what = f"{config.num_layers} is more than {MAX_LAYERS}"
-        yield Fault("num_layers", what, _SIZE)
+        yield Fault("num_layers", what, _SET)
     yield from _experts(config)
 
 

@@ -91,11 +91,11 @@ def identified(path: Path, registry: Registry) -> ImportanceFormat:
     for each in formats:
         if each.recognises(evidence):
             return each
-    known = ", ".join(each.title for each in formats) or "nothing that is installed"
+    known = "; ".join(each.title for each in formats) or "none"
     raise UnknownFormatError(
         path,
-        f"not recognised as any of: {known}; make one of this model with 'aprhub"
-        " imatrix'",
+        f"no importance matrix (known formats: {known}); make one of this model with"
+        " 'aprhub imatrix'",
     )
 
 

@@ -288,7 +288,7 @@ def is_effective(path: Path, name: str, change: LowRank) -> bool:
 
 def _not_numbers(path: Path, name: str, matrix: str) -> ModelCheckError:
     what = (
-        f"the {matrix} of the change of {name} has infinite values or NaN; take a"
+        f"the adapter's {matrix} for {name} has infinite values or NaN; take a"
         " checkpoint from before its training failed"
     )
     return ModelCheckError(path, what)

@@ -177,7 +177,7 @@ def unreadable(path: Path, error: AprhubError) -> Finding:
         str(error).removeprefix(f"{path}: "),
         "a file that can be read",
         ROUND_TRIP,
-        obstacle="get it again from where it came",
+        obstacle="what cannot be read cannot be mended",
     )
 
 
