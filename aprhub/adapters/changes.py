@@ -24,7 +24,7 @@ def refuse_unlike(base: Opened, tuned: Opened) -> None:
         )
         raise ModelCheckError(tuned.stored.path, what)
     left, right = _weights(one.model), _weights(other.model)
-    repair = "give two models of one shape, such as one and what it was trained to"
+    repair = "give a model and one that was made from it"
     faults = [
         Fault(name, "missing" if name in left else "not in the base", repair)
         for name in sorted(left.keys() ^ right.keys())

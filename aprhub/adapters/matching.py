@@ -93,7 +93,7 @@ class _Matching:
     def result(self) -> Matched:
         groups, unmatched = self._groups()
         unmatched += [
-            Fault(name, "the layout has no such tensor", "take it out, or try --layout")
+            Fault(name, "the layout has no such tensor", "name the right --layout")
             for name in self.stored.strangers
         ]
         pairs = {name: parts for name, parts in groups.items() if is_pair(parts)}

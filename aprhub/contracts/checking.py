@@ -147,8 +147,7 @@ def _merged(subject: Subject) -> Iterator[Fault]:
     for step in subject.opened().found.model.provenance.lineage:
         if step.options.get("layers_merged") == 0:
             what = "the lineage says that it merged no layer"
-            repair = "merge it again; 'aprhub explain-merge' shows what it changed"
-            yield Fault(step.operation, what, repair)
+            yield Fault(step.operation, what, "merge again, with a trained adapter")
 
 
 def _gguf(subject: Subject) -> Iterator[Fault]:

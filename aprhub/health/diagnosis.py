@@ -209,7 +209,8 @@ def _remaining(patient: Patient) -> Iterator[Finding]:
     try:
         found = lifted(stored, patient.registry, options)
     except ModelError as error:
-        whole = Fault("model", str(error), _AGAIN)
+        # Such an error says what to do itself.
+        whole = Fault("model", str(error), "")
         yield from _new(UNSOUND, error.faults or [whole], covered)
         return
     unsound = faults(found.model, family) if family else []
@@ -221,8 +222,6 @@ def _remaining(patient: Patient) -> Iterator[Finding]:
     for fault in unrunnable:
         yield _residual(ids.get(fault.subject, UNRUNNABLE), fault, cured)
 
-
-_AGAIN: Final = "convert it again from its source"
 
 _IDS: Final = {
     "C-01": ARCHITECTURE_WRONG,
