@@ -196,7 +196,7 @@ class Encodings:
             raise UnrepresentableError(
                 self.target,
                 f"{name}: {encoding.name} is only made with an importance matrix"
-                f"{lacking}; give one for it with --imatrix",
+                f"{lacking}; give one with --imatrix ('aprhub imatrix' makes them)",
             )
         return None
 
@@ -234,8 +234,8 @@ class Encodings:
         return UnrepresentableError(
             self.target,
             f"{name}: {self.format.name} does not hold {asked} in shape"
-            f" {list(tensor.shape)}, only {named}; choose one with --type, or"
-            " --tensor-type",
+            f" {list(tensor.shape)}, only {named}; choose one with --type (--quantize"
+            " of 'aprhub convert'), or --tensor-type",
         )
 
     def _holds(self, name: str, tensor: Tensor, encoding: Encoding) -> bool:
