@@ -36,6 +36,10 @@ LARGEST_F32 = 3.4e38
 SMALLEST_F32 = 1.2e-38
 """Of full precision; many programs take smaller ones for zero."""
 
+_SET = "set the right value with 'aprhub stamp --set'"
+_WHOLE = "get the whole model again, or name another --family"
+_TOKENIZER = "give it its own tokenizer with 'aprhub stamp --tokenizer'"
+
 MODELS = frozenset(
     ("gpt2", "llama", "t5", "bert", "rwkv", "plamo2", "gemma4", "whitespace")
 )
@@ -48,7 +52,10 @@ def checked(lifted: Lifted, stored: StoredModel) -> Lifted:
         return lifted
     found = faults(lifted.model, lifted.family)
     if found:
-        what = f"not a sound {lifted.family.name} model: {len(found)} fault(s)"
+        what = (
+            f"not a sound {lifted.family.name} model: {len(found)} fault(s); see what"
+            " 'aprhub doctor' can repair"
+        )
         raise ModelCheckError(stored.path, what, found)
     return lifted
 
@@ -65,16 +72,17 @@ def _sizes(config: ModelConfig) -> Iterator[Fault]:
     for name in SIZES:
         value = getattr(config, name)
         if value is None:
-            yield Fault(name, "not given by the file (C-03)")
+            yield Fault(name, "not given by the file (C-03)", _SET)
         elif value <= 0:
-            yield Fault(name, f"must be positive, is {value} (C-03)")
+            yield Fault(name, f"must be positive, is {value} (C-03)", _SET)
     heads, shared = config.num_heads, config.num_kv_heads
     if heads and shared is not None and (shared <= 0 or heads % shared):
-        yield Fault("num_kv_heads", f"{shared} does not divide {heads} heads")
+        yield Fault("num_kv_heads", f"{shared} does not divide {heads} heads", _SET)
     if config.head_dim is not None and config.head_dim <= 0:
-        yield Fault("head_dim", f"must be positive, is {config.head_dim}")
+        yield Fault("head_dim", f"must be positive, is {config.head_dim}", _SET)
     if (config.num_layers or 0) > MAX_LAYERS:
-        yield Fault("num_layers", f"{config.num_layers} is more than {MAX_LAYERS}")
+        what = f"{config.num_layers} is more than {MAX_LAYERS}"
+        yield Fault("num_layers", what, _SET)
     yield from _experts(config)
 
 
@@ -83,11 +91,12 @@ def _experts(config: ModelConfig) -> Iterator[Fault]:
     if experts is None:
         return
     if not 0 < experts * (config.num_layers or 1) <= MAX_EXPERTS:
-        yield Fault("num_experts", f"{experts} in each of {config.num_layers} layers")
+        what = f"{experts} in each of {config.num_layers} layers"
+        yield Fault("num_experts", what, _SET)
     if used is None:
-        yield Fault("num_experts_per_tok", "not given by the file")
+        yield Fault("num_experts_per_tok", "not given by the file", _SET)
     elif not 0 < used <= experts:
-        yield Fault("num_experts_per_tok", f"{used} of {experts} experts")
+        yield Fault("num_experts_per_tok", f"{used} of {experts} experts", _SET)
 
 
 def _numbers(config: ModelConfig) -> Iterator[Fault]:
@@ -100,9 +109,9 @@ def _numbers(config: ModelConfig) -> Iterator[Fault]:
         if not isinstance(value, int | float):
             continue
         if not abs(value) <= LARGEST_F32:
-            yield Fault(name, f"{value} is more than a 32-bit float holds")
+            yield Fault(name, f"{value} is more than a 32-bit float holds", _SET)
         elif 0 < abs(value) < SMALLEST_F32:
-            yield Fault(name, f"{value} is less than a 32-bit float holds")
+            yield Fault(name, f"{value} is less than a 32-bit float holds", _SET)
 
 
 def _weights(model: ModelIR, family: Family) -> Iterator[Fault]:
@@ -113,9 +122,8 @@ def _weights(model: ModelIR, family: Family) -> Iterator[Fault]:
             yield from _weight(model, weight, name)
     for name in model.tensors:
         if name not in expected:
-            yield Fault(
-                name, f"beyond the {_counted(model.config)} of the configuration"
-            )
+            what = f"beyond the {_counted(model.config)} of the configuration"
+            yield Fault(name, what, _WHOLE)
 
 
 def _counted(config: ModelConfig) -> str:
@@ -128,20 +136,22 @@ def _weight(model: ModelIR, weight: WeightSpec, name: str) -> Iterator[Fault]:
     wanted = None if weight.when is None else getattr(model.config, weight.when)
     if tensor is None:
         if not weight.optional and (weight.when is None or wanted):
-            yield Fault(name, "missing")
+            yield Fault(name, "missing", _WHOLE)
         return
     if wanted is False:
-        yield Fault(name, f"there, though {weight.when} is false")
+        yield Fault(name, f"there, though {weight.when} is false", _SET)
     shape = weight.expected_shape(model.config)
     if tensor.shape != shape:
         formula = ", ".join(weight.shape)
-        yield Fault(name, f"has shape {tensor.shape}, expected {shape} = ({formula})")
+        what = f"has shape {tensor.shape}, expected {shape} = ({formula})"
+        yield Fault(name, what, _WHOLE)
 
 
 def _ties(model: ModelIR) -> Iterator[Fault]:
     tied = model.config.tie_embeddings
     if HEAD not in model.tensors and not tied:
-        yield Fault(HEAD, "missing, and the configuration says that it is not tied")
+        what = "missing, and the configuration says that it is not tied"
+        yield Fault(HEAD, what, _WHOLE)
 
 
 def _vocabulary(model: ModelIR) -> Iterator[Fault]:
@@ -153,14 +163,19 @@ def _vocabulary(model: ModelIR) -> Iterator[Fault]:
         yield from _flat_vocabulary(tokenizer.flat, rows)
     for name, number in tokenizer.special_ids.items():
         if not 0 <= number < rows:
-            yield Fault(f"{name} token", f"id {number} is not one of {rows} rows")
+            what = f"id {number} is not one of {rows} rows"
+            yield Fault(f"{name} token", what, _TOKENIZER)
 
 
 def _flat_vocabulary(flat: FlatVocabulary, rows: int) -> Iterator[Fault]:
     if len(flat.tokens) > rows:
-        yield Fault("tokenizer", f"{len(flat.tokens)} tokens for {rows} embedding rows")
+        what = f"{len(flat.tokens)} tokens for {rows} embedding rows"
+        yield Fault("tokenizer", what, _TOKENIZER)
     if flat.model not in MODELS:
-        yield Fault("tokenizer", f"{flat.model!r} is no known kind of vocabulary")
+        known = ", ".join(sorted(MODELS))
+        what = f"{flat.model!r:.40} is no known kind of vocabulary (known: {known})"
+        yield Fault("tokenizer", what, _TOKENIZER)
     odd = next((each for each in flat.merges or () if " " not in each[1:-1]), None)
     if odd is not None:
-        yield Fault("tokenizer", f"merge {odd!r:.40} is not two tokens and a space")
+        what = f"merge {odd!r:.40} is not two tokens and a space"
+        yield Fault("tokenizer", what, _TOKENIZER)

@@ -206,7 +206,10 @@ class _Saving:
 
     def _layout(self, stored: StoredModel) -> Layout:
         if self.format.lay_out is None:
-            raise UsageError(f"{self.format.name} is only read, not written")
+            raise UsageError(
+                f"{self.format.name} is only read, not written; choose another format"
+                " with --to"
+            )
         options = LayoutOptions(self.options.shard_size)
         layout = self.format.lay_out(stored, stored.path, options)
         if not self.options.force:

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from attrs import asdict, frozen
 
-from aprhub.errors import UsageError
+from aprhub.errors import UsageError, near_miss
 
 DEVICE: Final = re.compile(r"auto|cpu|cuda(:[0-9]|:1[0-5])?")
 """The words for a device; only `auto` leaves the choice to the machine."""
@@ -69,20 +69,25 @@ class Course:
         """Refuse what makes no sense."""
         for name in ("batch_size", "accumulate", "steps_per_epoch", "lr", "clip"):
             if not getattr(self, name) > 0:
-                raise UsageError(f"{name} must be positive, is {getattr(self, name)}")
+                what = f"{name} is {getattr(self, name)}; give more than 0"
+                raise UsageError(what)
         for name in ("num_steps", "warmup_steps", "weight_decay"):
             if getattr(self, name) < 0:
-                raise UsageError(f"{name} cannot be {getattr(self, name)}")
+                raise UsageError(f"{name} is {getattr(self, name)}; give 0 or more")
         if self.batch_size % self.accumulate:
-            what = f"{self.batch_size} sequences are not {self.accumulate} equal parts"
-            raise UsageError(f"{what}; choose another batch_size or accumulate")
+            raise UsageError(
+                f"{self.batch_size} sequences are not {self.accumulate} equal parts;"
+                " choose another batch_size or accumulate"
+            )
         _require("schedule", self.schedule, tuple(SCHEDULES))
         _require("precision", self.precision, PRECISIONS)
         if self.parallel is not None:
             _require("parallel", self.parallel, PARALLEL)
         if not DEVICE.fullmatch(self.device):
-            what = "expected auto, cpu, cuda or cuda:0 to cuda:15"
-            raise UsageError(f"device {self.device!r}: {what}")
+            raise UsageError(
+                f"no device is called {self.device!r}; choose auto, cpu, cuda, or"
+                " cuda:0 to cuda:15"
+            )
 
     @property
     def told(self) -> dict[str, Any]:
@@ -92,7 +97,8 @@ class Course:
 
 def _require(name: str, value: str, allowed: tuple[str, ...]) -> None:
     if value not in allowed:
-        raise UsageError(f"{name} {value!r} is none of {', '.join(allowed)}")
+        listed = ", ".join(allowed) + near_miss(value, allowed)
+        raise UsageError(f"no {name} is called {value!r}; choose one of {listed}")
 
 
 def learning_rate(course: Course, step: int) -> float:

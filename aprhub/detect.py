@@ -40,7 +40,8 @@ def _not_recognised(evidence: FileEvidence, registry: Registry) -> str:
         found = f"{evidence.size} bytes that begin with {evidence.head[:8]!r}"
     broken = "; some plugins could not be loaded, see 'aprhub plugins'"
     tail = broken if registry.broken else ""
-    return f"not recognised as any of {known}: {found}{tail}"
+    named = "if it is one of them, name it with --from"
+    return f"not recognised as any of {known}: {found}; {named}{tail}"
 
 
 def _contested(winners: list[Provided[Format]]) -> str:
@@ -69,7 +70,8 @@ def target_format(path: Path, registry: Registry, wanted: str | None = None) -> 
         )
     if chosen.lay_out is None:
         able = sorted(e.value.name for e in registry.formats if e.value.lay_out)
-        raise UsageError(f"{chosen.name} is only read, not written; use one of {able}")
+        what = f"{chosen.name} is only read, not written; use one of {', '.join(able)}"
+        raise UsageError(what)
     return chosen
 
 

@@ -57,8 +57,8 @@ class Encoders:
                 return tensor.encoded(encoding, encoder, importance)
         raise UnrepresentableError(
             self.target,
-            f"{name}: no installed codec encodes {encoding.name}; ggml's encoders come"
-            " with 'aprhub[fast]' (see 'aprhub codecs')",
+            f"{name}: no installed codec encodes {encoding.name}; install ggml's with"
+            " pip install 'aprhub[fast]', or choose one that 'aprhub codecs' lists",
         )
 
     def numbers(self, name: str, tensor: Tensor, scheme: str) -> Tensor:
@@ -139,11 +139,15 @@ class _Checked:
         return f"; --allow-nan is for encodings that take it: {taking or 'none here'}"
 
     def _too_large(self, largest: np.float32) -> UnrepresentableError:
-        return self._unencodable(f"has values that are as large as {largest:g}")
+        return self._unencodable(_as_large_as(largest))
 
     def _unencodable(self, what: str, hint: str = "") -> UnrepresentableError:
         name, encoding = self.name, self.encoding.name
         return self.encoders.unencodable(name, what, encoding, hint)
+
+
+def _as_large_as(largest: np.float32) -> str:
+    return f"has values that are as large as {largest:g}"
 
 
 def _first_without_number(tensor: Tensor) -> str:

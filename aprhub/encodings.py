@@ -192,11 +192,11 @@ class Encodings:
         codec, asked = self.registry.codec(encoding.name), self.options.quantization
         needed = bool(codec and codec.needs_importance)
         if needed or (asked and asked.needs_importance(canonical, encoding)):
-            has = f"{given.path} has no entry for it" if given else ""
+            lacking = f", and {given.path} has no entry for it" if given else ""
             raise UnrepresentableError(
                 self.target,
-                f"{name}: {encoding.name} is only made with an importance matrix;"
-                f" {has or 'give one with --imatrix'}",
+                f"{name}: {encoding.name} is only made with an importance matrix"
+                f"{lacking}; give one with --imatrix ('aprhub imatrix' makes them)",
             )
         return None
 
@@ -217,7 +217,8 @@ class Encodings:
             raise UnrepresentableError(
                 self.target,
                 f"{name}: is {tensor.encoding.name} and would have to be decoded to"
-                f" become {asked}; quantise the model that it was made from",
+                f" become {asked}; quantise the model that it was made from, or leave"
+                " out --no-requantize",
             )
 
     def _unheld(self, name: str, asked: str, tensor: Tensor) -> UnrepresentableError:
@@ -233,8 +234,8 @@ class Encodings:
         return UnrepresentableError(
             self.target,
             f"{name}: {self.format.name} does not hold {asked} in shape"
-            f" {list(tensor.shape)}, only {named}; choose one with --type, or"
-            " --tensor-type",
+            f" {list(tensor.shape)}, only {named}; choose one with --type (--quantize"
+            " of 'aprhub convert'), or --tensor-type",
         )
 
     def _holds(self, name: str, tensor: Tensor, encoding: Encoding) -> bool:

@@ -138,8 +138,9 @@ def _summed(one: Tensor, other: Tensor) -> _Sums:
 def _require_same_tensors(
     one: Mapping[str, Tensor], other: Mapping[str, Tensor]
 ) -> None:
+    repair = "give two files of one model"
     faults = [
-        Fault(name, f"{_shape(one, name)} and {_shape(other, name)}")
+        Fault(name, f"{_shape(one, name)} and {_shape(other, name)}", repair)
         for name in dict.fromkeys((*one, *other))
         if _shape(one, name) != _shape(other, name)
     ]

@@ -125,8 +125,8 @@ def _claimed(stored: StoredModel, families: Sequence[Family]) -> list[Family]:
                 stored.path,
                 f"architecture {claim!r:.80} is not a known family"
                 f"{near_miss(claim, (each.name for each in families))} (known:"
-                f" {_listed(families)}); convert the container alone with"
-                " --naming keep",
+                f" {_listed(families)}); say what it is with --family, or convert the"
+                " container alone with --naming keep",
             )
     identity = stored.config.identity
     agreed = [each for each in families if each.is_claimed_by(identity)]
@@ -184,13 +184,13 @@ def _refuse_contrary_evidence(
     raise IdentityError(
         stored.path,
         f"the file claims to be {claims}, but its tensors are those of"
-        f" {_listed(others)}; if the tensors are right, say --family {others[0].name}",
-        _evidence(fit),
+        f" {_listed(others)}",
+        _evidence(fit, f"if the tensors are right, say --family {others[0].name}"),
     )
 
 
-def _evidence(fit: Fit) -> list[Fault]:
+def _evidence(fit: Fit, repair: str) -> list[Fault]:
     name = fit.family.name
-    strange = [Fault(each, f"no weight of {name}") for each in fit.unknown]
-    absent = [Fault(each, f"{name} needs it") for each in fit.missing]
+    strange = [Fault(each, f"no weight of {name}", repair) for each in fit.unknown]
+    absent = [Fault(each, f"{name} needs it", repair) for each in fit.missing]
     return [*strange, *absent][:5]

@@ -50,10 +50,10 @@ def weighed(found: Lifted, path: Path, registry: Registry, *, lossy: bool) -> Li
     unknown = [name for name, held in names.items() if not held]
     faults = [*_size_faults(stored, names, found)]
     if not lossy or len(unknown) == len(names):
-        faults += (Fault(name, "the model has no such tensor") for name in unknown)
+        what = "the model has no such tensor"
+        faults += (Fault(name, what, _AGAIN) for name in unknown)
     if faults:
-        what = f"is of another model than this; {_AGAIN}"
-        raise ModelCheckError(path, what, faults)
+        raise ModelCheckError(path, "is of another model than this", faults)
     entries = {
         canonical: measured
         for name, held in names.items()
@@ -91,8 +91,12 @@ def identified(path: Path, registry: Registry) -> ImportanceFormat:
     for each in formats:
         if each.recognises(evidence):
             return each
-    known = ", ".join(each.title for each in formats) or "nothing that is installed"
-    raise UnknownFormatError(path, f"not recognised as any of: {known}")
+    known = "; ".join(each.title for each in formats) or "none"
+    raise UnknownFormatError(
+        path,
+        f"no importance matrix (known formats: {known}); make one of this model with"
+        " 'aprhub imatrix'",
+    )
 
 
 def _held(name: str, dialect: Dialect | None, found: Lifted) -> _Held:
@@ -118,17 +122,18 @@ def _size_faults(
             shape = found.model.tensors[canonical].shape
             size, counts = measured.sums.size, len(measured.counts)
             if counts not in (1, len(held)):
-                yield Fault(name, f"{counts} matrices, but the model has {len(held)}")
+                what = f"{counts} matrices, but the model has {len(held)}"
+                yield Fault(name, what, _AGAIN)
             elif (size,) != (len(held) * shape[-1],) or len(shape) != 2:
                 each = size // len(held)
-                yield Fault(name, f"{each} columns, but {canonical} is {list(shape)}")
+                what = f"{each} columns, but {canonical} is {list(shape)}"
+                yield Fault(name, what, _AGAIN)
 
 
 def _sound(stored: Importance) -> Importance:
     """Raise CorruptFileError unless all sums are finite and none is negative."""
     if not stored.entries:
-        what = f"there are no entries; {_AGAIN}"
-        raise CorruptFileError(stored.path, what)
+        raise CorruptFileError(stored.path, "there are no entries", repair=_AGAIN)
     for name, measured in stored.entries.items():
         _refuse_unsound(stored.path, name, measured.sums)
     return stored
@@ -141,7 +146,7 @@ def _refuse_unsound(path: Path, name: str, sums: Tensor) -> None:
         bad = np.flatnonzero(~(np.isfinite(values) & (values >= 0)))
         if bad.size:
             what = f"{values[bad[0]]} at {position + bad[0]} is no sum of squares"
-            raise CorruptFileError(path, what, where=name)
+            raise CorruptFileError(path, what, where=name, repair=_AGAIN)
         position += values.size
 
 
@@ -164,7 +169,7 @@ def save_importance(
         write.outline()
         write.fill()
         write.settle()
-        _refuse_other(fmt.open(staging.path(target.name)), stored)
+        _refuse_other(fmt.open(staging.path(target.name)), stored, fmt.name)
         staging.publish([file.name for file in layout.files], ())
 
 
@@ -176,7 +181,9 @@ def _writer(target: Path, registry: Registry) -> tuple[ImportanceFormat, _LayOut
                 return each.value, each.value.lay_out
             known += each.value.extensions
     listed = " or ".join(known)
-    raise UsageError(f"{target}: importance matrices are written as {listed}")
+    raise UsageError(
+        f"{target}: importance matrices are written as {listed}; give it that extension"
+    )
 
 
 def _spelled(
@@ -191,7 +198,9 @@ def _spelled(
     for name, measured in importance.entries.items():
         spelling = dialect.to_theirs(name)
         if spelling is None:
-            raise UsageError(f"naming {naming.name} has no name for {name}")
+            raise UsageError(
+                f"naming {naming.name} has no name for {name}; write another format"
+            )
         group = found.setdefault(spelling.stored, (spelling, {}))
         group[1][name] = measured
     for stored, (spelling, group_entries) in found.items():
@@ -201,19 +210,22 @@ def _spelled(
         yield stored, Measured(sums, counts)
 
 
-def _refuse_other(found: Importance, meant: Importance) -> None:
+def _refuse_other(found: Importance, meant: Importance, name: str) -> None:
     """Raise UnrunnableError unless a file reads back as what was meant."""
+    repair = f"report it to the author of the format {name}"
     faults = [
-        Fault(name, "was written otherwise than meant")
-        for name, measured in meant.entries.items()
-        if not _is_same(found.entries.get(name), measured)
+        Fault(entry, "was written otherwise than meant", repair)
+        for entry in {**meant.entries, **found.entries}
+        if not _is_same(found.entries.get(entry), meant.entries.get(entry))
     ]
-    if faults or len(found.entries) != len(meant.entries):
+    if faults:
         what = "the written importance matrix is not what was meant"
         raise UnrunnableError(meant.path, what, faults)
 
 
-def _is_same(one: Measured | None, other: Measured) -> bool:
-    if one is None or one.counts != other.counts or one.sums.size != other.sums.size:
+def _is_same(one: Measured | None, other: Measured | None) -> bool:
+    if one is None or other is None:
+        return False
+    if one.counts != other.counts or one.sums.size != other.sums.size:
         return False
     return same_bytes(one.sums, other.sums.reshaped(*one.sums.shape))

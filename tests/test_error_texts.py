@@ -21,15 +21,14 @@ from scripts.error_reference import (
 )
 
 VERBS = (
-    "add ask build check choose close convert correct cut decode delete download drop"
-    " encode enter export extract fetch free get give install keep leave list look lower"
-    " make map mend merge move name open pass pick pip point print put quantise raise"
-    " read remove rename repair report retrain run save say see send set shorten spell"
-    " split start stop take tell train try uninstall unset update use verify wait write"
-).split()
-ASKED = re.compile(
-    rf"(?:^|[;:?.,(] |\b(?:or|and|then|to repair) )'?(?:{'|'.join(VERBS)})\b"
+    "add|allow|ask|build|change|check|choose|close|compare|convert|correct|cut"
+    "|decode|delete|download|drop|encode|enter|export|extract|fetch|free|get"
+    "|give|install|keep|leave|list|look|lower|make|map|mend|merge|move|name|open"
+    "|pass|pick|pip|point|print|put|quantise|raise|read|remove|rename|repair"
+    "|report|retrain|run|save|say|see|send|set|shorten|sign|spell|split|start"
+    "|stop|take|tell|train|try|uninstall|unset|update|use|verify|wait|write"
 )
+ASKED = re.compile(rf"(?:^|[;:?.,(] |\b(?:or|and|then|to repair) )'?(?:{VERBS})\b")
 """A sentence, or a part of one, that begins with what somebody is to do."""
 
 

@@ -95,7 +95,7 @@ class _Candidate:
         writer = identify(self.path, self.registry, self.options.run.source_format)
         faults = writer.runnable(stored)
         if faults:
-            raise ModelCheckError(self.path, "would not run", faults)
+            raise ModelCheckError(self.path, f"would not run as {writer.title}", faults)
         return f"runs as {writer.title}"
 
     def identity(self) -> str:
@@ -104,7 +104,10 @@ class _Candidate:
         said = (identity.architecture, identity.hf_class, identity.hf_model_type)
         words = [each for each in said if each]
         if not words:
-            what = "it names no architecture; say it with 'aprhub stamp'"
+            what = (
+                "it names no architecture; say it with 'aprhub stamp --architecture',"
+                " for a Hugging Face folder with --hf-architecture"
+            )
             raise ModelCheckError(self.path, what)
         return ", ".join(words)
 
@@ -118,7 +121,10 @@ class _Candidate:
         rows = model.config.vocab_size or 0
         highest = max(max(program.encode(text).ids, default=0) for text in PROBES)
         if highest >= rows:
-            what = f"it makes token {highest}, the embedding has {rows} rows"
+            what = (
+                f"its tokenizer makes token {highest}, the embedding has {rows} rows;"
+                " give it its own with 'aprhub stamp --tokenizer'"
+            )
             raise ModelCheckError(self.path, what)
         return f"{program.get_vocab_size()} tokens, {rows} rows"
 
@@ -142,7 +148,10 @@ class _Candidate:
         )
         told = f"loss {loss:.2f} on English prose, {text!r:.60} after the prompt"
         if loss > bound:
-            what = f"{told}; a trained model stays below {bound:.2f}"
+            what = (
+                f"{told}; a trained model stays below {bound:.2f}: train it further, or"
+                " leave this out with --skip-golden-output"
+            )
             raise ModelCheckError(self.path, what)
         return told
 
@@ -170,7 +179,10 @@ class _Candidate:
         found = speed(self.writer, *runs)
         told = f"{found.tokens_per_second:.1f} tokens/s"
         if not found.passed:
-            what = f"{told}, {options.floor:g} are demanded"
+            what = (
+                f"{told}, {options.floor:g} are demanded; lower --assert-tps, or run on"
+                " a faster machine"
+            )
             raise ModelCheckError(self.path, what)
         return told
 

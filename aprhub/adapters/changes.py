@@ -18,21 +18,26 @@ def refuse_unlike(base: Opened, tuned: Opened) -> None:
     one, other = base.found, tuned.found
     if one.family is None or one.family != other.family:
         names = [each.family.name if each.family else "none" for each in (one, other)]
-        what = f"of family {names[1]}, but {base.stored.path} is of {names[0]}"
+        what = (
+            f"of family {names[1]}, but {base.stored.path} is of {names[0]};"
+            " give two models of one family"
+        )
         raise ModelCheckError(tuned.stored.path, what)
     left, right = _weights(one.model), _weights(other.model)
+    repair = "give a model and one that was made from it"
     faults = [
-        Fault(name, "is in only one of both")
+        Fault(name, "missing" if name in left else "not in the base", repair)
         for name in sorted(left.keys() ^ right.keys())
     ]
-    faults += [
-        Fault(name, f"has shape {right[name].shape}, the base's {left[name].shape}")
-        for name in left.keys() & right.keys()
-        if left[name].shape != right[name].shape
-    ]
+    for name in left.keys() & right.keys():
+        before, after = left[name].shape, right[name].shape
+        if before != after:
+            faults.append(
+                Fault(name, f"has shape {after}, the base's {before}", repair)
+            )
     if faults:
-        what = f"not built like {base.stored.path}; give two models of one shape"
-        raise ModelCheckError(tuned.stored.path, what, faults)
+        unlike = f"not built like {base.stored.path}"
+        raise ModelCheckError(tuned.stored.path, unlike, faults)
 
 
 def _weights(model: ModelIR) -> dict[str, Tensor]:

@@ -30,7 +30,7 @@ class AdapterExtraction:
     def __attrs_post_init__(self) -> None:
         """Refuse a rank that is none."""
         if self.rank < 1:
-            raise UsageError(f"a rank is 1 or more, not {self.rank}")
+            raise UsageError(f"rank is {self.rank}; give 1 or more")
 
 
 @frozen
@@ -70,7 +70,10 @@ def extracted(
         a, b, missing[name] = truncated_svd(delta, request.rank)
         changes[name] = LowRank(Tensor.of(a), Tensor.of(b), float(a.shape[0]))
     if not changes:
-        what = f"no matrix differs from that of {base.stored.path}: nothing to extract"
+        what = (
+            f"no matrix differs from that of {base.stored.path}: nothing to extract;"
+            " give a model that was trained further"
+        )
         raise ModelCheckError(tuned.stored.path, what)
     if request.pairs_only:
         return Extracted(Adapter(changes), missing, tuple(whole))

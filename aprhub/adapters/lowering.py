@@ -49,7 +49,10 @@ class Lowering:
     def _whole(self, name: str, tensor: Tensor) -> tuple[str, Tensor]:
         spelling = self._spelling(name)
         if spelling.steps:
-            self._refuse(f"{name} is one of several weights in {spelling.stored} there")
+            self._refuse(
+                f"{name} is replaced as a whole, and one of several weights in"
+                f" {spelling.stored} there"
+            )
         transform, config = spelling.part(name).transform, self.base.found.model.config
         lowered = transform.lower(tensor, config) if transform else tensor
         return spelling.stored, lowered
@@ -123,7 +126,10 @@ class Lowering:
         )
 
     def _refuse(self, what: str) -> NoReturn:
-        raise UnrepresentableError(self.base.stored.path, what)
+        raise UnrepresentableError(
+            self.base.stored.path,
+            f"{what}; choose another layout, or merge the adapter into its base",
+        )
 
 
 def _go_together(one: LowRank, other: LowRank) -> bool:

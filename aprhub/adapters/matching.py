@@ -6,7 +6,15 @@ from pathlib import Path
 
 from attrs import frozen
 
-from aprhub.adapters.parts import Parts, Placed, bias_of, halves, is_pair, misfits
+from aprhub.adapters.parts import (
+    BASE,
+    Parts,
+    Placed,
+    bias_of,
+    halves,
+    is_pair,
+    misfits,
+)
 from aprhub.adapters.shares import misfit, shares
 from aprhub.adapters.vocabulary import grown_rows, grown_tokenizer, missing_head
 from aprhub.conversion import Opened
@@ -85,7 +93,7 @@ class _Matching:
     def result(self) -> Matched:
         groups, unmatched = self._groups()
         unmatched += [
-            Fault(name, "the layout has no such tensor")
+            Fault(name, "the layout has no such tensor", "name the right --layout")
             for name in self.stored.strangers
         ]
         pairs = {name: parts for name, parts in groups.items() if is_pair(parts)}
@@ -117,7 +125,7 @@ class _Matching:
             spelling = self._spelling(told.weight)
             problem = self._problem(told, spelling)
             if spelling is None or problem:
-                unmatched.append(Fault(told.stored, problem))
+                unmatched.append(Fault(told.stored, problem, BASE))
                 continue
             shared = shares(self.stored.path, told, spelling, self.model.config)
             for canonical, tensor in shared:
@@ -126,12 +134,11 @@ class _Matching:
                     tensor, parts[told.part].tensor
                 ):
                     other = parts[told.part].told.stored
-                    twice.append(Fault(told.stored, f"stored twice, also as {other}"))
+                    what = f"stored twice, also as {other}"
+                    twice.append(Fault(told.stored, what, "take one of them out"))
                 parts[told.part] = Placed(told, tensor)
         if twice:
-            what = (
-                f"{len(twice)} tensors are there twice, under two names; take one out"
-            )
+            what = f"{len(twice)} tensors are there twice, under two names"
             raise ModelCheckError(self.stored.path, what, twice)
         return groups, unmatched
 
@@ -169,14 +176,12 @@ class _Matching:
         ]
         faults += missing_head(groups, self.model, rows) if rows else ()
         faults += [
-            Fault(parts[AdapterPart.BIAS].told.stored, "the base has no bias there")
+            Fault(parts[AdapterPart.BIAS].told.stored, "the base has no bias", BASE)
             for name, parts in pairs.items()
             if AdapterPart.BIAS in parts and bias_of(name) not in self.model.tensors
         ]
         if faults:
-            what = (
-                f"{len(faults)} tensors do not fit the base: was it trained on another?"
-            )
+            what = f"{len(faults)} tensors do not fit the base"
             raise ModelCheckError(self.stored.path, what, faults)
 
     def _shape(self, name: str, rows: int | None) -> tuple[int, ...]:
@@ -215,7 +220,10 @@ class _Matching:
 
     def _refuse_no_number(self, claim: AlphaClaim) -> None:
         if claim.value is not None and not math.isfinite(claim.value):
-            what = f"alpha is {claim.value} ({claim.where}), expected a number"
+            what = (
+                f"alpha is {claim.value} ({claim.where}), expected a number; say it"
+                " with --alpha"
+            )
             raise ModelCheckError(self.stored.path, what)
 
     def _change(self, parts: Parts, alpha: float) -> LowRank:

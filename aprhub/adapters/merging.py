@@ -145,10 +145,13 @@ class Merging:
     def _quantised(self, name: str, merged: Tensor, wanted: Encoding) -> Tensor:
         stored = self.base.found.sources.get(name, name)
         codec = self.registry.codec(wanted.name)
+        if codec and codec.needs_importance:
+            raise UnrepresentableError(
+                self.target,
+                f"{stored}: {wanted.name} is only made with an importance matrix; give"
+                " changed tensors --merged-encoding f16, bf16 or f32",
+            )
         try:
-            if codec and codec.needs_importance:
-                what = f"{stored}: {wanted.name} is only made with an importance matrix"
-                raise UnrepresentableError(self.target, what)
             encoders = Encoders(self.registry, self.target)
             tensor = encoders.encoded(stored, merged, wanted)
         except UnrepresentableError as error:
@@ -179,8 +182,8 @@ def _finite(name: str, merged: Tensor) -> Tensor:
     def checked(data: Bytes, _header: Bytes) -> Bytes:
         if not np.isfinite(data.view("<f4")).all():
             what = (
-                "the change makes infinite values or none of it; is alpha too large? Or"
-                " has the base such values ('aprhub tensors --stats')?"
+                "changed values are infinite or NaN; lower --alpha, or see with 'aprhub"
+                " tensors --stats' whether the base has such values"
             )
             raise ModelCheckError(name, what)
         return data
@@ -285,7 +288,7 @@ def is_effective(path: Path, name: str, change: LowRank) -> bool:
 
 def _not_numbers(path: Path, name: str, matrix: str) -> ModelCheckError:
     what = (
-        f"the {matrix} of the change of {name} has values that are no numbers; take a"
+        f"the adapter's {matrix} for {name} has infinite values or NaN; take a"
         " checkpoint from before its training failed"
     )
     return ModelCheckError(path, what)

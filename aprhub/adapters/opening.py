@@ -75,7 +75,8 @@ def _candidates(
 
 def _file(path: Path, layout: AdapterLayout) -> Path | None:
     if not path.exists():
-        raise MissingFileError(path, "there is no such file or folder")
+        what = "there is no such file or folder; give the path of an adapter"
+        raise MissingFileError(path, what)
     if not path.is_dir():
         return path
     there = (path / name for name in layout.files)
@@ -92,5 +93,8 @@ def _unknown(
         )
         return UnsupportedFileError(path, what)
     known = "; ".join(f"{each.name}: {each.title}" for each in layouts)
-    what = f"not recognised as an adapter (known layouts: {known or 'none'})"
+    what = (
+        f"not recognised as an adapter (known layouts: {known or 'none'}); if it is"
+        " one, name its layout with --layout"
+    )
     return UnknownFormatError(path, what)

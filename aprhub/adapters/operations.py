@@ -62,8 +62,10 @@ class AdapterMerge:
         if self.encoding not in ENCODINGS_OF_MERGED:
             allowed = ", ".join(ENCODINGS_OF_MERGED)
             near = near_miss(self.encoding, ENCODINGS_OF_MERGED)
-            what = f"merged encoding {self.encoding!r} is none of {allowed}{near}"
-            raise UsageError(what)
+            raise UsageError(
+                f"no merged encoding is called {self.encoding!r}; choose one of"
+                f" {allowed}{near}"
+            )
         if not self.adapters:
             raise UsageError("give at least one adapter to merge")
 
@@ -114,7 +116,7 @@ def fitted(
         found, stored = open_adapter(path, registry, layout)
         faults = checksum_faults(stored.container.checksums)
         if faults:
-            raise ModelCheckError(path, "damaged; get it again", faults)
+            raise ModelCheckError(path, "damaged", faults)
         return Fitted(path, found, stored, matched(stored, base, registry, match))
 
 
@@ -211,15 +213,17 @@ def _refuse_nothing(base: Opened, changes: Changes) -> None:
         return
     if changes.vanished:
         what = (
-            f"the changes of all {len(changes.vanished)} tensors are less than their"
-            " encodings can tell; give changed ones --merged-encoding f32"
+            f"nothing to merge: the changes of all {len(changes.vanished)} tensors are"
+            " less than their encodings can tell; give changed ones --merged-encoding"
+            " f32"
         )
     else:
         what = (
-            f"all {len(changes.without_effect)} pairs have a product of zero, as those"
-            " of an adapter that was never trained"
+            f"nothing to merge: all {len(changes.without_effect)} pairs have a product"
+            " of zero, as those of an adapter that was never trained; take a later"
+            " checkpoint"
         )
-    error = ModelCheckError(base.stored.path, f"nothing to merge: {what}")
+    error = ModelCheckError(base.stored.path, what)
     error.add_note(ZERO_MATCHED)
     raise error
 

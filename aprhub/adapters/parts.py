@@ -1,6 +1,7 @@
 """The tensors that an adapter has for one weight, and whether they fit it."""
 
 from collections.abc import Iterator
+from typing import Final
 
 from attrs import frozen
 
@@ -18,6 +19,9 @@ class Placed:
 
 
 Parts = dict[AdapterPart, Placed]
+
+BASE: Final = "give the base that the adapter was trained on"
+"""What to do where tensors do not fit a base."""
 
 
 def bias_of(weight: str) -> str:
@@ -37,7 +41,8 @@ def halves(parts: Parts) -> Iterator[Fault]:
     )
     for part, placed in parts.items():
         if part is not AdapterPart.WHOLE:
-            yield Fault(placed.told.stored, f"the {part} of a pair without {missing}")
+            what = f"the {part} of a pair without {missing}"
+            yield Fault(placed.told.stored, what, "get the whole adapter again")
 
 
 def misfits(shape: tuple[int, ...], parts: Parts, pair: bool) -> Iterator[Fault]:
@@ -52,13 +57,13 @@ def misfits(shape: tuple[int, ...], parts: Parts, pair: bool) -> Iterator[Fault]
         expected[AdapterPart.MAGNITUDE] = expected[AdapterPart.BIAS] = shape[:1]
         expected[AdapterPart.LENGTHS] = shape[1:]
         if ranks == (0,):
-            yield Fault(parts[AdapterPart.A].told.stored, "has rank 0")
+            repair = "train the adapter anew, with a rank of 1 or more"
+            yield Fault(parts[AdapterPart.A].told.stored, "has rank 0", repair)
     elif pair:
-        yield Fault(
-            parts[AdapterPart.A].told.stored, f"is for a matrix, the base has {shape}"
-        )
+        what = f"is for a matrix, the base has {shape}"
+        yield Fault(parts[AdapterPart.A].told.stored, what, BASE)
     for part, placed in parts.items():
         found = placed.tensor.shape
         if part in expected and found != expected[part]:
             what = f"{part} has shape {found}, expected {expected[part]}"
-            yield Fault(placed.told.stored, what)
+            yield Fault(placed.told.stored, what, BASE)

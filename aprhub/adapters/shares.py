@@ -9,7 +9,7 @@ from pathlib import Path
 
 from attrs import evolve
 
-from aprhub.errors import Fault, ModelCheckError
+from aprhub.errors import ModelCheckError
 from aprhub.ir.config import ModelConfig
 from aprhub.ir.joining import stacked
 from aprhub.ir.tensor import Tensor
@@ -71,8 +71,11 @@ def _lifted(
     if transform is None:
         return rows
     if told.part is not AdapterPart.WHOLE and not transform.packed_safe:
-        what = f"{transform.name}: a low-rank change cannot be brought through this"
-        raise ModelCheckError(path, what, [Fault(told.stored, what)])
+        raise ModelCheckError(
+            path,
+            f"{told.stored}: no low-rank change can go through {transform.name}; merge"
+            " it with what trained it",
+        )
     return transform.lift(rows, config)
 
 

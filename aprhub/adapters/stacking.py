@@ -52,18 +52,24 @@ class Stacking:
     def __attrs_post_init__(self) -> None:
         """Refuse a mode that is none, and numbers that make no sense for it."""
         if not all(map(math.isfinite, self.weights)):
-            raise UsageError(f"weights are numbers, not {self.weights}")
+            raise UsageError(f"weights are {self.weights}; give finite numbers")
         if self.mode not in MODES:
             listed = ", ".join(MODES) + near_miss(self.mode, MODES)
-            raise UsageError(f"mode {self.mode!r} is none of {listed}")
+            raise UsageError(f"no mode is called {self.mode!r}; choose one of {listed}")
         pruned = self.mode.removesuffix("_svd") in MIXED
         if pruned and self.density is None:
-            raise UsageError(f"mode {self.mode} needs a density: the share it keeps")
-        if self.density is not None and not (pruned and 0 < self.density <= 1):
-            what = "a density is a share above 0 up to 1, for a mode that prunes"
+            what = f"mode {self.mode} needs a density; give the share that it keeps"
             raise UsageError(what)
+        if self.density is not None and not (pruned and 0 < self.density <= 1):
+            raise UsageError(
+                f"density is {self.density} with mode {self.mode}; give one above 0 up"
+                " to 1, to a mode that prunes, such as ties"
+            )
         if self.rank is not None and not (self.mode.endswith("svd") and self.rank > 0):
-            raise UsageError("a rank is a positive number, for a mode with svd")
+            raise UsageError(
+                f"rank is {self.rank} with mode {self.mode}; give a positive one, to a"
+                " mode with svd"
+            )
 
 
 @frozen
@@ -111,21 +117,22 @@ def stacked(
 def _refuse_unsummable(adapters: Sequence[Adapter], paths: Sequence[Path]) -> None:
     faults: list[Fault] = []
     owners: dict[str, Path] = {}
+    repair = "merge them one after the other"
     for adapter, path in zip(adapters, paths, strict=True):
         for name, change in adapter.changes.items():
             if change.magnitude is not None or change.bias is not None:
                 what = f"{path} has a magnitude or bias there, which cannot be weighted"
-                faults.append(Fault(name, what))
+                faults.append(Fault(name, what, repair))
         if adapter.tokenizer:
-            faults.append(Fault(EMBEDDING, f"{path} brings tokens of its own"))
+            what = f"{path} brings tokens of its own"
+            faults.append(Fault(EMBEDDING, what, repair))
         for name in adapter.replacements:
             if name in owners:
-                faults.append(Fault(name, f"replaced by {owners[name]} and {path}"))
+                what = f"replaced by {owners[name]} and {path}"
+                faults.append(Fault(name, what, repair))
             owners[name] = path
     if faults:
-        raise UnrepresentableError(
-            paths[0], "cannot be made one; merge one by one", faults
-        )
+        raise UnrepresentableError(paths[0], "cannot be made one with others", faults)
 
 
 @frozen
@@ -168,10 +175,12 @@ class _Stack:
     def _mixed_matrices(self) -> LowRank:
         ranks = {part.change.rank for part in self.parts}
         if len(ranks) > 1:
-            what = (
-                f"{self.name}: ranks {sorted(ranks)}; {self.how.mode} needs equal ones"
+            listed = " and ".join(map(str, sorted(ranks)))
+            raise UnrepresentableError(
+                self.path,
+                f"{self.name}: mode {self.how.mode} needs equal ranks, there are"
+                f" {listed}; choose mode cat or svd",
             )
-            raise UnrepresentableError(self.path, f"{what}, cat and svd do not")
         roots = [float(np.sqrt(abs(part.scale))) for part in self.parts]
         signed = [
             np.copysign(r, p.scale) for r, p in zip(roots, self.parts, strict=True)

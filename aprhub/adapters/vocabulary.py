@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Final
 
 from attrs import evolve
 
@@ -11,6 +12,8 @@ from aprhub.ir.model import EMBEDDING, HEAD, ModelIR
 from aprhub.ir.tokenizer import Tokenizer
 from aprhub.spec.adapter import AdapterPart, StoredAdapter
 from aprhub.tokens import Lexicon
+
+_BESIDE: Final = "put the tokenizer.json beside it that it was trained with"
 
 
 def grown_rows(groups: Mapping[str, Parts], model: ModelIR) -> int | None:
@@ -29,7 +32,8 @@ def missing_head(
     if HEAD in model.tensors and AdapterPart.WHOLE not in groups.get(HEAD, {}):
         before = model.tensors[HEAD].shape[0]
         what = f"the adapter has an embedding of {rows} rows and no head, which has"
-        yield Fault(HEAD, f"{what} {before} in the base")
+        repair = "save the adapter together with its head"
+        yield Fault(HEAD, f"{what} {before} in the base", repair)
 
 
 def grown_tokenizer(stored: StoredAdapter, model: ModelIR, rows: int) -> Tokenizer:
@@ -41,11 +45,12 @@ def grown_tokenizer(stored: StoredAdapter, model: ModelIR, rows: int) -> Tokeniz
     given, own = stored.container.tokenizer, model.tokenizer
     before = model.tensors[EMBEDDING].shape[0]
     if given is None or given.json is None or own is None:
-        what = (
-            f"it gives the embedding {rows} rows instead of {before}, and there is no"
-            " tokenizer.json beside it that says what the new tokens are"
+        raise ModelCheckError(
+            stored.path,
+            f"it gives the embedding {rows} rows instead of {before}, and no"
+            " tokenizer.json beside it says what the new tokens are; put the one there"
+            " that it was trained with",
         )
-        raise ModelCheckError(stored.path, what)
     grown = evolve(
         own,
         json=given.json,
@@ -68,8 +73,8 @@ def _token_faults(
     for token, number in Lexicon.of(path, model).ids.items():
         if found.get(token) != number:
             what = f"id {number} in the base, {found.get(token, 'no id')} there"
-            yield Fault(f"token {token!r:.40}", what)
+            yield Fault(f"token {token!r:.40}", what, _BESIDE)
     untold = {*new} - {*found.values()}
     if untold:
         what = f"{len(untold)} of {len(new)} new rows have no token"
-        yield Fault(EMBEDDING, f"{what}, the first is {min(untold)}")
+        yield Fault(EMBEDDING, f"{what}, the first is {min(untold)}", _BESIDE)

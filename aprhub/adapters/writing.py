@@ -75,9 +75,15 @@ class AdapterWriter:
     def _files(self, adapter: Adapter, target: Path) -> AdapterFiles:
         family = self.base.found.family
         if self.layout.lay_out is None or family is None:
-            raise UsageError(f"layout {self.layout.name} is only read, not written")
+            raise UsageError(
+                f"layout {self.layout.name} is only read, not written; choose another,"
+                " such as peft"
+            )
         if adapter.tokenizer:
-            what = "an adapter with new tokens can be merged, and not converted"
+            what = (
+                "an adapter with new tokens can be merged, and not converted; merge it"
+                " with 'aprhub adapter merge'"
+            )
             raise UnrepresentableError(target, what)
         naming = self.registry.naming(self.layout.naming)
         named = Lowering(self.base, family, naming).named(adapter)
@@ -101,7 +107,7 @@ class AdapterWriter:
             place = staging.opened if layout.folder else staging.path(names[-1])
             _, stored = open_adapter(place, self.registry, self.layout.name)
             found = matched(stored, self.base, self.registry, MatchOptions())
-            faults = [*_differences(adapter, found)]
+            faults = [*_differences(adapter, found, self.layout.name)]
             if faults:
                 what = "the written adapter is not what was meant"
                 raise UnrunnableError(target, what, faults)
@@ -114,7 +120,8 @@ def composed(files: AdapterFiles, fmt: Format, target: Path) -> Layout:
     What a format would write for a model besides its tensors is left out.
     """
     if fmt.lay_out is None:
-        raise UsageError(f"{fmt.name} is only read, not written")
+        what = f"{fmt.name} is only read, not written; choose another layout"
+        raise UsageError(what)
     # Without an extension, a format that has folders puts its texts beside the tensors.
     place = target.with_suffix("") if fmt.writes_folder else target
     layout = fmt.lay_out(files.container, place, LayoutOptions())
@@ -138,21 +145,24 @@ def _stored(name: str, tensor: Tensor, fmt: Format, target: Path) -> Tensor:
         return tensor
     plain = tensor.decoded()
     if not widens(plain.encoding, wanted):
-        what = f"{name}: {fmt.name} has no encoding for {tensor.encoding.name}"
-        raise UnrepresentableError(target, what)
+        raise UnrepresentableError(
+            target,
+            f"{name}: {fmt.name} has no encoding for {tensor.encoding.name}; choose"
+            " another layout",
+        )
     return plain.cast(wanted)
 
 
-def _differences(meant: Adapter, found: Matched) -> Iterator[Fault]:
+def _differences(meant: Adapter, found: Matched, layout: str) -> Iterator[Fault]:
     """Compare what was written with what was meant, in values."""
-    other = found.adapter
+    other, repair = found.adapter, f"report it to the author of the layout {layout}"
     for name in sorted(meant.changes.keys() ^ other.changes.keys()):
-        yield Fault(name, "changed in only one of both")
+        yield Fault(name, "changed in only one of both", repair)
     for name in sorted(meant.replacements.keys() ^ other.replacements.keys()):
-        yield Fault(name, "replaced in only one of both")
+        yield Fault(name, "replaced in only one of both", repair)
     for name in sorted(meant.changes.keys() & other.changes.keys()):
         if not _is_same(meant.changes[name], other.changes[name]):
-            yield Fault(name, "reads back as another change")
+            yield Fault(name, "reads back as another change", repair)
 
 
 def _is_same(one: LowRank, other: LowRank) -> bool:

@@ -110,6 +110,7 @@ class _Group(click.Group):
             # A defect of aprhub or of a plugin: say so, without a page of frames.
             except Exception as error:
                 what = f"internal error: {type(error).__name__}: {error}"
+                what += "; report it, with what --debug shows"
                 _fail(error, AprhubError.exit_code, debug=debug, text=what)
 
 

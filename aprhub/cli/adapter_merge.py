@@ -58,7 +58,7 @@ def merge(base: Path, adapters: tuple[Path, ...], **options: Any) -> None:
 def finetune(base: Path, adapter: Path, **options: Any) -> None:
     """Merge an adapter into BASE: 'adapter merge' under the name it has in apr."""
     if not options.pop("merging"):
-        raise click.UsageError("--adapter is what --merge merges; training makes one")
+        raise click.UsageError("--adapter is what --merge merges; give both")
     _merge(base, (adapter,), options)
 
 

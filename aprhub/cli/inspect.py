@@ -51,7 +51,7 @@ def inspect(
 ) -> None:
     """Show what FILE is and what it says of itself. No weights are read."""
     if min_score is not None and not quality:
-        raise click.UsageError("--min-score belongs to --quality")
+        raise click.UsageError("--min-score belongs to --quality; give both")
     if quality:
         _score(file, min_score or 0, options)
         return

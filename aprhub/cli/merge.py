@@ -94,7 +94,9 @@ def _recipe(models: tuple[Path, ...], options: dict[str, Any]) -> "Recipe":
         )
     said = [name for name, value in short.items() if value]
     if said:
-        raise click.UsageError(f"the recipe says this, not an option: {said[0]}")
+        raise click.UsageError(
+            f"the recipe says this, not an option: {said[0]}; write it into {models[0]}"
+        )
     return read_recipe(models[0], seed)
 
 
@@ -107,7 +109,8 @@ def _parameters(options: dict[str, Any]) -> dict[str, tuple[object, ...]]:
     for text in options.pop("others"):
         name, equals, values = text.partition("=")
         if not equals or not name:
-            raise click.BadParameter(f"{text!r} is not NAME=VALUE", param_hint="--set")
+            what = f"{text!r:.80} is not NAME=VALUE; write it so, as in lambda=0.7"
+            raise click.BadParameter(what, param_hint="--set")
         given[name] = values
     return {
         name: tuple(map(_value, values.split(",")))

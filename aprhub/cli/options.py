@@ -40,7 +40,8 @@ def refuse_given(names: Collection[str], what: str) -> None:
     for option in context.command.params:
         source = context.get_parameter_source(option.name or "")
         if option.name in names and source is not ParameterSource.DEFAULT:
-            raise click.UsageError(f"{option.opts[0]} belongs to {what}")
+            word = option.opts[0]
+            raise click.UsageError(f"{word} belongs to {what}; leave it out")
 
 
 def registry(*, strict: bool) -> "Registry":

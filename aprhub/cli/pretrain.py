@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 F = TypeVar("F", bound=Callable[..., Any])
 
 ELSEWHERE = {
-    "--allow-shard-cycle": "say how often the text may be seen: --epochs N",
+    "--allow-shard-cycle": "--epochs N says how often the text may be seen",
     "--force-under-provisioned": "too little text for a model is a note, and no error",
     "--synthetic": "nothing is trained on text that is made up: --dataset has real one",
 }
@@ -38,7 +38,7 @@ def _elsewhere(function: F) -> F:
 def _refuse(_context: click.Context, option: click.Parameter, given: bool) -> None:
     if given:
         word = option.opts[0]
-        raise click.UsageError(f"{word}: {ELSEWHERE[word]}")
+        raise click.UsageError(f"leave {word} out: {ELSEWHERE[word]}")
 
 
 @click.command()

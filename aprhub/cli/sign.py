@@ -56,8 +56,9 @@ def create(file: Path, **options: Any) -> None:
     stored, _ = read_canonical(file, options)
     count = len(model_files(stored))
     if count > 1 and not stored.path.is_dir():
-        what = f"is one of {count} files of a model; sign a folder that holds them"
-        raise UsageError(f"{file}: {what}")
+        raise UsageError(
+            f"{file}: is one of {count} files of a model; sign a folder that holds them"
+        )
     signature, key = options["signature"], options["key"]
     run(stored.path, signature, key, force=options["force"])
     if options["as_json"]:

@@ -119,7 +119,8 @@ def _text(path: Path | None) -> str | None:
     try:
         return None if path is None else path.read_text("utf-8")
     except UnicodeDecodeError as error:
-        raise click.UsageError(f"{path}: not UTF-8") from error
+        what = f"{path}: not UTF-8 at byte {error.start}; save it as UTF-8"
+        raise click.UsageError(what) from error
 
 
 def _said(options: Mapping[str, Any], names: Mapping[str, Any]) -> dict[str, str]:

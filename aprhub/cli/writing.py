@@ -28,7 +28,8 @@ def size(text: str) -> int:
     number = upper.rstrip("KMGTI")
     unit = {**UNITS, **BINARY}.get(upper[len(number) :])
     if unit is None or not number.replace(".", "", 1).isdecimal():
-        raise click.BadParameter(f"{text!r} is not a size such as 5G, 500M or 2GiB")
+        what = f"{text!r:.80} is not a size; give one such as 5G, 500M or 2GiB"
+        raise click.BadParameter(what)
     return int(Decimal(number) * unit)
 
 

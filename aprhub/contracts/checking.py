@@ -23,6 +23,8 @@ SCHEMA: Final = 1
 FATES: Final = ("kept", "renamed", "transformed", "carried")
 """What may become of a key where nothing may be lost."""
 
+_LIFTED: Final = "leave out --naming keep"
+
 
 @frozen
 class Subject:
@@ -100,16 +102,15 @@ def checked(subject: Subject, contract: Contract) -> Checked:
     demands = DEMANDS.get(contract.name)
     if demands is None:
         able = ", ".join(DEMANDS)
-        what = f"{contract.name} cannot be run on a file; these contracts can: {able}"
+        what = f"{contract.name} cannot be run on a file; choose one of {able}"
         raise UsageError(what)
     with about(subject.path):
         found = tuple(_caught(demands, subject))
     faults = tuple(each for each in found if isinstance(each, Fault))
     refusals = tuple(each for each in found if isinstance(each, Refusal))
     if refusals and len(refusals) == len(_writable(subject.registry)):
-        faults += (
-            Fault(str(subject.path), "no format can hold it: nothing was judged"),
-        )
+        problem = "no format can hold it: nothing was judged"
+        faults += (Fault(str(subject.path), problem, "do what the refusals say"),)
     return Checked(subject.path, contract.name, faults, refusals)
 
 
@@ -118,13 +119,19 @@ def _caught(demands: "Demands", subject: Subject) -> Iterator[Fault | Refusal]:
     try:
         yield from demands(subject)
     except ModelError as error:
-        yield from error.faults or (Fault(str(error.path), str(error)),)
+        yield from error.faults or (_told(str(error.path), error),)
+
+
+def _told(subject: str, error: ModelError) -> Fault:
+    """Return an error as a fault; what to do is in its text."""
+    return Fault(subject, str(error).removeprefix(f"{subject}: "), "")
 
 
 def _layout(subject: Subject) -> Iterator[Fault]:
     """Demand what lifting and checking do: names, shapes, sizes, vocabulary."""
     if subject.opened().found.family is None:
-        yield Fault(str(subject.path), "with names kept, no shape can be judged")
+        what = "with names kept, no shape can be judged"
+        yield Fault(str(subject.path), what, _LIFTED)
 
 
 def _packaging(subject: Subject) -> Iterator[Fault]:
@@ -139,7 +146,8 @@ def _merged(subject: Subject) -> Iterator[Fault]:
     yield from _packaging(subject)
     for step in subject.opened().found.model.provenance.lineage:
         if step.options.get("layers_merged") == 0:
-            yield Fault(step.operation, "the lineage says that it merged no layer")
+            what = "the lineage says that it merged no layer"
+            yield Fault(step.operation, what, "merge again, with a trained adapter")
 
 
 def _gguf(subject: Subject) -> Iterator[Fault]:
@@ -148,8 +156,7 @@ def _gguf(subject: Subject) -> Iterator[Fault]:
         yield from _packaging(subject)
         return
     target = Path(f"{subject.path.stem}.gguf")
-    report = subject.converted(target, dry_run=True, allow_unrunnable=True, force=True)
-    yield from (Fault(target.name, each) for each in report.unrunnable)
+    subject.converted(target, dry_run=True, force=True)
 
 
 def _roundtrip(subject: Subject) -> Iterator[Fault | Refusal]:
@@ -174,15 +181,20 @@ def _there_and_back(
         yield Refusal(target.name, str(error))
         return
     except ModelError as error:
-        yield Fault(target.name, str(error))
+        yield _told(target.name, error)
         return
     again = Subject(back, subject.registry, subject.lift).opened()
     found = difference(subject.opened().found.model, again.found.model)
+    repair = _report(f"format {target.name}")
     for each in found.tensors:
         if each.outcome not in EQUAL:
-            yield Fault(each.name, f"{each.outcome} by way of {target.name}")
+            yield Fault(each.name, f"{each.outcome} by way of {target.name}", repair)
     for name in (*found.config, *found.tokenizer):
-        yield Fault(name, f"changed by way of {target.name}")
+        yield Fault(name, f"changed by way of {target.name}", repair)
+
+
+def _report(plugin: str) -> str:
+    return f"report it to the author of the {plugin}"
 
 
 def _writable(registry: Registry) -> list[Format]:
@@ -203,10 +215,12 @@ def _bijection(subject: Subject) -> Iterator[Fault]:
     opened = subject.opened()
     family = opened.found.family
     if family is None:
-        yield Fault(str(subject.path), "with names kept, there is nothing to map")
+        what = "with names kept, there is nothing to map"
+        yield Fault(str(subject.path), what, _LIFTED)
         return
     for provided in subject.registry.namings:
         dialect = provided.value.of(family)
+        repair = _report(f"naming {provided.value.name}")
         owners: dict[str, str] = {}
         for name in opened.found.model.tensors:
             theirs = dialect.to_theirs(name)
@@ -215,10 +229,11 @@ def _bijection(subject: Subject) -> Iterator[Fault]:
             ours = dialect.to_ours(theirs.stored)
             if ours != theirs:
                 what = f"{provided.value.name} writes it as {theirs.stored}"
-                yield Fault(name, f"{what}, and reads that as something else")
+                yield Fault(name, f"{what}, and reads that as something else", repair)
             owners.setdefault(theirs.stored, theirs.canonical)
             if owners[theirs.stored] != theirs.canonical:
-                yield Fault(name, f"{theirs.stored} is two weights at once")
+                what = f"{theirs.stored} is two weights at once"
+                yield Fault(name, what, repair)
 
 
 def _accounting(subject: Subject) -> Iterator[Fault | Refusal]:
@@ -233,11 +248,14 @@ def _accounting(subject: Subject) -> Iterator[Fault | Refusal]:
             yield Refusal(target.name, str(error))
             continue
         told = {each.source for each in report.tensors}
+        repair = _report(f"format {target.name}")
         for name in stored.tensors.keys() - told:
-            yield Fault(name, f"not told of by a conversion into {target.name}")
+            what = f"not told of by a conversion into {target.name}"
+            yield Fault(name, what, repair)
         for key in report.keys:
             if key.fate not in FATES:
-                yield Fault(key.key, f"{key.fate} ({key.why})")
+                unset = "take it out with 'aprhub stamp --unset'"
+                yield Fault(key.key, f"{key.fate} ({key.why})", unset)
 
 
 Demands = Callable[[Subject], Iterator[Fault | Refusal]]

@@ -69,5 +69,7 @@ def _pytest(root: Path, words: list[str]) -> _Done:
 
 def _failed(root: Path, done: _Done) -> EnvironmentFailureError:
     last = "\n".join((done.stdout + done.stderr).strip().splitlines()[-5:])
-    what = f"{root}: pytest ended with {done.returncode}, and not with results:\n{last}"
-    return EnvironmentFailureError(what)
+    return EnvironmentFailureError(
+        f"{root}: pytest ended with {done.returncode}, and not with results; run it"
+        f" there to see why:\n{last}"
+    )

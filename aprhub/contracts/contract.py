@@ -117,7 +117,7 @@ def read_contract(path: Path) -> Contract:
     root = read(path, "contract")
     keys = root.mapping()
     if "metadata" not in keys:
-        root.refuse("metadata is missing; a contract begins with it")
+        root.refuse("metadata is missing, which a contract begins with; add it")
     falsifiers = members(keys.get("falsification_tests"))
     metadata = keys["metadata"].mapping()
     return Contract(path, root, metadata, tuple(map(Falsifier.of, falsifiers)))

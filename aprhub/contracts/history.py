@@ -76,12 +76,14 @@ def _git(folder: Path, *words: str) -> str:
             command, cwd=folder, capture_output=True, text=True, check=False
         )
     except OSError as error:
-        what = f"git cannot be run ({error.strerror}), which knows what changed"
-        repair = "install it, or leave --since out"
-        raise EnvironmentFailureError(f"{what}; {repair}") from error
+        raise EnvironmentFailureError(
+            f"git cannot be run ({error.strerror}), which knows what changed; install"
+            " it, or leave --since out"
+        ) from error
     if done.returncode:
         said = done.stderr.strip().partition("\n")[0] or "no such revision"
-        what = f"{folder}: 'git {' '.join(words)}' failed: {said}"
-        repair = "give --since a revision of its repository"
-        raise EnvironmentFailureError(f"{what}; {repair}")
+        raise EnvironmentFailureError(
+            f"{folder}: 'git {' '.join(words)}' failed: {said}; give --since a"
+            " revision of its repository"
+        )
     return done.stdout

@@ -83,7 +83,8 @@ def lint(folder: Path, options: LintOptions) -> Lint:
     """
     files = contract_files(folder) if folder.is_dir() else []
     if not files:
-        raise MissingFileError(folder, "no contracts (*.yaml) are there; name a folder")
+        what = "no contracts (*.yaml) are there; name a folder that has some"
+        raise MissingFileError(folder, what)
     read = [validated(file) for file in files]
     found = [each for _, wrong in read for each in wrong]
     contracts = [contract for contract, _ in read if contract]

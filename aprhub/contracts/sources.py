@@ -96,8 +96,9 @@ def _parsed(path: Path) -> ast.Module:
     try:
         return ast.parse(path.read_bytes())
     except SyntaxError as error:
-        what = f"this is not Python: {error.msg}; mend it"
-        raise CorruptFileError(path, what, where=f"line {error.lineno}") from error
+        what, where = f"this is not Python: {error.msg}", f"line {error.lineno}"
+        repair = "correct it there"
+        raise CorruptFileError(path, what, where=where, repair=repair) from error
 
 
 def _is_test_file(file: str) -> bool:

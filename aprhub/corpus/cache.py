@@ -72,8 +72,10 @@ def _made(folder: Path, recipe: Recipe) -> Manifest:
                 recipe.fill(writer)
                 manifest = writer.finish()
         except OSError as error:
-            what = f"{folder}: texts could not be tokenised into it: {error}"
-            raise EnvironmentFailureError(what) from error
+            raise EnvironmentFailureError(
+                f"{folder}: texts could not be tokenised into it: {error}; free space"
+                " there, or name another folder with --cache"
+            ) from error
         staging.publish((), ("*",))
     return manifest
 
@@ -86,8 +88,10 @@ def _cache_folder(chosen: Path | None) -> Path:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        what = f"{folder}: no folder can be made there: {error.strerror}; name another"
-        raise EnvironmentFailureError(what) from error
+        raise EnvironmentFailureError(
+            f"{folder}: no folder can be made there: {error.strerror}; name another"
+            " with --cache"
+        ) from error
     return folder
 
 
@@ -99,7 +103,8 @@ def _identity(file: Path) -> list[str | int]:
             source.seek(max(0, status.st_size - _END))
             ends += source.read(_END)
     except OSError as error:
-        raise EnvironmentFailureError(f"{file}: {error.strerror}") from error
+        what = f"{file}: cannot be read: {error.strerror}; make it readable"
+        raise EnvironmentFailureError(what) from error
     digest = hashlib.sha256(ends).hexdigest()
     return [file.suffix.lower(), status.st_size, status.st_mtime_ns, digest]
 
@@ -113,8 +118,10 @@ def _alone(target: Path) -> Iterator[None]:
     try:
         file = target.with_name(f".{target.name}.lock").open("wb")
     except OSError as error:
-        what = f"{target.parent}: cannot write there: {error.strerror}; name another"
-        raise EnvironmentFailureError(what) from error
+        raise EnvironmentFailureError(
+            f"{target.parent}: cannot write there: {error.strerror}; name another with"
+            " --cache"
+        ) from error
     with file:
         _lock(file)
         yield

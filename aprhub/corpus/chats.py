@@ -8,7 +8,11 @@ from typing import TYPE_CHECKING, Any
 from attrs import field, frozen
 
 from aprhub.corpus.cache import Recipe, kept
-from aprhub.corpus.conversations import Conversation, conversation
+from aprhub.corpus.conversations import (
+    ANOTHER_TEMPLATE,
+    Conversation,
+    conversation,
+)
 from aprhub.corpus.corpora import Corpus, corpus_of, part_of
 from aprhub.corpus.documents import RECORDS, corpus_files
 from aprhub.corpus.encoding import refuse_outside
@@ -109,7 +113,8 @@ class _Teacher:
         for example in self.template.examples(found):
             whole = marked(example, self.program)
             if not whole.learnt.any():
-                raise found.record.fault("the chat template marks no answer in it")
+                what = "the model's chat template marks no answer in it"
+                raise found.record.fault(what, ANOTHER_TEMPLATE)
             refuse_outside(int(whole.ids.max()), self.options.vocab_size)
             fitting = whole.until(limit)
             if whole.ids.size <= limit:

@@ -9,6 +9,9 @@ from aprhub.corpus.records import Record, text_of
 
 ASSISTANT: Final = "assistant"
 
+ANOTHER_TEMPLATE: Final = "give the model another with 'aprhub stamp --chat-template'"
+"""What to do where a conversation is not what is wrong, but the model's template."""
+
 _FORM: Final = "write objects of role and content"
 _PAIRS: Final = (("prompt", "completion"), ("instruction", "output"))
 
@@ -35,7 +38,7 @@ def conversation(record: Record) -> Conversation:
     messages = _messages(record)
     if not any(each["role"] == ASSISTANT for each in messages):
         what = "no message is an assistant's: nothing can be learnt"
-        raise record.fault(f"{what}; leave it out, or write the answer")
+        raise record.fault(what, "leave it out, or write the answer")
     return Conversation(record, messages, record.values.get("tools"))
 
 
@@ -59,11 +62,11 @@ def _messages(record: Record) -> Sequence[Message]:
 def _checked(record: Record, messages: Any) -> Sequence[Message]:
     if not isinstance(messages, list):
         what = f"messages are {messages!r:.40}, expected a list of objects"
-        raise record.fault(f"{what}; {_FORM}")
+        raise record.fault(what, _FORM)
     for number, message in enumerate(messages):
         if not isinstance(message, dict):
             what = f"message {number} is {message!r:.40}, expected an object"
-            raise record.fault(f"{what}; {_FORM}")
+            raise record.fault(what, _FORM)
         within = Record(record.file, record.line, message)
         text_of(within, "role")
         # One that calls tools may say nothing besides.

@@ -72,8 +72,11 @@ def corpus_of(
 
 def _nothing(manifest: Manifest) -> str:
     if manifest.dropped:
-        return f"all {manifest.dropped} examples are too long; use longer sequences"
-    return "there is no text in it"
+        return (
+            f"all {manifest.dropped} examples are too long; use longer sequences"
+            " (--seq-len), or --too-long cut"
+        )
+    return "there is no text in it; add some"
 
 
 def _refuse_short(named: str, part: str, found: Sequences, manifest: Manifest) -> None:
@@ -83,6 +86,6 @@ def _refuse_short(named: str, part: str, found: Sequences, manifest: Manifest) -
     what = (
         f"{extent.tokens} tokens in {extent.documents} documents for {part} are less"
         f" than one sequence, which needs {found.seq_len + 1}; add text, or use shorter"
-        " sequences or another validation fraction"
+        " sequences (--seq-len) or another validation fraction"
     )
     raise InputError(named, what)

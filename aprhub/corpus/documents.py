@@ -14,7 +14,7 @@ RECORDS: Final = (".jsonl", ".ndjson")
 
 def _records(file: Path, key: str) -> Iterator[str]:
     for record in records(file):
-        yield text_of(record, key)
+        yield text_of(record, key, "name another with --text-key")
 
 
 KINDS: Final[Mapping[str, Callable[[Path, str], Iterator[str]]]] = {
@@ -44,15 +44,19 @@ def documents(file: Path, key: str) -> Iterator[str]:
 
 def _files(source: Path, suffixes: Collection[str]) -> Iterator[Path]:
     if not (source.is_file() or source.is_dir()):
-        raise MissingFileError(source, "there is no such file or folder")
+        absent = "there is no such file or folder; name one with texts"
+        raise MissingFileError(source, absent)
     found = sorted(_visible(source)) if source.is_dir() else [source]
     if not found:
-        what = "there are no files in this folder; name one with texts"
-        raise MissingFileError(source, what)
+        empty = "there are no files in this folder; name one with texts"
+        raise MissingFileError(source, empty)
     for file in found:
         if file.suffix.lower() not in suffixes:
             known = ", ".join(suffixes)
-            what = f"a file with a suffix that is read here was expected ({known})"
+            what = (
+                f"a file with a suffix that is read here was expected ({known}); leave"
+                " it out, or convert it"
+            )
             raise UnsupportedFileError(file, what)
         yield file
 

@@ -69,15 +69,21 @@ class Encoder:
 def refuse_outside(largest: int, vocab_size: int | None) -> None:
     """Raise ModelCheckError for an id that the model has no row for."""
     if vocab_size is not None and largest >= vocab_size:
-        what = f"token {largest} of the text is none of the model's {vocab_size}"
-        raise ModelCheckError(SUBJECT, f"{what}; use the model's own tokenizer")
+        raise ModelCheckError(
+            SUBJECT,
+            f"token {largest} of the text is none of the model's {vocab_size}; use the"
+            " model's own tokenizer",
+        )
 
 
 def _separator(tokenizer: Tokenizer, program: "Program", token: str | None) -> int:
     if token is not None:
         found = program.token_to_id(token)
         if found is None:
-            raise UsageError(f"separator {token!r} is no token of the tokenizer")
+            raise UsageError(
+                f"separator {token!r:.80} is no token of the tokenizer; name one that"
+                " it has"
+            )
         return found
     if "eos" not in tokenizer.special_ids:
         what = "it has no end of text to put between documents; name a separator"

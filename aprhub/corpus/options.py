@@ -30,10 +30,12 @@ class SequenceOptions:
     def __attrs_post_init__(self) -> None:
         """Refuse what makes no sense."""
         if self.seq_len <= 0:
-            raise UsageError(f"seq_len must be positive, is {self.seq_len}")
+            raise UsageError(f"seq_len is {self.seq_len}; give 1 or more")
         if not 0 <= self.validation_fraction < 1:
-            what = f"from 0 to below 1, is {self.validation_fraction}"
-            raise UsageError(f"validation_fraction must be {what}")
+            raise UsageError(
+                f"validation_fraction is {self.validation_fraction}; give a share from"
+                " 0 to below 1"
+            )
 
 
 @frozen
@@ -63,4 +65,5 @@ class ChatOptions(SequenceOptions):
         """Refuse what makes no sense."""
         super().__attrs_post_init__()
         if self.too_long not in TOO_LONG:
-            raise UsageError(f"too_long {self.too_long!r} is none of {TOO_LONG}")
+            listed = " or ".join(TOO_LONG)
+            raise UsageError(f"too_long is {self.too_long!r}; choose {listed}")

@@ -35,8 +35,9 @@ def decoded(file: Path, data: bytes, position: int) -> str:
     try:
         text = data.decode("utf-8")
     except UnicodeDecodeError as error:
-        what = f"{data[error.start : error.end].hex()} is not UTF-8; convert the file"
-        raise CorruptFileError(file, what, offset=position + error.start) from error
+        what = f"{data[error.start : error.end].hex()} is not UTF-8"
+        offset, repair = position + error.start, "convert the file to UTF-8"
+        raise CorruptFileError(file, what, offset=offset, repair=repair) from error
     return text.removeprefix(BOM_UTF8.decode()) if position == 0 else text
 
 

@@ -10,6 +10,8 @@ from attrs import field, frozen
 from aprhub.corpus.passages import decoded
 from aprhub.errors import CorruptFileError
 
+_MEND: Final = "correct it there, or leave the line out"
+
 _LONGEST: Final = 64 << 20
 """The most bytes in a line: it is read whole."""
 
@@ -22,9 +24,10 @@ class Record:
     line: int
     values: Mapping[str, Any] = field(repr=False)
 
-    def fault(self, what: str) -> CorruptFileError:
+    def fault(self, what: str, repair: str = _MEND) -> CorruptFileError:
         """Return the error that says what is wrong with this record."""
-        return CorruptFileError(self.file, what, where=f"line {self.line}")
+        where = f"line {self.line}"
+        return CorruptFileError(self.file, what, where=where, repair=repair)
 
 
 def records(file: Path) -> Iterator[Record]:
@@ -38,26 +41,26 @@ def records(file: Path) -> Iterator[Record]:
             number += 1
             record = Record(file, number, {})
             if len(line) > _LONGEST:
-                raise record.fault(f"longer than {_LONGEST} bytes; cut it")
+                raise record.fault(f"longer than {_LONGEST} bytes", "cut it")
             text = decoded(file, line, position)
             position += len(line)
             if text.strip():
                 yield Record(file, number, _object(record, text))
 
 
-def text_of(record: Record, key: str) -> str:
+def text_of(record: Record, key: str, repair: str = _MEND) -> str:
     """Return the text under a key; raises CorruptFileError where there is none."""
     if key not in record.values:
         listed = ", ".join(record.values) or "none"
-        raise record.fault(f"no key {key!r} (there are: {listed:.80}); name another")
+        raise record.fault(f"no key {key!r} (there are: {listed:.80})", repair)
     text = record.values[key]
     if not isinstance(text, str):
         raise record.fault(f"{key!r} is {text!r:.40}, a text was expected")
     try:
         text.encode()
     except UnicodeEncodeError as error:
-        what = f"{key!r} has half of a surrogate pair, no character; write it as UTF-8"
-        raise record.fault(what) from error
+        what = f"{key!r} has half of a surrogate pair, no character"
+        raise record.fault(what, "write it as UTF-8") from error
     return text
 
 

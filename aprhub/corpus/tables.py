@@ -23,14 +23,14 @@ def cells(file: Path, column: str) -> Iterator[str]:
         import pyarrow as arrow
         from pyarrow.parquet import ParquetFile
     except ModuleNotFoundError as error:
-        what = "Parquet files need pyarrow: pip install 'aprhub[train]'"
-        raise EnvironmentFailureError(what) from error
+        lacking = "Parquet files need pyarrow: pip install 'aprhub[train]'"
+        raise EnvironmentFailureError(lacking) from error
     try:
         with ParquetFile(file) as table:
             yield from _texts(file, column, table)
     # A text that is not UTF-8 shows when it is taken out.
     except (arrow.ArrowException, UnicodeDecodeError) as error:
-        what = f"no Parquet that can be read: {error}; write or get it again"
+        what = f"no Parquet that can be read: {error}"
         raise CorruptFileError(file, what) from error
 
 
@@ -38,13 +38,14 @@ def _texts(file: Path, column: str, table: "ParquetFile") -> Iterator[str]:
     schema = table.schema_arrow
     if column not in schema.names:
         listed = ", ".join(schema.names) or "none"
-        what = f"no column {column!r} (there are: {listed:.80}); name another"
-        raise CorruptFileError(file, what)
+        what = f"no column {column!r} (there are: {listed:.80})"
+        raise CorruptFileError(file, what, repair="name another with --text-key")
     row = 0
     for batch in table.iter_batches(_ROWS, columns=[column]):
         for text in batch.column(0).to_pylist():
             row += 1
             if not isinstance(text, str):
                 what = f"{column!r} is {text!r:.40}, a text was expected"
-                raise CorruptFileError(file, what, where=f"row {row}")
+                where, repair = f"row {row}", "leave the row out, or write a text"
+                raise CorruptFileError(file, what, where=where, repair=repair)
             yield text

@@ -6,10 +6,10 @@ from typing import Any, Final
 
 from attrs import field, frozen
 
-from aprhub.corpus.conversations import ASSISTANT, Conversation
+from aprhub.corpus.conversations import ANOTHER_TEMPLATE, ASSISTANT, Conversation
 from aprhub.corpus.examples import Example
 from aprhub.corpus.sandbox import CLOSED, FAILURES, OPENED, Sandbox
-from aprhub.errors import CorruptFileError, ModelCheckError
+from aprhub.errors import ModelCheckError
 from aprhub.ir.tokenizer import Tokenizer
 from aprhub.tokenizer.fitting import SUBJECT
 
@@ -39,13 +39,19 @@ class ChatTemplate:
         """
         source = tokenizer.chat_template
         if source is None:
-            what = "the model has no chat template; take one that has, or text as data"
-            raise ModelCheckError(SUBJECT, what)
+            raise ModelCheckError(
+                SUBJECT,
+                "the model has no chat template; give it one with 'aprhub stamp"
+                " --chat-template'",
+            )
         try:
             sandbox = Sandbox(source)
         except FAILURES as error:
-            what = f"its chat template is none: {error}"
-            raise ModelCheckError(SUBJECT, what) from error
+            raise ModelCheckError(
+                SUBJECT,
+                f"its chat template is none: {error}; give it another with 'aprhub"
+                " stamp --chat-template'",
+            ) from error
         marked = re.search(r"\{%[-+]?\s*generation\b", source) is not None
         return cls(source, sandbox, names, tuple(specials), marked)
 
@@ -79,8 +85,9 @@ class ChatTemplate:
     ) -> Example:
         text = self._rendered(conversation, place + 1)
         if not text.startswith(asked):
-            what = "begins an answer otherwise than it asks for one"
-            raise _fault(conversation, f"{what}: {text[len(found.text) :]!r:.60}")
+            what = "the model's chat template begins an answer otherwise than it asks"
+            begun = f"{what} for one: {text[len(found.text) :]!r:.60}"
+            raise conversation.record.fault(begun, ANOTHER_TEMPLATE)
         ended = text.rstrip()
         end = len(ended) if ended.endswith(self.specials) else len(text)
         return Example(text, (*found.answers, (len(asked), end)))
@@ -100,12 +107,9 @@ class ChatTemplate:
             text = self.sandbox.rendered(values)
             text.encode()  # one half of a surrogate pair is no character
         except FAILURES as error:
-            raise _fault(conversation, f"refuses it: {error}") from error
+            what = f"the model's chat template refuses it: {error}"
+            raise conversation.record.fault(what) from error
         return text
-
-
-def _fault(conversation: Conversation, what: str) -> CorruptFileError:
-    return conversation.record.fault(f"the model's chat template {what}")
 
 
 def _marked(rendered: str) -> Example:

@@ -8,7 +8,7 @@ import torch
 from attrs import asdict, frozen
 
 from aprhub.decoder.measuring import batches
-from aprhub.decoder.model import INSPECT, Decoder
+from aprhub.decoder.model import Decoder
 from aprhub.decoder.text import Chunks
 from aprhub.errors import ModelCheckError
 
@@ -81,6 +81,6 @@ def _compared(
 def _log_softmax(decoder: Decoder, hidden: torch.Tensor) -> torch.Tensor:
     logits = decoder.logits(hidden).double()
     if not logits.isfinite().all():
-        what = f"they are not finite on this text; {INSPECT}"
+        what = "not finite on this text; look for damage with 'aprhub validate'"
         raise ModelCheckError("logits", what)
     return logits.log_softmax(-1)

@@ -60,6 +60,9 @@ class FeedForward(GatedNetwork):
 def activation(name: str | None) -> Activation:
     """Return the function of a name; raises ModelCheckError for one not known."""
     if name is None or name not in ACTIVATIONS:
-        known = ", ".join(ACTIVATIONS)
-        raise ModelCheckError("activation", f"{name!r} is not one of {known}")
+        raise ModelCheckError(
+            "activation",
+            f"{name!r:.80} is not one of {', '.join(ACTIVATIONS)}; correct it in the"
+            " configuration",
+        )
     return ACTIVATIONS[name]

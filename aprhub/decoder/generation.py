@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterator, Sequence
 import torch
 
 from aprhub.decoder.cache import Cache
-from aprhub.decoder.model import INSPECT, Decoder
+from aprhub.decoder.model import Decoder
 from aprhub.errors import ModelCheckError
 from aprhub.sampling import Sampling
 
@@ -33,8 +33,11 @@ def generated(
         new = torch.tensor([ids[cache.length :]], device=device)
         logits = decoder.logits(decoder.hidden(new, cache)[0, -1]).float()
         if not logits.isfinite().all():
-            what = f"not finite after {len(ids)} tokens; {INSPECT}"
-            raise ModelCheckError("logits", what)
+            raise ModelCheckError(
+                "logits",
+                f"not finite after {len(ids)} tokens; look for damage with 'aprhub"
+                " validate'",
+            )
         chosen = _drawn(logits, sampling, chance)
         if chosen in stops:
             return

@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from aprhub.decoder.model import INSPECT, Decoder
+from aprhub.decoder.model import Decoder
 from aprhub.decoder.text import Chunks
 from aprhub.errors import ModelCheckError
 from aprhub.ir.importance import Measured
@@ -31,8 +31,11 @@ class _Squares:
     def measured(self, name: str) -> Measured:
         sums = self.sums.numpy().astype(np.float32)
         if not np.isfinite(sums).all():
-            what = f"its inputs are not finite on this text; {INSPECT}"
-            raise ModelCheckError(name, what)
+            raise ModelCheckError(
+                name,
+                "its inputs are not finite on this text; look for damage with 'aprhub"
+                " validate'",
+            )
         return Measured(Tensor.of(sums), (self.count,))
 
 

@@ -14,9 +14,6 @@ from aprhub.decoder.rotary import Rotary
 from aprhub.errors import Fault, ModelCheckError
 from aprhub.ir.model import EMBEDDING, HEAD
 
-INSPECT = "look for damage with 'aprhub validate'"
-"""What to do about a model whose numbers run off."""
-
 
 class Decoder(nn.Module):
     """A causal language model; its parameters have the canonical names of tensors.
@@ -96,6 +93,8 @@ def _refuse_unused(plan: Plan, built: set[str]) -> None:
     """Raise if the family has weights that no part of the decoder reads."""
     unused = [name for name in plan.shapes if name not in built]
     if unused:
-        faults = [Fault(name, "no part of the decoder reads it") for name in unused]
+        problem = "no part of the decoder reads it"
+        repair = "report it to the author of the family"
+        faults = [Fault(name, problem, repair) for name in unused]
         what = "the decoder cannot compute it"
         raise ModelCheckError(f"family {plan.family}", what, faults)

@@ -9,7 +9,7 @@ from typing import Final
 import torch
 from attrs import frozen
 
-from aprhub.decoder.model import INSPECT, Decoder
+from aprhub.decoder.model import Decoder
 from aprhub.errors import ModelCheckError
 
 STEPS: Final = 64
@@ -41,13 +41,19 @@ def parity(one: Decoder, other: Decoder, prompt: Sequence[int]) -> Parity:
             for decoder, cache in zip((one, other), caches, strict=True)
         )
         if left.shape != right.shape:
-            what = f"{len(right)} in place of {len(left)} logits"
-            raise ModelCheckError(f"step {step}", what)
+            raise ModelCheckError(
+                f"step {step}",
+                f"{len(right)} in place of {len(left)} logits; compare two files of one"
+                " model",
+            )
         cosine = float(torch.cosine_similarity(left, right, dim=0))
         best, rival = int(left.argmax()), int(right.argmax())
         if best != rival and not cosine >= COSINE:
-            what = f"prefers token {rival}, not {best}; cosine {cosine:.4f}"
-            raise ModelCheckError(f"step {step}", what)
+            raise ModelCheckError(
+                f"step {step}",
+                f"prefers token {rival}, not {best}; cosine {cosine:.4f}; see what"
+                " differs with 'aprhub diff'",
+            )
         agreed, least = agreed + (best == rival), min(least, cosine)
         ids = [best]
     return Parity(agreed, least)
@@ -61,8 +67,10 @@ def least_deviation(decoder: Decoder, ids: Sequence[int]) -> float:
     """
     logits = decoder(torch.tensor([list(ids)]))[0]
     if not logits.isfinite().all():
-        raise ModelCheckError("logits", f"they are not finite; {INSPECT}")
+        what = "not finite; look for damage with 'aprhub validate'"
+        raise ModelCheckError("logits", what)
     deviation = float(logits.std(-1).min())
     if not deviation:
-        raise ModelCheckError("logits", "they are all the same")
+        what = "all the same; look for damage with 'aprhub validate'"
+        raise ModelCheckError("logits", what)
     return deviation

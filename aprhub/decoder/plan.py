@@ -34,7 +34,7 @@ class Plan:
         Raises ModelCheckError for a family that is no decoder of the known parts.
         """
         if family.decoder is None:
-            what = "its table has no [decoder]: how it computes is not known"
+            what = "its table has no [decoder], which says how it computes; add one"
             raise ModelCheckError(f"family {family.name}", what)
         shapes = dict(_shapes(config, family, present))
         return cls(config, family.name, family.decoder, family.norm_offset, shapes)
@@ -42,7 +42,7 @@ class Plan:
     def shape(self, name: str) -> tuple[int, ...]:
         """Return the shape of a weight; raises ModelCheckError if there is none."""
         if name not in self.shapes:
-            what = f"it has no {name}, which the decoder needs"
+            what = f"its table has no {name}, which the decoder needs; add it"
             raise ModelCheckError(f"family {self.family}", what)
         return self.shapes[name]
 
@@ -59,7 +59,9 @@ class Plan:
         value = getattr(self.config, field)
         if value is None:
             raise ModelCheckError(
-                "configuration", f"{field} is not known: the model does not say it"
+                "configuration",
+                f"{field} is not known: the model does not say it; set it with 'aprhub"
+                " stamp --set'",
             )
         return float(value)
 

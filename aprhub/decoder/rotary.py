@@ -97,7 +97,11 @@ class Rotary:
             case "longrope":
                 divisors = _long_or_short(scaling, length)
                 return plain / divisors, self._longrope_scale(scaling)
-        raise ModelCheckError("rope scaling", f"{scaling.kind!r} is no known kind")
+        raise ModelCheckError(
+            "rope scaling",
+            f"{scaling.kind!r:.40} is no known kind (known: linear, llama3, dynamic,"
+            " yarn, longrope); correct it in the configuration",
+        )
 
     def _factors(self) -> NDArray[np.float32] | np.float32:
         config = ModelConfig(
@@ -149,7 +153,7 @@ def _long_or_short(scaling: RopeScaling, length: int) -> NDArray[np.float32]:
     trained = _given(scaling, "original_max_position_embeddings")
     chosen = scaling.long_factor if length > trained else scaling.short_factor
     if chosen is None:
-        what = "longrope needs short_factor and long_factor; get config.json again"
+        what = "longrope needs short_factor and long_factor; get the model again"
         raise ModelCheckError("rope scaling", what)
     return np.array(chosen, np.float32)
 
@@ -157,6 +161,6 @@ def _long_or_short(scaling: RopeScaling, length: int) -> NDArray[np.float32]:
 def _given(scaling: RopeScaling, name: str) -> float:
     value = getattr(scaling, name)
     if value is None:
-        what = f"{scaling.kind} needs {name}; get config.json again"
+        what = f"{scaling.kind} needs {name}; set it with 'aprhub stamp --set'"
         raise ModelCheckError("rope scaling", what)
     return float(value)

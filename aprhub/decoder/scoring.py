@@ -8,7 +8,7 @@ from attrs import frozen
 from torch.nn import functional
 
 from aprhub.decoder.measuring import batches
-from aprhub.decoder.model import INSPECT, Decoder
+from aprhub.decoder.model import Decoder
 from aprhub.decoder.text import Chunks
 from aprhub.errors import ModelCheckError
 
@@ -51,7 +51,7 @@ def score(decoder: Decoder, chunks: Chunks, batch: int = 1) -> Score:
     total = sum(_loss(decoder, ids) for ids in batches(chunks, batch))
     count = len(chunks) * (chunks.shape[1] - 1)
     if not math.isfinite(total):
-        what = f"they are not finite on this text; {INSPECT}"
+        what = "not finite on this text; look for damage with 'aprhub validate'"
         raise ModelCheckError("logits", what)
     return Score(len(chunks), chunks.shape[1], count, total / count)
 

@@ -24,9 +24,8 @@ def read_text(path: Path) -> str:
     try:
         return path.read_text("utf-8")
     except UnicodeDecodeError as error:
-        raise CorruptFileError(
-            path, "not UTF-8; save it so", offset=error.start
-        ) from error
+        at, repair = error.start, "save it as UTF-8"
+        raise CorruptFileError(path, "not UTF-8", offset=at, repair=repair) from error
 
 
 def token_chunks(

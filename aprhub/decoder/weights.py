@@ -88,15 +88,18 @@ def populate(
     return tuple(name for name in tensors if name not in shapes)
 
 
+_WHOLE: Final = "get the whole model again"
+
+
 def _shapes(decoder: nn.Module) -> dict[str, tuple[int, ...]]:
     return {name: tuple(each.shape) for name, each in decoder.named_parameters()}
 
 
 def _fault(name: str, shape: tuple[int, ...], tensor: Tensor | None) -> Fault | None:
     if tensor is None:
-        return Fault(name, "not present in init APR")
+        return Fault(name, "not present in init APR", _WHOLE)
     if tensor.shape != shape:
-        return Fault(name, f"has shape {tensor.shape}, expected {shape}")
+        return Fault(name, f"has shape {tensor.shape}, expected {shape}", _WHOLE)
     return None
 
 

@@ -68,7 +68,8 @@ def places(file: LayoutFile) -> tuple[Place, ...]:
             raise PluginError(
                 f"layout of {file.name}: the checksum at byte {place.offset} covers"
                 f" [{place.start}, {place.stop}), which must be whole segments, none"
-                " of them a checksum that follows it or itself"
+                " of them a checksum that follows it or itself; report it to the author"
+                " of the format"
             )
     return tuple(found)
 

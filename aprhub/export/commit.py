@@ -185,7 +185,8 @@ def _failing(staging: Staging) -> Iterator[None]:
         yield
     except OSError as error:
         raise EnvironmentFailureError(
-            f"{staging.target}: writing failed: {error}; nothing was put in place"
+            f"{staging.target}: writing failed: {error}; nothing was put in place;"
+            " mend that, or write to another disk"
         ) from error
 
 
@@ -194,7 +195,7 @@ def _require_space(layout: Layout, staging: Staging) -> None:
     if free < layout.nbytes:
         raise EnvironmentFailureError(
             f"{staging.target}: needs {layout.nbytes} bytes, but only {free} are free"
-            f" on the disk of {staging.target.parent}"
+            f" on the disk of {staging.target.parent}; free some, or write elsewhere"
         )
 
 

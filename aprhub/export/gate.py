@@ -20,24 +20,22 @@ def reopened(path: Path, fmt: Format, meant: StoredModel) -> StoredModel:
     except AprhubError as error:
         raise UnrunnableError(
             meant.path,
-            f"the written file could not be opened again: {error} (a defect of the"
-            f" format {fmt.name}; report it)",
+            f"the written file could not be opened again: {error}; report it to the"
+            f" author of the format {fmt.name}",
         ) from error
-    faults = [*_tensor_faults(found, meant), *_config_faults(found, meant)]
+    repair = f"report it to the author of the format {fmt.name}"
+    faults = _tensor_faults(found, meant, repair) + _config_faults(found, meant, repair)
     if faults:
-        raise UnrunnableError(
-            meant.path,
-            "the written file is not what was meant (a defect of the format"
-            f" {fmt.name}; report it)",
-            faults,
-        )
+        what = "the written file is not what was meant"
+        raise UnrunnableError(meant.path, what, faults)
     return evolve(found, path=meant.path, family=meant.family)
 
 
-def _tensor_faults(found: StoredModel, meant: StoredModel) -> list[Fault]:
+def _tensor_faults(found: StoredModel, meant: StoredModel, repair: str) -> list[Fault]:
     faults = []
     for name in sorted(found.tensors.keys() ^ meant.tensors.keys()):
-        faults.append(Fault(name, "written, but not meant, or the other way round"))
+        problem = "not written" if name in meant.tensors else "written, but not meant"
+        faults.append(Fault(name, problem, repair))
     for name in sorted(found.tensors.keys() & meant.tensors.keys()):
         one, other = found.tensors[name], meant.tensors[name]
         if (one.shape, one.encoding) != (other.shape, other.encoding):
@@ -45,16 +43,17 @@ def _tensor_faults(found: StoredModel, meant: StoredModel) -> list[Fault]:
                 f"is {one.encoding.name} {one.shape}, meant"
                 f" {other.encoding.name} {other.shape}"
             )
-            faults.append(Fault(name, problem))
+            faults.append(Fault(name, problem, repair))
     return faults
 
 
-def _config_faults(found: StoredModel, meant: StoredModel) -> list[Fault]:
+def _config_faults(found: StoredModel, meant: StoredModel, repair: str) -> list[Fault]:
     """Compare the sizes; what a format does not store comes back as None."""
     names = ("hidden_size", "num_layers", "num_heads", "vocab_size")
     faults = []
     for name in names:
         one, other = getattr(found.config, name), getattr(meant.config, name)
         if one is not None and other is not None and one != other:
-            faults.append(Fault(name, f"reads back as {one}, meant {other}"))
+            problem = f"reads back as {one}, meant {other}"
+            faults.append(Fault(name, problem, repair))
     return faults

@@ -107,8 +107,10 @@ def _inputs(tensor: Tensor, digest: "hashlib._Hash") -> set[Path]:
     paths: set[Path] = set()
     origins = list(_origins(tensor))
     if not origins and tensor.size:
-        what = "this cannot be resumed: it is not known from what it is computed"
-        raise UsageError(f"{tensor}: {what}")
+        raise UsageError(
+            f"a tensor of shape {tensor.shape} cannot be resumed: what it is made of"
+            " is not known; leave out --resume"
+        )
     for origin in origins:
         if isinstance(origin, FileRange):
             paths.add(origin.path)

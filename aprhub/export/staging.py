@@ -49,7 +49,10 @@ class Staging:
         try:
             _bring_others(self.target, self.opened, owned)
         except OSError as error:
-            raise EnvironmentFailureError(f"{self.target}: {error}") from error
+            raise EnvironmentFailureError(
+                f"{self.target}: what it holds cannot be linked: {error}; write to a"
+                " new folder"
+            ) from error
 
     def publish(self, names: Sequence[str], owned: Sequence[str]) -> None:
         """Put everything in place; the last name last.
@@ -67,7 +70,8 @@ class Staging:
             sync_folder(self.target.parent)
         except OSError as error:
             raise EnvironmentFailureError(
-                f"{self.target}: could not put the output in place: {error}"
+                f"{self.target}: could not put the output in place: {error}; write it"
+                " elsewhere"
             ) from error
 
 
@@ -88,9 +92,11 @@ def staged(
             remove_abandoned(target, f"{prefix}{key}{SUFFIX}")
             folder = _claimed(parent, prefix, key, stack)
         except OSError as error:
-            hint = "" if parent.is_dir() else "; make the folder first"
+            why = f"{parent}: cannot write there: {error.strerror}"
             raise EnvironmentFailureError(
-                f"{parent}: cannot write there: {error.strerror}{hint}"
+                f"{why}; write to another folder"
+                if parent.is_dir()
+                else f"{why}; make the folder first"
             ) from error
         staging = Staging(folder, parent / target.name, is_folder)
         if is_folder:
@@ -163,8 +169,8 @@ def _claimed(
             lock = stack.enter_context((folder / LOCK).open("wb"))
             locked = _lock(lock) or sys.platform == "win32"
             if key is not None and not locked:
-                what = "another process is writing this output"
-                raise EnvironmentFailureError(f"{folder}: {what}")
+                what = f"{folder}: another process is writing this output; wait for it"
+                raise EnvironmentFailureError(what)
             stack.enter_context(_removed(folder, unless_interrupted=key is not None))
             if locked and (folder / LOCK).exists():
                 return folder

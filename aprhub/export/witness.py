@@ -42,7 +42,7 @@ class _Claim:
                 f"{covered.path}: {self.stored.where}",
                 f"the checksum is {self.stored.crc:#010x}, the {covered.nbytes} bytes"
                 f" that it covers give {crc:#010x}",
-                "the file was damaged or changed; get it again from where it came",
+                "get the file again from where it came",
             )
 
 

@@ -41,7 +41,10 @@ class Pairs:
         """
         layout = registry.adapter_layout(options.layout)
         if layout.lay_out is None:
-            raise UsageError(f"layout {layout.name} is only read, not written")
+            raise UsageError(
+                f"layout {layout.name} is only read, not written; choose another with"
+                " --layout, such as peft"
+            )
         base = opened(options.init, registry, options.lift, options.source_format)
         return cls(base, layout, low_rank, options.course.seed, registry)
 

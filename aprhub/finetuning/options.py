@@ -7,7 +7,7 @@ from attrs import field, frozen
 
 from aprhub.corpus.options import ChatOptions, CorpusOptions
 from aprhub.course import FSDP
-from aprhub.errors import UsageError
+from aprhub.errors import UsageError, near_miss
 from aprhub.low_rank import LowRankOptions
 from aprhub.pretraining.options import INSTRUCT, TASKS, TrainingOptions
 
@@ -41,13 +41,18 @@ class FinetuneOptions(TrainingOptions):
         """Refuse what makes no sense."""
         super().__attrs_post_init__()
         if self.task not in TASKS:
-            raise UsageError(f"task {self.task!r} is none of {', '.join(TASKS)}")
+            listed = ", ".join(TASKS) + near_miss(self.task, TASKS)
+            raise UsageError(f"no task is called {self.task!r}; choose one of {listed}")
         if self.merge and (self.low_rank is None or self.output is None):
-            what = "needs an adapter to train, and an output to write"
-            raise UsageError(f"merging {what} (--method lora, --output)")
+            raise UsageError(
+                "merging needs an adapter to train, and an output to write; give"
+                " --method lora and --output"
+            )
         if self.low_rank is not None and self.course.parallel == FSDP:
-            what = "an adapter is small enough for each process to have all of it"
-            raise UsageError(f"--parallel fsdp is for all weights; {what} (ddp)")
+            raise UsageError(
+                "--parallel fsdp is for all weights, and an adapter fits everywhere;"
+                " choose ddp"
+            )
 
     @property
     def learns(self) -> str:

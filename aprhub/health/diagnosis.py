@@ -177,7 +177,7 @@ def unreadable(path: Path, error: AprhubError) -> Finding:
         str(error).removeprefix(f"{path}: "),
         "a file that can be read",
         ROUND_TRIP,
-        obstacle="get it again from where it came",
+        obstacle="what cannot be read cannot be mended",
     )
 
 
@@ -209,7 +209,9 @@ def _remaining(patient: Patient) -> Iterator[Finding]:
     try:
         found = lifted(stored, patient.registry, options)
     except ModelError as error:
-        yield from _new(UNSOUND, error.faults or [Fault("model", str(error))], covered)
+        # Such an error says what to do itself.
+        whole = Fault("model", str(error), "")
+        yield from _new(UNSOUND, error.faults or [whole], covered)
         return
     unsound = faults(found.model, family) if family else []
     yield from _new(UNSOUND, unsound, covered)

@@ -87,7 +87,8 @@ def repaired(
     TargetExistsError, and what the machine does not do.
     """
     if target.resolve() == path.resolve():
-        raise UsageError(f"{target}: is the file itself; write the repaired one beside")
+        what = f"{target}: is the file itself; write the repaired one beside it"
+        raise UsageError(what)
     before = diagnosed(path, registry, told)
     if before.is_healthy:
         return Repair(before)
@@ -124,10 +125,10 @@ def _check_values(stored: StoredModel, registry: Registry) -> None:
     """Raise ModelCheckError where values show that the bytes are not to be trusted."""
     lost = value_findings(stored, registry)
     if lost:
-        faults = [Fault(each.where, each.found) for each in lost]
-        raise ModelCheckError(
-            stored.path, "its bytes give values that no model has; get it again", faults
-        )
+        again = "get the file again from where it came"
+        faults = [Fault(each.where, each.found, again) for each in lost]
+        what = "its bytes give values that no model has"
+        raise ModelCheckError(stored.path, what, faults)
 
 
 def _opened(stored: StoredModel, registry: Registry, options: ConvertOptions) -> Opened:

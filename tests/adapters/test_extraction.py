@@ -139,7 +139,7 @@ def test_models_that_do_not_differ_have_no_adapter(tmp_path: Path) -> None:
     ("other", "what"),
     [
         (lambda: model("qwen2"), "of family qwen2"),
-        (lambda: model(num_layers=1), "in only one of both"),
+        (lambda: model(num_layers=1), "missing"),
         (lambda: model(intermediate_size=64), "has shape"),
     ],
 )

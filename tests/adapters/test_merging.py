@@ -279,7 +279,7 @@ def test_a_matrix_with_no_numbers_is_refused(
     list(found.values())[1][half][-1, -1] = np.nan
     adapter = entrenar(found, tmp_path / "adapter")
 
-    with pytest.raises(ModelCheckError, match="no numbers"):
+    with pytest.raises(ModelCheckError, match="infinite values or NaN"):
         merge(base, adapter, tmp_path / "merged.apr")
 
 
@@ -475,7 +475,7 @@ def test_without_an_encoder_the_alternatives_are_named(tmp_path: Path) -> None:
 
     with pytest.raises(UnrepresentableError) as caught:
         merge(base, adapter, tmp_path / "merged.gguf")
-    assert "--merged-encoding" in caught.value.__notes__[0]
+    assert "give changed tensors --merged-encoding" in str(caught.value)
 
     merge(base, adapter, tmp_path / "merged.gguf", encoding="f16")
 

@@ -245,7 +245,7 @@ def test_a_model_without_a_chat_template_learns_no_answers(
 
     complaint = refused(1, *tuned(place, "untaught", start=base))
 
-    assert "the model has no chat template; take one that has" in complaint
+    assert "the model has no chat template; give it one" in complaint
 
 
 def test_sizes_that_contradict_the_tensors_are_refused_by_name(

@@ -466,7 +466,7 @@ def contents(folder: Path) -> list[Path]:
         (("--mode", "finetune"), "--mode finetune needs a model"),
         (("--vocab-size", 9), "--vocab-size is that of the baseline"),
         (("--synthetic",), "nothing is trained on text that is made up"),
-        (("--allow-shard-cycle",), "say how often the text may be seen: --epochs"),
+        (("--allow-shard-cycle",), "--epochs N says how often the text may be seen"),
         (("--force-under-provisioned",), "is a note, and no error"),
     ],
 )

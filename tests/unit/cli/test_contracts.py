@@ -135,7 +135,7 @@ def test_check_lists_what_breaks_a_contract(folder: Path, tmp_path: Path) -> Non
 
 def test_check_refuses_by_name_what_is_about_no_file(gguf: Path) -> None:
     complaint = refused(2, "check", gguf, "--contract", "plugin-isolation")
-    assert "these contracts can: checkpoint-packaging, " in complaint
+    assert "choose one of checkpoint-packaging, " in complaint
 
     complaint = refused(2, "check", gguf, "--contract", "tensor-layuot")
     assert "did you mean 'tensor-layout'?" in complaint

@@ -212,7 +212,10 @@ def test_an_output_remembers_how_it_was_made(gguf: Path, tmp_path: Path) -> None
     [
         (["--dtype", "f8"], "'f8' is not one of 'f32', 'f16', 'bf16'"),
         (["--verify", "hope"], "'hope' is not one of 'names', 'values', 'bytes'"),
-        (["--shard-size", "4x"], "'4x' is not a size such as 5G, 500M or 2GiB"),
+        (
+            ["--shard-size", "4x"],
+            "'4x' is not a size; give one such as 5G, 500M or 2GiB",
+        ),
         (["--nonsense"], "No such option"),
     ],
 )

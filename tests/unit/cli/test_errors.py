@@ -113,7 +113,8 @@ def odd(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_a_defect_is_one_line_that_names_it(odd: Path) -> None:
     complaint = refused(3, "inspect", odd)
 
-    assert complaint == "aprhub: error: internal error: ZeroDivisionError: a defect\n"
+    said = "internal error: ZeroDivisionError: a defect; report it, with what --debug"
+    assert complaint == f"aprhub: error: {said} shows\n"
 
 
 def test_a_defect_shows_its_place_when_debugging(odd: Path) -> None:

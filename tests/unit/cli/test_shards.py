@@ -89,5 +89,5 @@ def test_a_size_is_a_number_with_a_unit(text: str, count: int) -> None:
 
 @pytest.mark.parametrize("text", ["", "G", "-5G", "5X", "1e9", "5.5.5G", "²", "5 G"])
 def test_anything_else_is_no_size(text: str) -> None:
-    with pytest.raises(click.BadParameter, match="is not a size such as 5G"):
+    with pytest.raises(click.BadParameter, match="is not a size; give one such as 5G"):
         size(text)

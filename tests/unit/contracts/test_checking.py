@@ -66,7 +66,7 @@ def test_a_merge_of_no_layer_is_none(tmp_path: Path) -> None:
 
     (fault,) = _check(path, "merge-runnable").faults
 
-    assert str(fault) == "adapter merge: the lineage says that it merged no layer"
+    assert fault.problem == "the lineage says that it merged no layer"
 
 
 def test_every_shape_that_does_not_fit_is_a_fault(tmp_path: Path) -> None:
@@ -137,6 +137,7 @@ def test_a_key_that_is_dropped_is_accounted_for_by_nobody(tmp_path: Path) -> Non
 
     assert set(map(str, found.faults)) == {
         "general.licence: dropped (nobody asked for it)"
+        " (take it out with 'aprhub stamp --unset')"
     }
 
 

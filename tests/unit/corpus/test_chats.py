@@ -400,5 +400,5 @@ def test_text_files_are_no_conversations(tmp_path: Path) -> None:
 
 
 def test_an_unknown_way_with_long_ones_is_refused() -> None:
-    with pytest.raises(UsageError, match="too_long 'keep' is none of"):
+    with pytest.raises(UsageError, match="too_long is 'keep'; choose drop or cut"):
         ChatOptions(8, too_long="keep")

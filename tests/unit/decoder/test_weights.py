@@ -157,7 +157,7 @@ def test_a_family_without_a_part_that_the_decoder_needs_is_refused() -> None:
 
     text = refusal(model, evolve(family, weights=weights))
 
-    assert "it has no layers.0.ffn.gate.weight, which the decoder needs" in text
+    assert "table has no layers.0.ffn.gate.weight, which the decoder needs" in text
 
 
 @pytest.mark.parametrize(

@@ -34,13 +34,13 @@ def test_a_stable_rate_falls_in_the_last_fifth() -> None:
 @pytest.mark.parametrize(
     ("chosen", "word"),
     [
-        ({"batch_size": 0}, "batch_size must be positive"),
+        ({"batch_size": 0}, "batch_size is 0; give more than 0"),
         ({"batch_size": 6, "accumulate": 4}, "6 sequences are not 4 equal parts"),
-        ({"num_steps": -1}, "num_steps cannot be -1"),
-        ({"schedule": "linear"}, "none of cosine, wsd"),
-        ({"precision": "f16"}, "none of f32, bf16"),
-        ({"device": "cuda:16"}, "expected auto, cpu, cuda or cuda:0 to cuda:15"),
-        ({"device": "gpu"}, "expected auto"),
+        ({"num_steps": -1}, "num_steps is -1; give 0 or more"),
+        ({"schedule": "linear"}, "choose one of cosine, wsd"),
+        ({"precision": "f16"}, "choose one of f32, bf16"),
+        ({"device": "cuda:16"}, "choose auto, cpu, cuda, or cuda:0 to cuda:15"),
+        ({"device": "gpu"}, "choose auto"),
     ],
 )
 def test_a_course_that_makes_no_sense_is_refused(
