@@ -18,6 +18,7 @@ from aprhub.errors import (
     UsageError,
     near_miss,
 )
+from aprhub.files import opened_file, reading
 from aprhub.hookspecs import hookimpl
 from aprhub.ir.adapter import Adapter
 from aprhub.ir.config import Identity, ModelConfig, RopeScaling
@@ -208,10 +209,12 @@ __all__ = [
     "mistyped",
     "near_miss",
     "opaque",
+    "opened_file",
     "packed",
     "padding",
     "read_folder",
     "read_sentencepiece",
+    "reading",
     "respelled",
     "restored",
     "rewritten",

@@ -116,7 +116,7 @@ class Fault:
 
     subject: str
     problem: str
-    repair: str = ""
+    repair: str
 
     def __str__(self) -> str:
         """Return the fault as one line."""

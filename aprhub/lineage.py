@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from aprhub.errors import EnvironmentFailureError
+from aprhub.files import reading
 from aprhub.ir.model import LineageStep, ModelIR
 from aprhub.spec.format import StoredModel
 from aprhub.version import VERSION
@@ -64,11 +64,5 @@ def file_fingerprint(path: Path) -> str:
 
     Raises EnvironmentFailureError when it cannot be read.
     """
-    try:
-        with path.open("rb") as file:
-            return "sha256:" + hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        raise EnvironmentFailureError(
-            f"{path}: cannot be read: {error.strerror}; make it readable, or name"
-            " another"
-        ) from error
+    with reading(path), path.open("rb") as file:
+        return "sha256:" + hashlib.file_digest(file, "sha256").hexdigest()

@@ -34,7 +34,9 @@ USAGE = "UsageError"
 CONSTANT = {
     "TargetExistsError": "exists already; use --force to replace it",
     "ContestedNameError": "{kind} {name} is provided by {…}; say which one",
-    "UnknownNameError": "no {kind} is called {name}; did you mean {…}? (give one of {…})",
+    "UnknownNameError": (
+        "no {kind} is called {name}; did you mean {…}? (give one of {…})"
+    ),
 }
 """What errors say that make their messages themselves."""
 LONGEST = 24

@@ -14,6 +14,7 @@ from attrs import frozen
 from aprhub.corpus.shards import Manifest, ShardWriter, shard_writer
 from aprhub.errors import EnvironmentFailureError, InputError
 from aprhub.export.staging import staged
+from aprhub.files import reading
 
 _LAYOUT: Final = 1
 """The version of the files in a folder of the cache."""
@@ -96,15 +97,11 @@ def _cache_folder(chosen: Path | None) -> Path:
 
 
 def _identity(file: Path) -> list[str | int]:
-    try:
-        with file.open("rb") as source:
-            status = os.fstat(source.fileno())
-            ends = source.read(_END)
-            source.seek(max(0, status.st_size - _END))
-            ends += source.read(_END)
-    except OSError as error:
-        what = f"{file}: cannot be read: {error.strerror}; make it readable"
-        raise EnvironmentFailureError(what) from error
+    with reading(file), file.open("rb") as source:
+        status = os.fstat(source.fileno())
+        ends = source.read(_END)
+        source.seek(max(0, status.st_size - _END))
+        ends += source.read(_END)
     digest = hashlib.sha256(ends).hexdigest()
     return [file.suffix.lower(), status.st_size, status.st_mtime_ns, digest]
 

@@ -9,12 +9,10 @@ from typing import TYPE_CHECKING, Any, Self
 from attrs import evolve, field, frozen
 
 from aprhub.errors import (
-    EnvironmentFailureError,
     Fault,
-    MissingFileError,
     UsageError,
-    near_miss,
 )
+from aprhub.files import opened_file, reading
 from aprhub.ir.config import ModelConfig
 from aprhub.ir.encoding import Encoding
 from aprhub.ir.importance import Importance
@@ -74,24 +72,11 @@ class FileEvidence:
         Raises MissingFileError when there is no file or folder, or when it is a
         device, a pipe or a socket.
         """
-        try:
+        with reading(path):
             if path.is_dir():
                 return cls(path, names=frozenset(each.name for each in path.iterdir()))
-            if not path.exists():
-                near = near_miss(path.name, (e.name for e in path.parent.glob("*")))
-                what = f"there is no such file or folder; name one that is there{near}"
-                raise MissingFileError(path, what)
-            if not path.is_file():
-                raise MissingFileError(
-                    path, "not a regular file or folder; write what it gives into one"
-                )
-            with path.open("rb") as file:
-                return cls(path, file.read(4096), path.stat().st_size)
-        except OSError as error:
-            raise EnvironmentFailureError(
-                f"{path}: cannot be read: {error.strerror}; make it readable, or name"
-                " another"
-            ) from error
+        with opened_file(path) as file:
+            return cls(path, file.read(4096), path.stat().st_size)
 
 
 @frozen

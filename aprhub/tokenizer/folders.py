@@ -7,10 +7,10 @@ from typing import Any, Final
 
 from aprhub.errors import (
     CorruptFileError,
-    EnvironmentFailureError,
     MissingFileError,
     about,
 )
+from aprhub.files import reading
 from aprhub.ir.tokenizer import Tokenizer
 from aprhub.tokenizer.describing import described, described_pieces
 from aprhub.tokenizer.sentencepiece import read_sentencepiece
@@ -60,13 +60,8 @@ def _read(folder: Path) -> Tokenizer:
 
 
 def _data(path: Path) -> bytes:
-    try:
+    with reading(path):
         return path.read_bytes()
-    except OSError as error:
-        raise EnvironmentFailureError(
-            f"{path}: cannot be read: {error.strerror}; make it readable, or name"
-            " another"
-        ) from error
 
 
 def _text(path: Path) -> str:

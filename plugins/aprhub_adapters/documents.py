@@ -8,8 +8,8 @@ from typing import Any, Final
 from aprhub.api import (
     CorruptFileError,
     Document,
-    EnvironmentFailureError,
     UnsupportedFileError,
+    opened_file,
 )
 
 LARGEST: Final = 16 << 20
@@ -20,20 +20,16 @@ def read(path: Path) -> Document | None:
     """Return the object that a file holds, or None when there is no such file."""
     if not path.is_file():
         return None
+    with opened_file(path) as file:
+        data = file.read(LARGEST + 1)
+    if len(data) > LARGEST:
+        raise UnsupportedFileError(
+            path,
+            f"has more than {LARGEST} bytes, which are the most that are read; if it"
+            " is not the adapter's own, move it to another folder",
+        )
     try:
-        if path.stat().st_size > LARGEST:
-            size = path.stat().st_size
-            raise UnsupportedFileError(
-                path,
-                f"has {size} bytes, at most {LARGEST} are read; if it is not the"
-                " adapter's own, move it to another folder",
-            )
-        return Document.parse(path, path.read_text("utf-8"))
-    except OSError as error:
-        raise EnvironmentFailureError(
-            f"{path}: cannot be read: {error.strerror}; get the right to read it, or"
-            " another copy"
-        ) from error
+        return Document.parse(path, data.decode())
     except UnicodeDecodeError as error:
         at = error.start
         what = f"byte {error.object[at]:#04x} is not part of UTF-8 text"

@@ -6,7 +6,6 @@ the APR v2 specification; a valid checksum of the header proves nothing about it
 
 import zlib
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO, Final
 
@@ -15,9 +14,8 @@ from attrs import evolve, frozen
 from aprhub.api import (
     Complaints,
     CorruptFileError,
-    EnvironmentFailureError,
-    MissingFileError,
     UnsupportedFileError,
+    opened_file,
 )
 from aprhub_apr import document, header, index
 from aprhub_apr.document import Document, brief
@@ -72,7 +70,7 @@ def scanned(path: Path, complaints: Complaints) -> Container:
     Raises UnsupportedFileError for kinds of files that are not read, CorruptFileError
     for bytes that contradict the format, MissingFileError where there is no file.
     """
-    with _opened(path) as file:
+    with opened_file(path) as file:
         return _scanned(path, file, complaints)
 
 
@@ -81,7 +79,7 @@ def surveyed(path: Path) -> tuple[Header, dict[str, Any], bool]:
 
     Nothing else is looked at, so that a file which cannot be opened can be judged.
     """
-    with _opened(path) as file:
+    with opened_file(path) as file:
         size = file.seek(0, 2)
         data = _read(file, 0, HEADER_BYTES)
         head = header.parsed(path, header.resealed(data), size)
@@ -97,7 +95,7 @@ def is_vouched(container: Container) -> bool:
     That may have been wrong when the footer was written, or changed since. Reads all
     of the file.
     """
-    with _opened(container.path) as file:
+    with opened_file(container.path) as file:
         head = _read(file, 0, HEADER_BYTES)
         found = [zlib.crc32(head), zlib.crc32(header.resealed(head))]
         left = container.required_size - HEADER_BYTES
@@ -105,22 +103,6 @@ def is_vouched(container: Container) -> bool:
             found = [zlib.crc32(piece, crc) for crc in found]
             left -= len(piece)
     return not left and container.footer in found
-
-
-@contextmanager
-def _opened(path: Path) -> Iterator[BinaryIO]:
-    if not path.is_file():
-        raise MissingFileError(
-            path, "there is no such file; give the path of an APR file"
-        )
-    try:
-        with path.open("rb") as file:
-            yield file
-    except OSError as error:
-        raise EnvironmentFailureError(
-            f"{path}: cannot be read: {error.strerror}; get the right to read it, or"
-            " another copy"
-        ) from error
 
 
 def _scanned(path: Path, file: BinaryIO, complaints: Complaints) -> Container:

@@ -17,10 +17,9 @@ from attrs import field, frozen
 from aprhub.api import (
     Complaints,
     CorruptFileError,
-    EnvironmentFailureError,
-    MissingFileError,
     Tensor,
     UnsupportedFileError,
+    opened_file,
     padding,
 )
 from aprhub_gguf.cursor import Cursor
@@ -57,20 +56,9 @@ def read_container(path: Path, complaints: Complaints | None = None) -> Containe
     Raises MissingFileError, UnsupportedFileError for other versions and byte orders,
     CorruptFileError for what contradicts the format.
     """
-    if not path.is_file():
-        raise MissingFileError(
-            path, "there is no such file; give the path of a GGUF file"
-        )
-    try:
-        with path.open("rb") as file:
-            return _read(
-                Cursor(file, path, path.stat().st_size), complaints or Complaints()
-            )
-    except OSError as error:
-        raise EnvironmentFailureError(
-            f"{path}: cannot be read: {error.strerror}; get the right to read it, or"
-            " another copy"
-        ) from error
+    with opened_file(path) as file:
+        cursor = Cursor(file, path, path.stat().st_size)
+        return _read(cursor, complaints or Complaints())
 
 
 def _read(cursor: Cursor, complaints: Complaints) -> Container:

@@ -17,12 +17,12 @@ from attrs import evolve
 from aprhub.api import (
     ENCODINGS,
     CorruptFileError,
-    EnvironmentFailureError,
     FileEvidence,
     FileRange,
     Importance,
     Measured,
     Tensor,
+    opened_file,
 )
 from aprhub_gguf.cursor import Cursor
 from aprhub_gguf.tables import CONTROL_CHARACTERS, KEY_BYTES
@@ -48,14 +48,8 @@ def open_legacy(path: Path) -> Importance:
     Raises CorruptFileError for lengths that the file does not have room for, names
     that are there twice, and bytes that belong to nothing.
     """
-    try:
-        with path.open("rb") as file:
-            return _read(Cursor(file, path, path.stat().st_size))
-    except OSError as error:
-        raise EnvironmentFailureError(
-            f"{path}: cannot be read: {error.strerror}; get the right to read it, or"
-            " another copy"
-        ) from error
+    with opened_file(path) as file:
+        return _read(Cursor(file, path, path.stat().st_size))
 
 
 def _read(cursor: Cursor) -> Importance:

@@ -8,9 +8,9 @@ from attrs import frozen
 from aprhub.api import (
     CorruptFileError,
     Document,
-    EnvironmentFailureError,
     MissingFileError,
     UnsupportedFileError,
+    reading,
     shown,
 )
 from aprhub_safetensors.files import read_bytes, read_text
@@ -31,13 +31,8 @@ class ModelFolder:
     @classmethod
     def of(cls, root: Path) -> "ModelFolder":
         """List a folder."""
-        try:
+        with reading(root):
             return cls(root, frozenset(each.name for each in root.iterdir()))
-        except OSError as error:
-            raise EnvironmentFailureError(
-                f"{root}: cannot be read: {error.strerror}; make it readable, or name"
-                " another"
-            ) from error
 
     def file(self, name: str) -> Path:
         """Return the path of a file of the folder.

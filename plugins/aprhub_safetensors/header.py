@@ -23,10 +23,10 @@ from aprhub.api import (
     Tensor,
     UnsupportedFileError,
     decoded_json,
+    opened_file,
     shown,
 )
 from aprhub_safetensors.cursor import Cursor
-from aprhub_safetensors.files import opened
 from aprhub_safetensors.recognition import has_header, refuse_impostor
 from aprhub_safetensors.tables import DTYPES, MAX_HEADER, MAX_TENSORS, METADATA
 
@@ -72,7 +72,7 @@ def read_header(path: Path) -> Header:
     what the specification says or does not fit the file; UnsupportedFileError for
     unknown dtypes and for files that are evidently something else.
     """
-    with opened(path) as file:
+    with opened_file(path) as file:
         size = os.fstat(file.fileno()).st_size
         head = file.read(4096)
         length = _length(path, head, size)

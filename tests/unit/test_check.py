@@ -136,7 +136,7 @@ def test_a_model_of_no_family_is_not_checked(model: ModelIR) -> None:
 
 
 def test_a_fault_reads_as_one_line_with_its_repair() -> None:
-    assert str(Fault("a", "is wrong")) == "a: is wrong"
+    assert str(Fault("a", "is wrong", "")) == "a: is wrong"
     assert str(Fault("a", "is wrong", "mend it")) == "a: is wrong (mend it)"
 
 
