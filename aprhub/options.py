@@ -89,8 +89,8 @@ class ConvertOptions:
         extras = self.tensor_types or self.pure or self.imatrix or self.allow_nan
         if self.quantize is None and extras:
             raise UsageError(
-                "tensor_types, pure, imatrix and allow_nan belong to a mixture; name"
-                " one with quantize"
+                "--tensor-type, --pure, --imatrix and --allow-nan belong to a mixture;"
+                " name one with --quantize"
             )
         _ = self.lower  # raises UsageError for a mixture or an encoding nobody knows
 

@@ -8,22 +8,22 @@ from aprhub.errors import AprhubError, Fault, UnrunnableError
 from aprhub.spec.format import Format, StoredModel
 
 
-def reopened(path: Path, fmt: Format, meant: StoredModel) -> StoredModel:
+def reopened(
+    path: Path, fmt: Format, meant: StoredModel, repair: str | None = None
+) -> StoredModel:
     """Open a written file with its format's reader and compare it with what was meant.
 
-    Raises UnrunnableError when the reader refuses it or finds anything else.
+    Raises UnrunnableError when the reader refuses it or finds anything else; `repair`
+    is what to do where that need not be the format's fault.
     """
     if fmt.open is None:
         return meant
+    repair = repair or f"report it to the author of the format {fmt.name}"
     try:
         found = fmt.open(path)
     except AprhubError as error:
-        raise UnrunnableError(
-            meant.path,
-            f"the written file could not be opened again: {error}; report it to the"
-            f" author of the format {fmt.name}",
-        ) from error
-    repair = f"report it to the author of the format {fmt.name}"
+        what = f"the written file could not be opened again: {error}; {repair}"
+        raise UnrunnableError(meant.path, what) from error
     faults = _tensor_faults(found, meant, repair) + _config_faults(found, meant, repair)
     if faults:
         what = "the written file is not what was meant"

@@ -177,7 +177,9 @@ class _Stamping:
     def _judge(self, first: Path, restated: Restated) -> list[str]:
         """Open what is written so far, which is all but the tensors."""
         meant = evolve(self.stored, path=self.target, config=ModelConfig())
-        found = gate.reopened(first, self.format, meant)
+        said = self.options.settings or self.options.unset
+        repair = "give --set and --unset what readers take" if said else None
+        found = gate.reopened(first, self.format, meant, repair)
         self._require_said(first, restated.keys)
         require_licenses(self.stored, found)
         if same_but_origin(self.stored, found):
