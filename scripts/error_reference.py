@@ -52,7 +52,8 @@ what to do. Checks that find several faults list them, one a line. Where a messa
 an id, `aprhub explain ID` says what it means, why it matters, and how to repair it.
 
 What depends on the file is in braces below. The class adds the file, and the field and
-the byte in it; a name that nobody knows is answered with the known one nearest to it.
+the byte in it; that of damaged files what to do about damage, where the text says nothing
+else. A name that nobody knows is answered with the known one nearest to it.
 """
 
 
@@ -86,7 +87,7 @@ def raised(file: Path) -> Iterator[Raised]:
     for function in ast.walk(parsed(file)):
         if not isinstance(function, ast.FunctionDef):
             continue
-        texts = assigned(function)
+        texts = {**constants(file), **assigned(function)}
         for node in own_nodes(function):
             if isinstance(node, ast.Call) and (said := message(node, texts)):
                 yield Raised(module, kind_of(node), said)
@@ -114,12 +115,26 @@ Texts = dict[str, list[ast.expr]]
 """What a name stands for, one place of its function after the other."""
 
 
+@cache
+def constants(file: Path) -> Texts:
+    """Return what the names of a module stand for, as far as they are texts."""
+    return given(parsed(file).body)
+
+
 def assigned(function: ast.FunctionDef) -> Texts:
     """Return what the names of a function stand for, as far as they are texts."""
+    return given(ast.walk(function))
+
+
+def given(nodes: Iterable[ast.AST]) -> Texts:
+    """Return the texts that are given names."""
     found: Texts = {}
-    for node in ast.walk(function):
-        if isinstance(node, ast.Assign) and text(node.value, {}):
-            found.setdefault(ast.unparse(node.targets[0]), []).append(node.value)
+    for node in nodes:
+        match node:
+            case ast.Assign([ast.Name(name)], value) | ast.AnnAssign(
+                ast.Name(name), _, ast.expr() as value
+            ) if text(value, {}):
+                found.setdefault(name, []).append(value)
     return found
 
 
@@ -141,7 +156,9 @@ def text(node: ast.expr, texts: Texts) -> str:
         case ast.Constant(str() as value):
             return value
         case ast.JoinedStr(values):
-            return "".join(text(each, {}) or hole(each) for each in values)
+            return "".join(text(each, texts) or hole(each) for each in values)
+        case ast.FormattedValue(ast.Name(name)) if name.isupper():
+            return text(latest(texts[name], node), {}) if name in texts else ""
         case ast.BinOp(left, ast.Add(), right):
             return text(left, texts) + text(right, texts)
         case ast.IfExp(_, body, orelse):

@@ -14,6 +14,7 @@ from scripts.error_reference import (
     ROOT,
     SOURCES,
     assigned,
+    constants,
     kind_of,
     message,
     own_nodes,
@@ -41,7 +42,7 @@ def refusals(file: Path) -> Iterator[tuple[int, str]]:
     for function in ast.walk(parsed(file)):
         if not isinstance(function, ast.FunctionDef):
             continue
-        texts = assigned(function)
+        texts = {**constants(file), **assigned(function)}
         for node in own_nodes(function):
             if isinstance(node, ast.Call) and told_elsewhere(node):
                 continue

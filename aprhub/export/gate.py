@@ -22,8 +22,8 @@ def reopened(
     try:
         found = fmt.open(path)
     except AprhubError as error:
-        what = f"the written file could not be opened again: {error}; {repair}"
-        raise UnrunnableError(meant.path, what) from error
+        fault = Fault("the written file", f"cannot be opened again: {error}", repair)
+        raise UnrunnableError(meant.path, "not written", [fault]) from error
     faults = _tensor_faults(found, meant, repair) + _config_faults(found, meant, repair)
     if faults:
         what = "the written file is not what was meant"

@@ -107,7 +107,7 @@ def test_tensors_of_other_bytes_are_noticed_when_they_are_verified(path: Path) -
 def test_a_file_that_cannot_be_opened_again_is_not_put_in_place(path: Path) -> None:
     registry = wrongly(lambda r: with_segments(r, lambda _data: []))
 
-    assert "could not be opened again" in refused(path, registry)
+    assert "cannot be opened again" in refused(path, registry)
 
 
 def test_a_format_that_cannot_be_stamped_says_so(path: Path) -> None:
