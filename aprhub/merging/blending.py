@@ -160,8 +160,7 @@ class Blended:
             return self._blend
 
     def _require_finite(self, values: Values, rows: range) -> None:
-        # A sum of finite f32 is finite in f64, and no other sum is.
-        if not math.isfinite(values.sum(dtype=np.float64)):
+        if not np.isfinite(values).all():
             raise ModelCheckError(
                 self.name,
                 f"{self.method.name} gives infinite values or none in rows"

@@ -48,7 +48,7 @@ def _summed(parts: list[Numbers], weights: Numbers) -> tuple[Numbers, Numbers]:
 def _agreed(parts: list[Numbers], weights: Numbers) -> tuple[Numbers, Numbers]:
     """Add up what has the sign of the sum, and the weights of those that have it."""
     up = added(parts) >= 0
-    masks = [agreeing(up, part) for part in parts]
+    masks = [agreeing(up, part).astype(np.float64) for part in parts]
     divisor = combination(weights, masks)
     divisor += divisor == 0
     return added([*map(np.multiply, parts, masks)]), divisor

@@ -31,7 +31,7 @@ def added(tensors: Sequence[NDArray[np.floating]]) -> Numbers:
 
 def agreeing(up: NDArray[np.bool_], part: NDArray[np.floating]) -> NDArray[np.bool_]:
     """Return which elements are above zero where that is `up`, and below elsewhere."""
-    return ((part > 0) & up) | ((part < 0) & ~up)
+    return ((part > 0) == up) & (part != 0)
 
 
 def grounded(base: Values, delta: Numbers) -> Numbers:
