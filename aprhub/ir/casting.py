@@ -8,7 +8,7 @@ from attrs import frozen
 from numpy.typing import NDArray
 
 from aprhub.errors import UnrepresentableError
-from aprhub.ir.encoding import Encoding
+from aprhub.ir.encoding import ENCODINGS, FLOATS, Encoding
 from aprhub.ir.source import Bytes
 
 
@@ -54,6 +54,8 @@ _WIDENINGS = frozenset(
 )
 
 
+_BF16 = ENCODINGS["bf16"].dtype
+_BYTES = [ENCODINGS[name].dtype for name in FLOATS if name.startswith("f8")]
 _SATURATING = {"f8_e4m3": 448.0}
 """Encodings without infinities, in which larger numbers become the largest."""
 
@@ -88,12 +90,12 @@ def _widened(packed: Bytes, dtype: np.dtype[Any]) -> NDArray[Any]:
 
     The types of one byte become f32, since not all of them can be cast to each other.
     """
-    if dtype.name == "bfloat16":
+    if dtype == _BF16:
         wide = packed.view("<u2").astype("<u4")
         wide <<= np.uint32(16)
         return wide.view("<f4")
     values = packed.view(dtype)
-    return values.astype(np.float32) if dtype.name.startswith("float8") else values
+    return values.astype(np.float32) if dtype in _BYTES else values
 
 
 def _saturated(values: NDArray[Any], largest: float | None) -> NDArray[Any]:

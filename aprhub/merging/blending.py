@@ -13,9 +13,9 @@ from attrs import Factory, define, field, frozen
 from numpy.typing import NDArray
 
 from aprhub.errors import ModelCheckError, UnrepresentableError
-from aprhub.ir.casting import refuse_overflow
+from aprhub.ir.casting import caster, refuse_overflow
 from aprhub.ir.encoding import F32, Encoding
-from aprhub.ir.source import Bytes, FileRange, Source, read
+from aprhub.ir.source import Bytes, FileRange
 from aprhub.ir.tensor import Tensor
 from aprhub.spec.merging import Blend, Measure, MergeMethod, Piece, Settings, Values
 
@@ -34,11 +34,11 @@ _BATCH: Final = 4 * _THREADS
 
 @frozen
 class Operands:
-    """A tensor in every model, as f32: the group that a method prepares for."""
+    """A tensor in every model, plain: the group that a method prepares for."""
 
     shape: tuple[int, ...]
-    models: tuple[Source, ...] = field(repr=False)
-    base: Source | None = field(repr=False)
+    models: tuple[Tensor, ...] = field(repr=False)
+    base: Tensor | None = field(repr=False)
     settings: Settings
     key: bytes
 
@@ -55,10 +55,10 @@ class Operands:
         shapes = sorted({part.shape for part in parts})
         if len(shapes) > 1:
             raise UnrepresentableError(key[0], f"shapes differ: {shapes}")
-        sources = tuple(model.cast(F32).source for model in models)
-        ground = base.cast(F32).source if base else None
+        plain = tuple(model.decoded() for model in models)
+        ground = base.decoded() if base else None
         digest = hashlib.sha256(f"{key[1]}/{key[0]}".encode()).digest()
-        return cls(shapes[0], sources, ground, settings, digest)
+        return cls(shapes[0], plain, ground, settings, digest)
 
     @property
     def has_base(self) -> bool:
@@ -82,15 +82,17 @@ class Operands:
             yield range(row, min(row + step, stop))
 
     def piece(self, rows: range) -> Piece:
-        """Read some rows of every model."""
+        """Read some rows of every model, as f32."""
         ground = None if self.base is None else self._values(self.base, rows)
         models = tuple(self._values(model, rows) for model in self.models)
         return Piece(rows.start * self.columns, models, ground)
 
-    def _values(self, source: Source, rows: range) -> Values:
-        values = np.empty((len(rows), self.columns), "<f4")
-        start = 4 * rows.start * self.columns
-        read(source, start, values.reshape(-1).view(np.uint8))
+    def _values(self, tensor: Tensor, rows: range) -> Values:
+        row = tensor.encoding.block_bytes * self.columns
+        packed = np.empty(len(rows) * row, np.uint8)
+        tensor.read_into(rows.start * row, packed)
+        widen = caster(tensor.encoding, F32, None)
+        values = widen(packed, packed[:0]).reshape(len(rows), self.columns)
         values.flags.writeable = False
         return values
 
@@ -121,7 +123,7 @@ class Operands:
 
 @define(eq=False)
 class Blended:
-    """The f32 bytes that a method makes of its operands.
+    """What a method makes of its operands, rounded to a plain encoding.
 
     What the method measures, it measures once, when the first byte is read.
     """
@@ -129,18 +131,19 @@ class Blended:
     name: str
     method: MergeMethod
     operands: Operands
+    encoding: Encoding
     _blend: Blend | None = None
     _lock: Lock = Factory(Lock)
 
     @property
     def nbytes(self) -> int:
         """How many bytes there are."""
-        return F32.nbytes(self.operands.shape)
+        return self.encoding.nbytes(self.operands.shape)
 
     @property
     def granule(self) -> int:
         """One row."""
-        return max(4 * self.operands.columns, 1)
+        return max(self.encoding.block_bytes * self.operands.columns, 1)
 
     def read_into(self, start: int, out: Bytes) -> None:
         """Blend the rows behind the request, some at a time."""
@@ -150,14 +153,20 @@ class Blended:
             with np.errstate(over="ignore", invalid="ignore"):
                 values = blend(self.operands.piece(rows)).astype("<f4")
             self._require_finite(values, rows)
+            found = self._rounded(values)
             place = (rows.start - first) * self.granule
-            out[place : place + values.nbytes] = values.reshape(-1).view(np.uint8)
+            out[place : place + found.size] = found
 
     def _prepared(self) -> Blend:
         with self._lock:
             if self._blend is None:
                 self._blend = self.method.prepare(self.operands)
             return self._blend
+
+    def _rounded(self, values: Values) -> Bytes:
+        observe = refuse_overflow(self.name, self.encoding)
+        packed = values.reshape(-1).view(np.uint8)
+        return caster(F32, self.encoding, observe)(packed, packed[:0]).view(np.uint8)
 
     def _require_finite(self, values: Values, rows: range) -> None:
         if not np.isfinite(values).all():
@@ -177,5 +186,5 @@ def blended(
     name: str, method: MergeMethod, operands: Operands, encoding: Encoding
 ) -> Tensor:
     """Return what a method makes of its operands, rounded to a plain encoding."""
-    tensor = Tensor(operands.shape, F32, Blended(name, method, operands))
-    return tensor.cast(encoding, refuse_overflow(name, encoding))
+    source = Blended(name, method, operands, encoding)
+    return Tensor(operands.shape, encoding, source)
