@@ -13,7 +13,7 @@ from aprhub_merge.sparsity import (
     largest,
     without_outliers,
 )
-from aprhub_merge.sums import added, agreeing, combination, deltas, grounded
+from aprhub_merge.sums import added, agreeing, deltas, grounded
 
 Sparsity = Callable[[Group], list[Keep]]
 
@@ -29,14 +29,19 @@ def _arithmetic(group: Group, sparsity: Sparsity, *, consensus: bool) -> Blend:
         delta, divisor = add(_scaled(piece, kept, scales), weights)
         if settings["normalize"]:
             delta /= divisor
-        return grounded(piece.ground, delta * settings["lambda"])
+        delta *= settings["lambda"]
+        return grounded(piece.ground, delta)
 
     return blend
 
 
 def _scaled(piece: Piece, kept: list[Keep], scales: Numbers) -> list[Numbers]:
-    triples = zip(deltas(piece), kept, scales, strict=True)
-    return [delta * keep(piece, delta) * scale for delta, keep, scale in triples]
+    parts = []
+    for delta, keep, scale in zip(deltas(piece), kept, scales, strict=True):
+        delta *= keep(piece, delta)
+        parts.append(delta.astype(np.float64))
+        parts[-1] *= scale
+    return parts
 
 
 def _summed(parts: list[Numbers], weights: Numbers) -> tuple[Numbers, Numbers]:
@@ -46,12 +51,18 @@ def _summed(parts: list[Numbers], weights: Numbers) -> tuple[Numbers, Numbers]:
 
 
 def _agreed(parts: list[Numbers], weights: Numbers) -> tuple[Numbers, Numbers]:
-    """Add up what has the sign of the sum, and the weights of those that have it."""
+    """Add up what has the sign of the sum, and the weights of those that have it.
+
+    The parts are changed: room that was just used is faster than new one.
+    """
     up = added(parts) >= 0
     masks = [agreeing(up, part).astype(np.float64) for part in parts]
-    divisor = combination(weights, masks)
+    for part, mask, weight in zip(parts, masks, weights, strict=True):
+        part *= mask
+        mask *= weight
+    divisor = added(masks)
     divisor += divisor == 0
-    return added([*map(np.multiply, parts, masks)]), divisor
+    return added(parts), divisor
 
 
 def _restored(group: Group, kept: list[Keep]) -> Numbers:

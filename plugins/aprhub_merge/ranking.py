@@ -20,16 +20,17 @@ from aprhub.api import Group, Piece, Values
 Keys = Callable[[Piece], Sequence[Values]]
 """Returns arrays of f32 without a sign, of which the ranks are wanted."""
 
-_END: Final = 1 << 31
-"""All bits are below, those of what is no number, too."""
+_END: Final = 1 << 32
+"""All bits are below."""
 _FEW: Final = 11
-"""So many bits tell the bins apart that are counted in each piece of a tensor."""
+"""How many bits tell the bins apart that are counted in each piece."""
 
 _SAMPLED: Final = 1 << 12
-"""How many elements in a row are sampled, of each `_APART`, in 16 places at least."""
+"""How many elements are sampled in one place."""
 _APART: Final = 1 << 19
+"""How many elements have a place; there are about 16 at least."""
 _SLACK: Final = 32
-"""The share of a sample, as a divisor, by which its ranks may be wrong."""
+"""By which share of a sample its ranks may be wrong: one of so many."""
 
 
 @frozen
@@ -180,18 +181,27 @@ def _guessed(
 def _sample(group: Group, keys: Keys) -> NDArray[np.uint32]:
     """Return sorted bits of each key from places all over the tensor."""
     size = math.prod(group.shape)
-    step = min(max(size // 16, _SAMPLED), _APART)
+    step = max(min(size // 16, _APART), *group.shape[-1:], _SAMPLED)
     random = np.random.default_rng(0)
-    starts = [first + random.integers(step) for first in range(0, size, step)]
-    parts = [
-        group.folded(
-            lambda piece: np.stack([*map(_bits, keys(piece))]),
-            range(min(start, size - 1), min(start + _SAMPLED, size)),
-            lambda left, right: np.concatenate([left, right], axis=1),
-        )
-        for start in starts
-    ]
+    places = (
+        first + int(random.integers(step - _SAMPLED + 1))
+        for first in range(0, size, step)
+    )
+    parts = [_sampled(group, keys, place) for place in places if place < size]
     return np.sort(np.concatenate(parts, axis=1))
+
+
+def _sampled(group: Group, keys: Keys, place: int) -> NDArray[np.uint32]:
+    def bits(piece: Piece) -> NDArray[np.uint32]:
+        inside = slice(max(place - piece.start, 0), place + _SAMPLED - piece.start)
+        return np.stack([_bits(each)[inside] for each in keys(piece)])
+
+    within = range(place, min(place + _SAMPLED, math.prod(group.shape)))
+    return group.folded(bits, within, _joined)
+
+
+def _joined(left: NDArray[np.uint32], right: NDArray[np.uint32]) -> NDArray[np.uint32]:
+    return np.concatenate([left, right], axis=1)
 
 
 def _bits(values: Values) -> NDArray[np.uint32]:

@@ -37,7 +37,8 @@ def agreeing(up: NDArray[np.bool_], part: NDArray[np.floating]) -> NDArray[np.bo
 def grounded(base: Values, delta: Numbers) -> Numbers:
     """Return base plus delta; where that is zero, the base, be it a negative zero."""
     # Nothing minus zero is zero without a sign, which changes no base.
-    return base - (0.0 - delta)
+    change = 0.0 - delta
+    return np.subtract(base, change, out=change)
 
 
 def deltas(piece: Piece) -> list[Values]:
