@@ -8,7 +8,7 @@ from attrs import frozen
 from numpy.typing import NDArray
 
 from aprhub.errors import UnrepresentableError
-from aprhub.ir.encoding import ENCODINGS, FLOATS, Encoding
+from aprhub.ir.encoding import ENCODINGS, F32, FLOATS, Encoding
 from aprhub.ir.source import Bytes
 
 
@@ -127,6 +127,15 @@ def lost(before: NDArray[Any], after: NDArray[Any]) -> Loss:
     with np.errstate(invalid="ignore"):
         changed = _count(before != after) - _count(np.isnan(before))
     return Loss(rounded=changed)
+
+
+def fits(values: NDArray[np.float32], encoding: Encoding) -> bool:
+    """Return whether finite values can be rounded to an encoding without overflow."""
+    losses: list[Loss] = []
+    # Rounding keeps the order, so that the ends tell of all between.
+    ends = np.array([values.min(), values.max()]).view(np.uint8)
+    caster(F32, encoding, losses.append)(ends, ends[:0])
+    return not losses[0].overflowed
 
 
 def refuse_rounding(name: str, encoding: Encoding) -> Observer:

@@ -10,22 +10,29 @@ from typing import Any, Final
 
 import numpy as np
 from attrs import Factory, define, field, frozen
-from numpy.typing import NDArray
 
 from aprhub.errors import ModelCheckError, UnrepresentableError
-from aprhub.ir.casting import caster, refuse_overflow
+from aprhub.ir.casting import caster, fits, refuse_overflow
 from aprhub.ir.encoding import F32, Encoding
 from aprhub.ir.source import Bytes, FileRange
 from aprhub.ir.tensor import Tensor
-from aprhub.spec.merging import Blend, Measure, MergeMethod, Piece, Settings, Values
+from aprhub.spec.merging import (
+    Answer,
+    Blend,
+    Measure,
+    MergeMethod,
+    Piece,
+    Settings,
+    Values,
+)
 
 BLENDED: Final = 1 << 17
 MEASURED: Final = 1 << 18
 """How many elements of each model are blended and measured at a time.
 
 What a blend computes fits a core's cache, and takes so long that threads seldom wait
-for the interpreter; a measure may be as long as a histogram, which should not cost more
-than the elements that it counts.
+for the interpreter; what a measure answers is combined or kept for each piece, so that
+there should be fewer of them.
 """
 
 _THREADS: Final = min(os.cpu_count() or 1, 8)
@@ -98,17 +105,17 @@ class Operands:
 
     def folded(
         self,
-        measure: Measure,
+        measure: Measure[Answer],
         within: range | None = None,
         combine: Callable[[Any, Any], Any] = np.add,
-    ) -> NDArray[Any]:
+    ) -> Answer:
         """Measure pieces on all cores, and combine the results in order."""
         first, stop = 0, self.rows
         if within is not None:
             first, stop = within.start // self.columns, -(-within.stop // self.columns)
         spans = [*self.spans(first, stop, MEASURED)] or [range(first, first)]
 
-        def measured(rows: range) -> NDArray[Any]:
+        def measured(rows: range) -> Answer:
             return measure(self.piece(rows))
 
         total = measured(spans[0])
@@ -164,7 +171,8 @@ class Blended:
             return self._blend
 
     def _rounded(self, values: Values) -> Bytes:
-        observe = refuse_overflow(self.name, self.encoding)
+        refuse = refuse_overflow(self.name, self.encoding)
+        observe = None if fits(values, self.encoding) else refuse
         packed = values.reshape(-1).view(np.uint8)
         return caster(F32, self.encoding, observe)(packed, packed[:0]).view(np.uint8)
 

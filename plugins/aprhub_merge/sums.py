@@ -31,7 +31,8 @@ def added(tensors: Sequence[NDArray[np.floating]]) -> Numbers:
 
 def agreeing(up: NDArray[np.bool_], part: NDArray[np.floating]) -> NDArray[np.bool_]:
     """Return which elements are above zero where that is `up`, and below elsewhere."""
-    return ((part > 0) == up) & (part != 0)
+    agrees: NDArray[np.bool_] = ((part > 0) == up) & (part != 0)
+    return agrees
 
 
 def grounded(base: Values, delta: Numbers) -> Numbers:

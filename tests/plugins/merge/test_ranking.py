@@ -73,8 +73,10 @@ def _hard(kind: str) -> NDArray[np.float32]:
     if kind == "denormal":
         return values * np.float32(1e-43)
     if kind == "differences of bf16":
-        tuned = (values + values[::-1] * np.float32(0.01)).astype(ml_dtypes.bfloat16)
-        return tuned.astype(np.float32) - values.astype(ml_dtypes.bfloat16)
+        both = (values, values + values[::-1] * np.float32(0.01))
+        base, tuned = (each.astype(ml_dtypes.bfloat16) for each in both)
+        difference: NDArray[np.float32] = tuned.astype(np.float32) - base
+        return difference
     with np.errstate(over="ignore"):
         return values * np.float32(2e38) if kind == "huge" else values
 
