@@ -13,7 +13,7 @@ from aprhub_merge.sparsity import (
     largest,
     without_outliers,
 )
-from aprhub_merge.sums import added, agreeing, deltas, grounded
+from aprhub_merge.sums import added, agreeing, deltas, grounded, totalled
 
 Sparsity = Callable[[Group], list[Keep]]
 
@@ -47,7 +47,7 @@ def _scaled(piece: Piece, kept: list[Keep], scales: Numbers) -> list[Numbers]:
 def _summed(parts: list[Numbers], weights: Numbers) -> tuple[Numbers, Numbers]:
     whole = weights.sum()
     divisor = np.array(1.0 if abs(whole) < 1e-8 else whole)
-    return added(parts), divisor
+    return totalled(*parts), divisor
 
 
 def _agreed(parts: list[Numbers], weights: Numbers) -> tuple[Numbers, Numbers]:
@@ -55,14 +55,14 @@ def _agreed(parts: list[Numbers], weights: Numbers) -> tuple[Numbers, Numbers]:
 
     The parts are changed: room that was just used is faster than new one.
     """
-    up = added(parts) >= 0
-    masks = [agreeing(up, part).astype(np.float64) for part in parts]
-    for part, mask, weight in zip(parts, masks, weights, strict=True):
-        part *= mask
-        mask *= weight
-    divisor = added(masks)
+    up, masks = added(parts) >= 0, []
+    for part, weight in zip(parts, weights, strict=True):
+        masks.append(agreeing(up, part).astype(np.float64))
+        part *= masks[-1]
+        masks[-1] *= weight
+    divisor = totalled(*masks)
     divisor += divisor == 0
-    return added(parts), divisor
+    return totalled(*parts), divisor
 
 
 def _restored(group: Group, kept: list[Keep]) -> Numbers:

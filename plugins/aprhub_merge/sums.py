@@ -23,10 +23,14 @@ def combination(
 def added(tensors: Sequence[NDArray[np.floating]]) -> Numbers:
     """Return the sum of tensors in f64."""
     first, *rest = tensors
-    found = first.astype(np.float64)
-    for each in rest:
-        found += each
-    return found
+    return totalled(first.astype(np.float64), *rest)
+
+
+def totalled(total: Numbers, *terms: NDArray[np.floating]) -> Numbers:
+    """Add terms to a tensor, which changes, and return it."""
+    for each in terms:
+        total += each
+    return total
 
 
 def agreeing(up: NDArray[np.bool_], part: NDArray[np.floating]) -> NDArray[np.bool_]:
