@@ -8,7 +8,7 @@ from attrs import frozen
 from numpy.typing import NDArray
 
 from aprhub.errors import UnrepresentableError
-from aprhub.ir.encoding import Encoding
+from aprhub.ir.encoding import ENCODINGS, F32, FLOATS, Encoding
 from aprhub.ir.source import Bytes
 
 
@@ -54,6 +54,8 @@ _WIDENINGS = frozenset(
 )
 
 
+_BF16 = ENCODINGS["bf16"].dtype
+_BYTES = [ENCODINGS[name].dtype for name in FLOATS if name.startswith("f8")]
 _SATURATING = {"f8_e4m3": 448.0}
 """Encodings without infinities, in which larger numbers become the largest."""
 
@@ -90,12 +92,12 @@ def _widened(packed: Bytes, dtype: np.dtype[Any]) -> NDArray[Any]:
 
     The types of one byte become f32, since not all of them can be cast to each other.
     """
-    if dtype.name == "bfloat16":
+    if dtype == _BF16:
         wide = packed.view("<u2").astype("<u4")
         wide <<= np.uint32(16)
         return wide.view("<f4")
     values = packed.view(dtype)
-    return values.astype(np.float32) if dtype.name.startswith("float8") else values
+    return values.astype(np.float32) if dtype in _BYTES else values
 
 
 def _saturated(values: NDArray[Any], largest: float | None) -> NDArray[Any]:
@@ -127,6 +129,15 @@ def lost(before: NDArray[Any], after: NDArray[Any]) -> Loss:
     with np.errstate(invalid="ignore"):
         changed = _count(before != after) - _count(np.isnan(before))
     return Loss(rounded=changed)
+
+
+def fits(values: NDArray[np.float32], encoding: Encoding) -> bool:
+    """Return whether finite values can be rounded to an encoding without overflow."""
+    losses: list[Loss] = []
+    # Rounding keeps the order, so that the ends tell of all between.
+    ends = np.array([values.min(), values.max()]).view(np.uint8)
+    caster(F32, encoding, losses.append)(ends, ends[:0])
+    return not losses[0].overflowed
 
 
 def refuse_rounding(name: str, encoding: Encoding) -> Observer:

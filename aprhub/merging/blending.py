@@ -10,22 +10,29 @@ from typing import Any, Final
 
 import numpy as np
 from attrs import Factory, define, field, frozen
-from numpy.typing import NDArray
 
 from aprhub.errors import ModelCheckError, UnrepresentableError
-from aprhub.ir.casting import refuse_overflow
+from aprhub.ir.casting import caster, fits, refuse_overflow
 from aprhub.ir.encoding import F32, Encoding
-from aprhub.ir.source import Bytes, FileRange, Source, read
+from aprhub.ir.source import Bytes, FileRange
 from aprhub.ir.tensor import Tensor
-from aprhub.spec.merging import Blend, Measure, MergeMethod, Piece, Settings, Values
+from aprhub.spec.merging import (
+    Answer,
+    Blend,
+    Measure,
+    MergeMethod,
+    Piece,
+    Settings,
+    Values,
+)
 
 BLENDED: Final = 1 << 17
 MEASURED: Final = 1 << 18
 """How many elements of each model are blended and measured at a time.
 
 What a blend computes fits a core's cache, and takes so long that threads seldom wait
-for the interpreter; a measure may be as long as a histogram, which should not cost more
-than the elements that it counts.
+for the interpreter; what a measure answers is combined or kept for each piece, so that
+there should be fewer of them.
 """
 
 _THREADS: Final = min(os.cpu_count() or 1, 8)
@@ -34,11 +41,11 @@ _BATCH: Final = 4 * _THREADS
 
 @frozen
 class Operands:
-    """A tensor in every model, as f32: the group that a method prepares for."""
+    """A tensor in every model, plain: the group that a method prepares for."""
 
     shape: tuple[int, ...]
-    models: tuple[Source, ...] = field(repr=False)
-    base: Source | None = field(repr=False)
+    models: tuple[Tensor, ...] = field(repr=False)
+    base: Tensor | None = field(repr=False)
     settings: Settings
     key: bytes
 
@@ -58,10 +65,10 @@ class Operands:
                 key[0],
                 f"its shapes differ: {shapes}; merge only models that have it in one",
             )
-        sources = tuple(model.cast(F32).source for model in models)
-        ground = base.cast(F32).source if base else None
+        plain = tuple(model.decoded() for model in models)
+        ground = base.decoded() if base else None
         digest = hashlib.sha256(f"{key[1]}/{key[0]}".encode()).digest()
-        return cls(shapes[0], sources, ground, settings, digest)
+        return cls(shapes[0], plain, ground, settings, digest)
 
     @property
     def has_base(self) -> bool:
@@ -85,31 +92,33 @@ class Operands:
             yield range(row, min(row + step, stop))
 
     def piece(self, rows: range) -> Piece:
-        """Read some rows of every model."""
+        """Read some rows of every model, as f32."""
         ground = None if self.base is None else self._values(self.base, rows)
         models = tuple(self._values(model, rows) for model in self.models)
         return Piece(rows.start * self.columns, models, ground)
 
-    def _values(self, source: Source, rows: range) -> Values:
-        values = np.empty((len(rows), self.columns), "<f4")
-        start = 4 * rows.start * self.columns
-        read(source, start, values.reshape(-1).view(np.uint8))
+    def _values(self, tensor: Tensor, rows: range) -> Values:
+        row = tensor.encoding.block_bytes * self.columns
+        packed = np.empty(len(rows) * row, np.uint8)
+        tensor.read_into(rows.start * row, packed)
+        widen = caster(tensor.encoding, F32, None)
+        values = widen(packed, packed[:0]).reshape(len(rows), self.columns)
         values.flags.writeable = False
         return values
 
     def folded(
         self,
-        measure: Measure,
+        measure: Measure[Answer],
         within: range | None = None,
         combine: Callable[[Any, Any], Any] = np.add,
-    ) -> NDArray[Any]:
+    ) -> Answer:
         """Measure pieces on all cores, and combine the results in order."""
         first, stop = 0, self.rows
         if within is not None:
             first, stop = within.start // self.columns, -(-within.stop // self.columns)
         spans = [*self.spans(first, stop, MEASURED)] or [range(first, first)]
 
-        def measured(rows: range) -> NDArray[Any]:
+        def measured(rows: range) -> Answer:
             return measure(self.piece(rows))
 
         total = measured(spans[0])
@@ -124,7 +133,7 @@ class Operands:
 
 @define(eq=False)
 class Blended:
-    """The f32 bytes that a method makes of its operands.
+    """What a method makes of its operands, rounded to a plain encoding.
 
     What the method measures, it measures once, when the first byte is read.
     """
@@ -132,18 +141,19 @@ class Blended:
     name: str
     method: MergeMethod
     operands: Operands
+    encoding: Encoding
     _blend: Blend | None = None
     _lock: Lock = Factory(Lock)
 
     @property
     def nbytes(self) -> int:
         """How many bytes there are."""
-        return F32.nbytes(self.operands.shape)
+        return self.encoding.nbytes(self.operands.shape)
 
     @property
     def granule(self) -> int:
         """One row."""
-        return max(4 * self.operands.columns, 1)
+        return max(self.encoding.block_bytes * self.operands.columns, 1)
 
     def read_into(self, start: int, out: Bytes) -> None:
         """Blend the rows behind the request, some at a time."""
@@ -153,8 +163,9 @@ class Blended:
             with np.errstate(over="ignore", invalid="ignore"):
                 values = blend(self.operands.piece(rows)).astype("<f4")
             self._require_finite(values, rows)
+            found = self._rounded(values)
             place = (rows.start - first) * self.granule
-            out[place : place + values.nbytes] = values.reshape(-1).view(np.uint8)
+            out[place : place + found.size] = found
 
     def _prepared(self) -> Blend:
         with self._lock:
@@ -162,9 +173,14 @@ class Blended:
                 self._blend = self.method.prepare(self.operands)
             return self._blend
 
+    def _rounded(self, values: Values) -> Bytes:
+        refuse = refuse_overflow(self.name, self.encoding)
+        observe = None if fits(values, self.encoding) else refuse
+        packed = values.reshape(-1).view(np.uint8)
+        return caster(F32, self.encoding, observe)(packed, packed[:0]).view(np.uint8)
+
     def _require_finite(self, values: Values, rows: range) -> None:
-        # A sum of finite f32 is finite in f64, and no other sum is.
-        if not math.isfinite(values.sum(dtype=np.float64)):
+        if not np.isfinite(values).all():
             raise ModelCheckError(
                 self.name,
                 f"{self.method.name} gives infinite values or none in rows"
@@ -181,5 +197,5 @@ def blended(
     name: str, method: MergeMethod, operands: Operands, encoding: Encoding
 ) -> Tensor:
     """Return what a method makes of its operands, rounded to a plain encoding."""
-    tensor = Tensor(operands.shape, F32, Blended(name, method, operands))
-    return tensor.cast(encoding, refuse_overflow(name, encoding))
+    source = Blended(name, method, operands, encoding)
+    return Tensor(operands.shape, encoding, source)

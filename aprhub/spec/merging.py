@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, TypeVar
 
 import numpy as np
 from attrs import field, frozen
@@ -133,8 +133,9 @@ class Piece:
 Blend = Callable[[Piece], Values | Numbers]
 """Makes the values of some rows from those of the models."""
 
-Measure = Callable[[Piece], NDArray[Any]]
-"""Tells something about some rows; every piece has an answer of one shape."""
+Answer = TypeVar("Answer")
+Measure = Callable[[Piece], Answer]
+"""Tells something about some rows, which can be combined with what others tell."""
 
 
 class Group(Protocol):
@@ -162,10 +163,10 @@ class Group(Protocol):
 
     def folded(
         self,
-        measure: Measure,
+        measure: Measure[Answer],
         within: range | None = None,
         combine: Callable[[Any, Any], Any] = np.add,
-    ) -> NDArray[Any]:
+    ) -> Answer:
         """Return the sum of what is measured of each piece, or another combination.
 
         Reads the whole tensor, or the rows with positions `within` a range. Pieces are

@@ -13,7 +13,7 @@ from aprhub_merge.sparsity import (
     largest,
     without_outliers,
 )
-from aprhub_merge.sums import added, agreeing, combination, deltas, grounded
+from aprhub_merge.sums import added, agreeing, deltas, grounded, totalled
 
 Sparsity = Callable[[Group], list[Keep]]
 
@@ -29,29 +29,40 @@ def _arithmetic(group: Group, sparsity: Sparsity, *, consensus: bool) -> Blend:
         delta, divisor = add(_scaled(piece, kept, scales), weights)
         if settings["normalize"]:
             delta /= divisor
-        return grounded(piece.ground, delta * settings["lambda"])
+        delta *= settings["lambda"]
+        return grounded(piece.ground, delta)
 
     return blend
 
 
 def _scaled(piece: Piece, kept: list[Keep], scales: Numbers) -> list[Numbers]:
-    triples = zip(deltas(piece), kept, scales, strict=True)
-    return [delta * keep(piece, delta) * scale for delta, keep, scale in triples]
+    parts = []
+    for delta, keep, scale in zip(deltas(piece), kept, scales, strict=True):
+        delta *= keep(piece, delta)
+        parts.append(delta.astype(np.float64))
+        parts[-1] *= scale
+    return parts
 
 
 def _summed(parts: list[Numbers], weights: Numbers) -> tuple[Numbers, Numbers]:
     whole = weights.sum()
     divisor = np.array(1.0 if abs(whole) < 1e-8 else whole)
-    return added(parts), divisor
+    return totalled(*parts), divisor
 
 
 def _agreed(parts: list[Numbers], weights: Numbers) -> tuple[Numbers, Numbers]:
-    """Add up what has the sign of the sum, and the weights of those that have it."""
-    up = added(parts) >= 0
-    masks = [agreeing(up, part) for part in parts]
-    divisor = combination(weights, masks)
+    """Add up what has the sign of the sum, and the weights of those that have it.
+
+    The parts are changed: room that was just used is faster than new one.
+    """
+    up, masks = added(parts) >= 0, []
+    for part, weight in zip(parts, weights, strict=True):
+        masks.append(agreeing(up, part).astype(np.float64))
+        part *= masks[-1]
+        masks[-1] *= weight
+    divisor = totalled(*masks)
     divisor += divisor == 0
-    return added([*map(np.multiply, parts, masks)]), divisor
+    return totalled(*parts), divisor
 
 
 def _restored(group: Group, kept: list[Keep]) -> Numbers:

@@ -59,7 +59,7 @@ def ranked(group: Group, windows: Sequence[tuple[int, int]]) -> list[Keep]:
     if all(window == (0, math.prod(group.shape)) for window in windows):
         return all_kept(group)
     ranks = [(model, rank) for model, window in enumerate(windows) for rank in window]
-    found = cuts(group, lambda piece: [*map(np.abs, deltas(piece))], ranks)
+    found = cuts(group, _sizes, ranks)
     pairs = zip(found[::2], found[1::2], strict=True)
 
     def between(piece: Piece, delta: Values, *, model: int) -> Mask:
@@ -70,6 +70,10 @@ def ranked(group: Group, windows: Sequence[tuple[int, int]]) -> list[Keep]:
 
     limits = [*pairs]
     return [partial(between, model=model) for model in range(len(windows))]
+
+
+def _sizes(piece: Piece) -> list[Values]:
+    return [np.abs(delta, out=delta) for delta in deltas(piece)]
 
 
 def at_random(group: Group) -> list[Keep]:

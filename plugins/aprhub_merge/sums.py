@@ -23,21 +23,27 @@ def combination(
 def added(tensors: Sequence[NDArray[np.floating]]) -> Numbers:
     """Return the sum of tensors in f64."""
     first, *rest = tensors
-    found = first.astype(np.float64)
-    for each in rest:
-        found += each
-    return found
+    return totalled(first.astype(np.float64), *rest)
+
+
+def totalled(total: Numbers, *terms: NDArray[np.floating]) -> Numbers:
+    """Add terms to a tensor, which changes, and return it."""
+    for each in terms:
+        total += each
+    return total
 
 
 def agreeing(up: NDArray[np.bool_], part: NDArray[np.floating]) -> NDArray[np.bool_]:
     """Return which elements are above zero where that is `up`, and below elsewhere."""
-    return ((part > 0) & up) | ((part < 0) & ~up)
+    agrees: NDArray[np.bool_] = ((part > 0) == up) & (part != 0)
+    return agrees
 
 
 def grounded(base: Values, delta: Numbers) -> Numbers:
     """Return base plus delta; where that is zero, the base, be it a negative zero."""
     # Nothing minus zero is zero without a sign, which changes no base.
-    return base - (0.0 - delta)
+    change = 0.0 - delta
+    return np.subtract(base, change, out=change)
 
 
 def deltas(piece: Piece) -> list[Values]:

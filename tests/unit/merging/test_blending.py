@@ -80,8 +80,9 @@ def test_a_large_tensor_takes_little_memory(
     assert peak < 4 * ROWS * COLUMNS
 
 
-def test_values_that_the_dtype_cannot_hold_are_refused() -> None:
-    large = Tensor.of(np.full((2, 4), 1e30, np.float32))
+@pytest.mark.parametrize("value", [1e30, -1e30])
+def test_values_that_the_dtype_cannot_hold_are_refused(value: float) -> None:
+    large = Tensor.of(np.full((2, 4), value, np.float32))
     settings = Settings({"normalize": True}, ({"weight": 1.0},))
     operands = Operands.of([large], None, settings, ("a", 0))
     tensor = blended("a", REGISTRY.method("linear"), operands, ENCODINGS["f16"])
