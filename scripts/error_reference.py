@@ -52,8 +52,8 @@ what to do. Checks that find several faults list them, one a line. Where a messa
 an id, `aprhub explain ID` says what it means, why it matters, and how to repair it.
 
 What depends on the file is in braces below. The class adds the file, and the field and
-the byte in it; that of damaged files what to do about damage, where the text says nothing
-else. A name that nobody knows is answered with the known one nearest to it.
+the byte in it; that of damaged files what to do about damage, where the text says
+nothing else. A name that nobody knows is answered with the known one nearest to it.
 """
 
 
