@@ -272,7 +272,7 @@ def test_the_file_says_what_a_model_is_and_no_word_beside_it(place: Path) -> Non
     assert "the file has hidden=64 layers=2 heads=4 kv_heads=2 vocab=2000" in other
     assert "smollm2-135m is hidden=576 layers=30 heads=9 kv_heads=3" in other
     assert "no size of a llama model is called '8B'" in nobody
-    assert "known: llama-370m, smollm2-135m" in nobody
+    assert "give one of llama-370m, smollm2-135m" in nobody
     assert not (place / "sized").exists()
 
 

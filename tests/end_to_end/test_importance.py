@@ -240,7 +240,9 @@ def test_what_is_no_matrix_is_refused(
 def test_a_model_is_no_matrix_and_a_matrix_no_model(
     model: Path, matrix: Path, tmp_path: Path
 ) -> None:
-    with pytest.raises(UnsupportedFileError, match="'model', so this is no importance"):
+    with pytest.raises(
+        UnsupportedFileError, match="general.type is 'model', expected 'imatrix'"
+    ):
         quantised(model, tmp_path / "q.gguf", model)
     with pytest.raises(UnsupportedFileError, match="importance matrix, not a model"):
         aprhub.open_model(matrix)

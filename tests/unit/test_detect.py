@@ -121,7 +121,7 @@ def test_a_missing_file_is_said_to_be_missing(tmp_path: Path) -> None:
 def test_what_is_no_regular_file_is_not_opened(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
 
-    with pytest.raises(MissingFileError, match="not a regular file"):
+    with pytest.raises(MissingFileError, match="no regular file"):
         identify(tmp_path / "pipe", REGISTRY)
 
 
