@@ -241,7 +241,7 @@ def test_a_model_is_no_matrix_and_a_matrix_no_model(
     model: Path, matrix: Path, tmp_path: Path
 ) -> None:
     with pytest.raises(
-        UnsupportedFileError, match="general.type is 'model', expected 'imatrix'"
+        UnsupportedFileError, match=r"general\.type is 'model', expected 'imatrix'"
     ):
         quantised(model, tmp_path / "q.gguf", model)
     with pytest.raises(UnsupportedFileError, match="importance matrix, not a model"):
