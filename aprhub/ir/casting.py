@@ -131,12 +131,14 @@ def lost(before: NDArray[Any], after: NDArray[Any]) -> Loss:
     return Loss(rounded=changed)
 
 
-def fits(values: NDArray[np.float32], encoding: Encoding) -> bool:
-    """Return whether finite values can be rounded to an encoding without overflow."""
+def fits(ends: NDArray[np.float32], encoding: Encoding) -> bool:
+    """Return whether finite values can be rounded to an encoding without overflow.
+
+    Rounding keeps the order, so that the least and the greatest tell of all between.
+    """
     losses: list[Loss] = []
-    # Rounding keeps the order, so that the ends tell of all between.
-    ends = np.array([values.min(), values.max()]).view(np.uint8)
-    caster(F32, encoding, losses.append)(ends, ends[:0])
+    packed = ends.view(np.uint8)
+    caster(F32, encoding, losses.append)(packed, packed[:0])
     return not losses[0].overflowed
 
 

@@ -26,13 +26,10 @@ from aprhub.spec.merging import (
     Values,
 )
 
-BLENDED: Final = 1 << 17
-MEASURED: Final = 1 << 18
-"""How many elements of each model are blended and measured at a time.
+ELEMENTS: Final = 1 << 18
+"""How many elements of each model are blended or measured at a time.
 
-What a blend computes fits a core's cache, and takes so long that threads seldom wait
-for the interpreter; what a measure answers is combined or kept for each piece, so that
-there should be fewer of them.
+That takes so long that threads seldom wait for the interpreter.
 """
 
 _THREADS: Final = min(os.cpu_count() or 1, 8)
@@ -85,9 +82,9 @@ class Operands:
         """How many rows there are."""
         return math.prod(self.shape[:-1])
 
-    def spans(self, first: int, stop: int, limit: int) -> Iterator[range]:
-        """Yield rows from `first` to `stop` in runs of at most `limit` elements."""
-        step = max(limit // max(self.columns, 1), 1)
+    def spans(self, first: int, stop: int) -> Iterator[range]:
+        """Yield rows from `first` to `stop` in runs of at most so many elements."""
+        step = max(ELEMENTS // max(self.columns, 1), 1)
         for row in range(first, stop, step):
             yield range(row, min(row + step, stop))
 
@@ -116,7 +113,7 @@ class Operands:
         first, stop = 0, self.rows
         if within is not None:
             first, stop = within.start // self.columns, -(-within.stop // self.columns)
-        spans = [*self.spans(first, stop, MEASURED)] or [range(first, first)]
+        spans = [*self.spans(first, stop)] or [range(first, first)]
 
         def measured(rows: range) -> Answer:
             return measure(self.piece(rows))
@@ -159,11 +156,12 @@ class Blended:
         """Blend the rows behind the request, some at a time."""
         blend = self._prepared()
         first, count = start // self.granule, out.size // self.granule
-        for rows in self.operands.spans(first, first + count, BLENDED):
+        for rows in self.operands.spans(first, first + count):
             with np.errstate(over="ignore", invalid="ignore"):
                 values = blend(self.operands.piece(rows)).astype("<f4")
-            self._require_finite(values, rows)
-            found = self._rounded(values)
+            ends = np.array([values.min(), values.max()])
+            self._require_finite(ends, rows)
+            found = self._rounded(values, ends)
             place = (rows.start - first) * self.granule
             out[place : place + found.size] = found
 
@@ -173,14 +171,15 @@ class Blended:
                 self._blend = self.method.prepare(self.operands)
             return self._blend
 
-    def _rounded(self, values: Values) -> Bytes:
+    def _rounded(self, values: Values, ends: Values) -> Bytes:
         refuse = refuse_overflow(self.name, self.encoding)
-        observe = None if fits(values, self.encoding) else refuse
+        observe = None if fits(ends, self.encoding) else refuse
         packed = values.reshape(-1).view(np.uint8)
         return caster(F32, self.encoding, observe)(packed, packed[:0]).view(np.uint8)
 
-    def _require_finite(self, values: Values, rows: range) -> None:
-        if not np.isfinite(values).all():
+    def _require_finite(self, ends: Values, rows: range) -> None:
+        # Both ends of what has a NaN in it are NaN.
+        if not np.isfinite(ends).all():
             raise ModelCheckError(
                 self.name,
                 f"{self.method.name} gives infinite values or none in rows"

@@ -29,7 +29,8 @@ def _arithmetic(group: Group, sparsity: Sparsity, *, consensus: bool) -> Blend:
         delta, divisor = add(_scaled(piece, kept, scales), weights)
         if settings["normalize"]:
             delta /= divisor
-        delta *= settings["lambda"]
+        if settings["lambda"] != 1:
+            delta *= settings["lambda"]
         return grounded(piece.ground, delta)
 
     return blend

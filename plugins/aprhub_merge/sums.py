@@ -23,7 +23,10 @@ def combination(
 def added(tensors: Sequence[NDArray[np.floating]]) -> Numbers:
     """Return the sum of tensors in f64."""
     first, *rest = tensors
-    return totalled(first.astype(np.float64), *rest)
+    if not rest:
+        return first.astype(np.float64)
+    second, *others = rest
+    return totalled(np.add(first, second, dtype=np.float64), *others)
 
 
 def totalled(total: Numbers, *terms: NDArray[np.floating]) -> Numbers:
@@ -40,10 +43,12 @@ def agreeing(up: NDArray[np.bool_], part: NDArray[np.floating]) -> NDArray[np.bo
 
 
 def grounded(base: Values, delta: Numbers) -> Numbers:
-    """Return base plus delta; where that is zero, the base, be it a negative zero."""
-    # Nothing minus zero is zero without a sign, which changes no base.
-    change = 0.0 - delta
-    return np.subtract(base, change, out=change)
+    """Return base plus delta, which changes; where it is zero, the base.
+
+    Nothing minus zero is zero without a sign, which changes no base, be it negative.
+    """
+    np.subtract(0.0, delta, out=delta)
+    return np.subtract(base, delta, out=delta)
 
 
 def deltas(piece: Piece) -> list[Values]:

@@ -26,7 +26,7 @@ def cut_at(tensor: Tensor, rank: int) -> tuple[Operands, Cut]:
 def kept(values: NDArray[np.float32], rank: int) -> NDArray[np.bool_]:
     """Return which elements are at a rank or above it."""
     group, cut = cut_at(Tensor.of(values), rank)
-    pieces = group.spans(0, group.rows, blending.MEASURED)
+    pieces = group.spans(0, group.rows)
     found = (group.piece(rows) for rows in pieces)
     parts = [cut.above(np.abs(piece.models[0]), piece) for piece in found]
     return np.concatenate([part.ravel() for part in parts])
@@ -52,7 +52,7 @@ def test_a_rank_is_that_of_a_sort(values: list[float], data: st.DataObject) -> N
 def test_equal_values_are_in_the_order_of_their_positions(
     kinds: int, rank: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(blending, "MEASURED", 1 << 12)
+    monkeypatch.setattr(blending, "ELEMENTS", 1 << 12)
     random = np.random.default_rng(kinds)
     values = random.integers(0, kinds, (997, 307)).astype(np.float32)
 
@@ -97,7 +97,7 @@ HARD = (
 def test_a_rank_is_exact_whatever_the_sample_says(
     kind: str, share: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(blending, "MEASURED", 1 << 14)
+    monkeypatch.setattr(blending, "ELEMENTS", 1 << 14)
     if share:
         monkeypatch.setattr(ranking, "_SLACK", share)
         monkeypatch.setattr(ranking, "_SAMPLED", 8)
@@ -110,7 +110,7 @@ def test_a_rank_is_exact_whatever_the_sample_says(
 def test_a_tensor_of_few_values_is_looked_at_once(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(blending, "MEASURED", 1 << 14)
+    monkeypatch.setattr(blending, "ELEMENTS", 1 << 14)
     monkeypatch.setattr(ranking, "_SAMPLED", 1 << 10)
     values = _hard("differences of bf16")
     reads = []

@@ -35,7 +35,7 @@ def test_the_number_of_workers_does_not_matter(
     wanted = read_recipe(recipe(RECIPE % method))
     found = set()
     for workers, elements in ((1, 1 << 16), (2, 1 << 9), (4, 100)):
-        monkeypatch.setattr(blending, "BLENDED", elements)
+        monkeypatch.setattr(blending, "ELEMENTS", elements)
         target = tmp_path / f"{workers}.gguf"
         aprhub.merge(wanted, target, ConvertOptions(workers=workers))
         found.add(target.read_bytes())
