@@ -23,9 +23,10 @@ from aprhub.export.sink import placed, room
 from aprhub.export.staging import Staging
 from aprhub.export.witness import Witness
 from aprhub.ir.source import Bytes
-from aprhub.spec.layout import Layout, TensorData
+from aprhub.spec.layout import Layout
 
-MOST_WORKERS = 8
+WORKERS = min(2 * (os.cpu_count() or 1), 8)
+"""Twice the cores: half of the time a worker waits for the disk."""
 
 Progress = Callable[[int], None]
 """Is told how many bytes more have been written."""
@@ -154,8 +155,7 @@ class Writing:
         sees = witness or Witness.of((), self.layout)
         told = progress or _ignore
         crew = _Crew(self._pieces(), told, sees, self._stop, self._journal)
-        count = workers or _workers(self.layout)
-        self._filling = self._pool.submit(self._fill, crew, count)
+        self._filling = self._pool.submit(self._fill, crew, workers or WORKERS)
 
     def settle(self) -> None:
         """Wait until everything is written and durable.
@@ -188,19 +188,6 @@ def _failing(staging: Staging) -> Iterator[None]:
             f"{staging.target}: writing failed: {error}; nothing was put in place;"
             " mend that, or write to another disk"
         ) from error
-
-
-def _workers(layout: Layout) -> int:
-    """Return how many workers a layout is written by.
-
-    One that copies waits for the disk for half of the time, so that there are twice as
-    many as cores; those that compute would rather wait for each other.
-    """
-    parts = [each for file in layout.files for each in file.segments]
-    data = [each.tensor for each in parts if isinstance(each, TensorData)]
-    copied = sum(each.nbytes for each in data if each.source.segments() is not None)
-    share = 2 if 2 * copied >= sum(each.nbytes for each in data) else 1
-    return min(share * (os.cpu_count() or 1), MOST_WORKERS)
 
 
 def _require_space(layout: Layout, staging: Staging) -> None:

@@ -1,5 +1,6 @@
 """Merge: open the models, plan, blend when read, write by the road of all models."""
 
+import os
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -40,6 +41,9 @@ from aprhub.spec.merging import MergeMethod
 _BY_TOKEN: Final = (EMBEDDING, HEAD)
 """The matrices that have a row for each token."""
 
+_WORKERS: Final = min(os.cpu_count() or 1, 8)
+"""One for each core: more of them would wait for the interpreter, not for the disk."""
+
 
 def merge(
     recipe: Recipe,
@@ -55,6 +59,7 @@ def merge(
     """
     start = time.perf_counter()
     given = merged(recipe, options, registry)
+    options = evolve(options, workers=options.workers or _WORKERS)
     report = conversion.written(given, target, options, registry, announce)
     seconds = round(time.perf_counter() - start, 3)
     return evolve(report, seconds=seconds, inputs=recipe.models)
