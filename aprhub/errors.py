@@ -108,6 +108,7 @@ class CorruptFileError(InputError):
         super().__init__(path, f"{place}: {told}" if place else told)
         self.where = where
         self.offset = offset
+        self.repair = repair
 
 
 @frozen

@@ -5,7 +5,6 @@ from typing import Any
 
 from aprhub.api import (
     CorruptFileError,
-    InputError,
     Tokenizer,
     UnsupportedFileError,
     described,
@@ -74,12 +73,9 @@ def _values(companions: Companions, name: str) -> _Values:
     return document.values if document else {}
 
 
-def _placed(companions: Companions, error: InputError) -> CorruptFileError:
-    """Return an error with the place of the file that it names.
-
-    What stands after its last semicolon is the repair.
-    """
+def _placed(companions: Companions, error: CorruptFileError) -> CorruptFileError:
+    """Return an error with the place of the file that it names."""
     said = str(error).removeprefix(f"{error.path}: ")
-    what, _, repair = said.rpartition("; ")
+    what = said.removesuffix(f"; {error.repair}")
     path = companions.home / ("" if companions.embedded else error.path)
-    return CorruptFileError(path, what, repair=repair)
+    return CorruptFileError(path, what, repair=error.repair)
