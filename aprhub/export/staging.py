@@ -8,9 +8,9 @@ the next run on the same target.
 import contextlib
 import os
 import re
+import secrets
 import shutil
 import sys
-import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import IO
@@ -160,11 +160,10 @@ def _claimed(
     Until it is locked, another run may take it for abandoned; then there is a new one.
     """
     while True:
-        if key is None:
-            folder = Path(tempfile.mkdtemp(SUFFIX, prefix, parent))
-        else:
-            folder = parent / f"{prefix}{key}{SUFFIX}"
-            folder.mkdir(exist_ok=True)
+        folder = parent / f"{prefix}{key or secrets.token_urlsafe(6)}{SUFFIX}"
+        # Before it is there, since a signal may come as soon as it is.
+        stack.enter_context(_removed(folder, unless_interrupted=key is not None))
+        folder.mkdir(0o700, exist_ok=key is not None)
         with contextlib.suppress(FileNotFoundError):
             lock = stack.enter_context((folder / LOCK).open("wb"))
             locked = _lock(lock) or sys.platform == "win32"

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -77,6 +78,26 @@ def test_runs_that_begin_at_one_moment_leave_each_other_alone(tmp_path: Path) ->
 def test_a_failure_leaves_nothing(tmp_path: Path) -> None:
     with pytest.raises(ZeroDivisionError):
         _fail_half_written(tmp_path / "model.bin")
+
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_signal_just_when_the_folder_is_made_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = Path.mkdir
+
+    def interrupted(path: Path, *words: Any, **more: Any) -> None:
+        made(path, *words, **more)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Path, "mkdir", interrupted)
+
+    with (
+        pytest.raises(KeyboardInterrupt),
+        staged(tmp_path / "model.bin", is_folder=False),
+    ):
+        pytest.fail("a folder was given")
 
     assert list(tmp_path.iterdir()) == []
 
