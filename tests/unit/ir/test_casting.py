@@ -2,6 +2,9 @@ import ml_dtypes
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from aprhub.errors import UnrepresentableError
 from aprhub.ir.casting import Loss, refuse_rounding, widens
@@ -117,3 +120,58 @@ def test_a_nan_that_signals_is_neither_a_loss_nor_a_warning() -> None:
     Tensor.of(signalling).cast(ENCODINGS["bf16"], found.append).tobytes()
 
     assert sum(found, Loss()) == Loss()
+
+
+def test_every_f16_becomes_the_f32_that_it_is() -> None:
+    codes = np.arange(1 << 16, dtype=np.uint16)
+    stored = Tensor((codes.size,), ENCODINGS["f16"], Memory.of(codes))
+
+    found = stored.cast(ENCODINGS["f32"]).numpy()
+
+    np.testing.assert_array_equal(found, codes.view(np.float16).astype(np.float32))
+
+
+def test_f32_is_rounded_to_f16_as_numpy_does() -> None:
+    codes = np.arange(1 << 16, dtype=np.uint16).view(np.float16)
+    exact = codes[np.isfinite(codes)].astype(np.float32)
+    # Ties are where only the highest of the bits that go is set.
+    ties = exact.view(np.uint32) | np.uint32(0x1000)
+    near = [(ties + np.uint32(step)).view(np.float32) for step in (0, 1, 0xFFF)]
+    near += [(ties - np.uint32(1)).view(np.float32), exact, exact / 2]
+    beyond = np.array([np.inf, -np.inf, 1e30], np.float32)
+    values = np.concatenate([*near, beyond])
+
+    _require_as_numpy(values)
+
+
+@given(bits=st.lists(st.integers(0, (1 << 32) - 1), max_size=50))
+def test_any_f32_is_rounded_to_f16_as_numpy_does(bits: list[int]) -> None:
+    _require_as_numpy(np.array(bits, np.uint32).view(np.float32))
+
+
+def _require_as_numpy(values: NDArray[np.float32]) -> None:
+    with np.errstate(all="ignore"):
+        expected = values.astype(np.float16)
+
+    assert Tensor.of(values).cast(ENCODINGS["f16"]).tobytes() == expected.tobytes()
+
+
+@pytest.mark.parametrize("target", ["f16", "bf16", "f8_e5m2"])
+@given(
+    values=st.lists(
+        st.floats(width=32) | st.sampled_from([0.0, 1e-40, 7e4, 3.4e38, np.inf]),
+        max_size=20,
+    )
+)
+def test_what_a_cast_loses_is_what_it_changes(target: str, values: list[float]) -> None:
+    dtype = ENCODINGS[target].dtype
+    before = np.array(values, np.float32)
+    with np.errstate(all="ignore"):
+        after = before.astype(dtype).astype(np.float32)
+    changed = (before != after) & ~np.isnan(before)
+
+    assert _losses(values, target) == Loss(
+        overflowed=int(np.count_nonzero(changed & np.isinf(after))),
+        flushed=int(np.count_nonzero(changed & (after == 0))),
+        rounded=int(np.count_nonzero(changed)),
+    )
