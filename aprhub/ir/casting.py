@@ -64,6 +64,8 @@ _TABLED = [
 _SATURATING = {"f8_e4m3": 448.0}
 """Encodings without infinities, in which larger numbers become the largest."""
 
+_ELEMENTS = 1 << 16
+"""How many values are cast at a time, so that what is between stays in the cache."""
 _F16_NORMAL = (np.uint32(0x38800000), np.uint32(0x477FEFFF))
 """The bits, as f32, of what becomes a normal f16 without overflow: least, greatest."""
 _F16_REBIAS = np.uint32((15 - 127 << 23) % (1 << 32))
@@ -86,12 +88,21 @@ def caster(
             " or quantise with 'Tensor.encoded'",
         )
 
+    width = before.itemsize
+
     def kernel(packed: Bytes, _header: Bytes) -> NDArray[Any]:
-        values = _widened(packed, before)
-        with np.errstate(over="ignore", under="ignore", invalid="ignore"):
-            result = _narrowed(_saturated(values, largest), after)
+        result = np.empty(packed.size // width, after)
+        loss = Loss()
+        for start in range(0, result.size, _ELEMENTS):
+            stop = start + _ELEMENTS
+            values = _widened(packed[start * width : stop * width], before)
+            with np.errstate(over="ignore", under="ignore", invalid="ignore"):
+                narrowed = _narrowed(_saturated(values, largest), after)
+            result[start:stop] = narrowed
+            if observe is not None:
+                loss += _loss(values, narrowed, largest)
         if observe is not None:
-            observe(_loss(values, result, largest))
+            observe(loss)
         return result
 
     return kernel

@@ -138,7 +138,7 @@ def test_f32_is_rounded_to_f16_as_numpy_does() -> None:
     ties = exact.view(np.uint32) | np.uint32(0x1000)
     near = [(ties + np.uint32(step)).view(np.float32) for step in (0, 1, 0xFFF)]
     near += [(ties - np.uint32(1)).view(np.float32), exact, exact / 2]
-    beyond = np.array([np.inf, -np.inf, 1e30], np.float32)
+    beyond: NDArray[np.float32] = np.array([np.inf, -np.inf, 1e30], np.float32)
     values = np.concatenate([*near, beyond])
 
     _require_as_numpy(values)
