@@ -147,10 +147,13 @@ class _Lowering:
         ]
         for pattern in asked.idle_patterns(names) if asked else ():
             stored, group = next(iter(wanted.items()))
+            known = [(name, *group.weights) for name, group in wanted.items()]
+            inside = sum(any(pattern in each for each in same) for same in known)
+            part = f" ('*{pattern:.80}*' fits {inside})" if inside else ""
             raise UsageError(
                 f"tensor_types: no tensor is called {pattern!r:.80}; give a name of the"
                 f" target, such as {stored}, or a canonical one, such as"
-                f" {next(iter(group.weights))}{near_miss(pattern, names)}"
+                f" {next(iter(group.weights))}{part or near_miss(pattern, names)}"
             )
 
     def _stored(self, name: str, group: Group) -> tuple[Tensor, list[TensorFate]]:

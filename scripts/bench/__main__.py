@@ -16,7 +16,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from scripts.bench import adapters, merging
-from scripts.bench.models import SHAPES, WHOLE_BLOCKS, make_model
+from scripts.bench.models import LARGE, SHAPES, WHOLE_BLOCKS, make_model
 from scripts.bench.timing import (
     HEADER,
     Row,
@@ -112,7 +112,9 @@ def quantisings(work: Path, runs: int) -> tuple[list[Row], list[list[str]]]:
     convert(folder, source, ConvertOptions(dtype="f16"))
     remove(folder)
     rows = list(quantising.quantisings(work, source, runs))
-    decoded = list(quantising.kernels(source))
+    large = make_model(work / "large", LARGE, assets.tokenizer("qwen3"), sparse=True)
+    decoded = list(quantising.kernels({"1 GB": source, "8B": large}))
+    remove(large)
     remove(source)
     return rows, decoded
 

@@ -14,16 +14,24 @@ SHAPES = {
 }
 WHOLE_BLOCKS = {"hidden": 1024, "layers": 24, "heads": 16, "kv": 4, "ffn": 4096}
 """About 1 GB whose rows are whole super-blocks of 256, so that no type falls back."""
+LARGE = {"hidden": 4096, "layers": 36, "heads": 32, "kv": 8, "ffn": 12288}
+"""8 billion parameters, of which the embedding is a small part."""
 
 VOCABULARY = 151936
 
 
 def make_model(
-    folder: Path, shape: dict[str, int], tokenizer: Path, tuning: int = 0
+    folder: Path,
+    shape: dict[str, int],
+    tokenizer: Path,
+    tuning: int = 0,
+    *,
+    sparse: bool = False,
 ) -> Path:
     """Write a Qwen2-shaped bf16 folder with arbitrary finite weights, one file.
 
-    With a number for its tuning, its weights differ a little from those without.
+    With a number for its tuning, its weights differ a little from those without; a
+    sparse one has zeros that take no room.
     """
     folder.mkdir(parents=True)
     for file in tokenizer.glob("*.json"):
@@ -38,7 +46,10 @@ def make_model(
     head += b" " * (-len(head) % 64)
     with (folder / "model.safetensors").open("wb") as weights_file:
         weights_file.write(struct.pack("<Q", len(head)) + head)
-        fill(weights_file.write, position, tuning)
+        if sparse:
+            weights_file.truncate(weights_file.tell() + position)
+        else:
+            fill(weights_file.write, position, tuning)
     return folder
 
 

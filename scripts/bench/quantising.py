@@ -4,7 +4,7 @@ import ctypes
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from importlib.util import find_spec
 from math import prod
@@ -57,20 +57,23 @@ def _decoding(
     yield paired("Q4_K_M → bf16", command, small, wide, runs)
 
 
-def kernels(source: Path) -> Iterator[list[str]]:
+def kernels(models: Mapping[str, Path]) -> Iterator[list[str]]:
     """Yield encoding, GB/s of f32 decoded natively, and how many times numpy's.
 
-    The last row is of all blocks together that `source` has as Q4_K_M.
+    The last rows are of all blocks together that each model has as Q4_K_M.
     """
     rates = {name: _rates(name) for name in DECODED}
     for name, rate in rates.items():
         yield _row(name, rate)
-    shares = _shares(source)
-    seconds = (
-        sum(count * rates[name][by] for name, count in shares.items()) for by in (0, 1)
-    )
-    native, portable = (each / shares.total() for each in seconds)
-    yield _row("Q4_K_M", (native, portable))
+    for what, source in models.items():
+        shares = _shares(source)
+        native, portable = (
+            sum(count * rates[name][by] for name, count in shares.items())
+            / shares.total()
+            for by in (0, 1)
+        )
+        part = shares["q6_k"] / shares.total()
+        yield _row(f"Q4_K_M, {what}, {part:.0%} q6_k", (native, portable))
 
 
 def _row(what: str, rate: tuple[float, float]) -> list[str]:

@@ -257,6 +257,14 @@ def test_a_pattern_that_fits_no_tensor_is_wrong_usage(tmp_path: Path) -> None:
     assert "token_embd.weight" in output
 
 
+def test_a_part_of_a_name_is_told_how_it_would_be_a_pattern(tmp_path: Path) -> None:
+    words = ("--type", "q8_0", "--tensor-type", "ffn_down=q4_0")
+
+    output = refused(2, "quantize", deep.deep("odd"), tmp_path / "q.gguf", *words)
+
+    assert "('*ffn_down*' fits 5)" in output
+
+
 def test_what_ggml_would_abort_over_is_refused_all_the_same(tmp_path: Path) -> None:
     broken = _broken(tmp_path / "broken.gguf", np.nan, "blk.1.ffn_down.weight")
     options = aprhub.ConvertOptions(
