@@ -137,7 +137,7 @@ def test_f32_is_rounded_to_f16_as_numpy_does() -> None:
     # Ties are where only the highest of the bits that go is set.
     ties = exact.view(np.uint32) | np.uint32(0x1000)
     near = [(ties + np.uint32(step)).view(np.float32) for step in (0, 1, 0xFFF)]
-    near += [(ties - np.uint32(1)).view(np.float32), exact, exact / 2]
+    near += [(ties - np.uint32(1)).view(np.float32), exact, exact * np.float32(0.5)]
     beyond: NDArray[np.float32] = np.array([np.inf, -np.inf, 1e30], np.float32)
     values = np.concatenate([*near, beyond])
 
