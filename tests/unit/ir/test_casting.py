@@ -144,9 +144,16 @@ def test_f32_is_rounded_to_f16_as_numpy_does() -> None:
     _require_as_numpy(values)
 
 
-@given(bits=st.lists(st.integers(0, (1 << 32) - 1), max_size=50))
-def test_any_f32_is_rounded_to_f16_as_numpy_does(bits: list[int]) -> None:
-    _require_as_numpy(np.array(bits, np.uint32).view(np.float32))
+@given(
+    bits=st.lists(st.integers(0, (1 << 32) - 1), max_size=50),
+    ordinary=st.integers(0, 200),
+)
+def test_any_f32_is_rounded_to_f16_as_numpy_does(
+    bits: list[int], ordinary: int
+) -> None:
+    odd = np.array(bits, np.uint32).view(np.float32)
+
+    _require_as_numpy(np.concatenate([odd, np.full(ordinary, 0.1, np.float32)]))
 
 
 def _require_as_numpy(values: NDArray[np.float32]) -> None:
