@@ -10,7 +10,7 @@ from attrs import evolve, frozen
 
 from aprhub.assembly import Group, Piece, assembled, groups
 from aprhub.encodings import Encodings, Losses, LowerOptions, Steps
-from aprhub.errors import UnrepresentableError, UsageError, near_miss
+from aprhub.errors import UnrepresentableError, UsageError
 from aprhub.ir.computed import Packed
 from aprhub.ir.config import ModelConfig
 from aprhub.ir.encoding import ENCODINGS, FLAT, Encoding
@@ -141,20 +141,9 @@ class _Lowering:
     def _refuse_idle_patterns(self, wanted: Mapping[str, Group]) -> None:
         """Raise UsageError for a pattern of an encoding that fits no tensor."""
         asked = self.encodings.options.quantization
-        names = [
-            *wanted,
-            *(name for group in wanted.values() for name in group.weights),
-        ]
-        for pattern in asked.idle_patterns(names) if asked else ():
-            stored, group = next(iter(wanted.items()))
+        if asked:
             known = [(name, *group.weights) for name, group in wanted.items()]
-            inside = sum(any(pattern in each for each in same) for same in known)
-            part = f" ('*{pattern:.80}*' fits {inside})" if inside else ""
-            raise UsageError(
-                f"tensor_types: no tensor is called {pattern!r:.80}; give a name of the"
-                f" target, such as {stored}, or a canonical one, such as"
-                f" {next(iter(group.weights))}{part or near_miss(pattern, names)}"
-            )
+            asked.refuse_idle_patterns(known)
 
     def _stored(self, name: str, group: Group) -> tuple[Tensor, list[TensorFate]]:
         """Return a tensor to store, and the fate of each weight that is in it."""

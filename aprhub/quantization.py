@@ -9,15 +9,13 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from fnmatch import fnmatchcase
+from itertools import chain
 from typing import Final
 
 from attrs import frozen
 
 from aprhub.choices import Place
-from aprhub.errors import (
-    UsageError,
-    near_miss,
-)
+from aprhub.errors import UsageError, near_miss
 from aprhub.ir.config import ModelConfig
 from aprhub.ir.encoding import ENCODINGS, Encoding
 from aprhub.ir.model import EMBEDDING, HEAD
@@ -107,10 +105,23 @@ class Quantization:
         taken = _LAYER.fullmatch(weights[0]) and _is_quantised(weights[0], tensor)
         return self.method if taken and not self._override(weights, stored) else None
 
-    def idle_patterns(self, names: Sequence[str]) -> list[str]:
-        """Return the patterns of overrides that fit none of the names."""
-        patterns = (pattern for pattern, _ in self.overrides)
-        return [p for p in patterns if not any(fnmatchcase(n, p) for n in names)]
+    def refuse_idle_patterns(self, tensors: Sequence[Sequence[str]]) -> None:
+        """Raise UsageError for a pattern of an override that fits no tensor.
+
+        Of each tensor all names are given, that in the target first.
+        """
+        names = list(chain.from_iterable(tensors))
+        for pattern, _ in self.overrides:
+            if any(fnmatchcase(name, pattern) for name in names):
+                continue
+            inside = sum(any(pattern in name for name in each) for each in tensors)
+            part = f" ('*{pattern:.80}*' fits {inside})" if inside else ""
+            stored, canonical, *_ = tensors[0]
+            raise UsageError(
+                f"tensor_types: no tensor is called {pattern!r:.80}; give a name of the"
+                f" target, such as {stored}, or a canonical one, such as"
+                f" {canonical}{part or near_miss(pattern, names)}"
+            )
 
     def _override(self, weights: Sequence[str], stored: str) -> Encoding | None:
         for pattern, name in self.overrides:
