@@ -175,8 +175,6 @@ def _loss(
     values: NDArray[Any], result: NDArray[Any], largest: float | None = None
 ) -> Loss:
     """Return what a cast lost, by counting: infinities, zeros and NaNs stay such."""
-    if not values.size:
-        return Loss()
     with np.errstate(over="ignore", under="ignore", invalid="ignore"):
         back = _widened(result.view(np.uint8), result.dtype)
         changed = back != values
