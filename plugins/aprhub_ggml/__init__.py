@@ -2,7 +2,8 @@
 
 ggml's own kernels do the work where `libggml-python` is installed; else `gguf.quants`
 of the `gguf` package, as far as it goes, and beyond that numpy code of ours, with the
-same results to the bit.
+same results to the bit. Where numba is installed, it compiles loops for the types that
+ggml's are slow at.
 """
 
 import math
@@ -63,6 +64,13 @@ NEEDING_IMPORTANCE = ("iq2_xxs", "iq2_xs", "iq1_s")
 ON_A_GRID = (*NEEDING_IMPORTANCE, "iq1_m", "iq2_s", "iq3_xxs", "iq3_s")
 """For which ggml searches points of a grid, and ends the process if it finds none."""
 
+_COMPILED_NAMES = (
+    *("q2_k", "q3_k", "q5_1", "q6_k"),
+    *("iq2_xxs", "iq2_xs", "iq2_s", "iq3_xxs", "iq3_s"),
+    *("iq4_nl", "iq4_xs", "nvfp4"),
+)
+"""What `aprhub_ggml.loops` decodes faster than ggml, once it is compiled."""
+
 _LARGEST = {"nvfp4": 2688.0}
 """What ggml cuts off at: the largest e2m1, 6, times the largest scale in e4m3, 448."""
 
@@ -70,13 +78,13 @@ _OWN_NAMES = ("q8_1", "q1_0", "q2_0")
 """What the package does not decode, and nothing here encodes."""
 
 
-def _decode_natively(name: str, blocks: _Blocks, _header: _Blocks) -> _Values:
+def _decode_natively(name: str, blocks: _Blocks) -> _Values:
     from aprhub_ggml.native import decode
 
     return decode(name, blocks)
 
 
-def _decode_by_gguf(name: str, blocks: _Blocks, _header: _Blocks) -> _Values:
+def _decode_by_gguf(name: str, blocks: _Blocks) -> _Values:
     from aprhub_ggml.decoding import decode_by_gguf
 
     return decode_by_gguf(name, blocks)
@@ -86,6 +94,21 @@ def _decode_otherwise(name: str, blocks: _Blocks, _header: _Blocks) -> _Values:
     from aprhub_ggml.decoding import OTHERS
 
     return OTHERS[name](blocks)
+
+
+_Decoder = Callable[[_Blocks, _Blocks], _Values]
+
+
+def _decoder(name: str, *, native: bool, compiled: bool) -> tuple[_Decoder, str]:
+    """Return what decodes, and whose arithmetic that is."""
+    decode, source = _decode_by_gguf, "gguf.quants"
+    if native:
+        decode, source = _decode_natively, "libggml-python"
+    if compiled and name in _COMPILED_NAMES:
+        from aprhub_ggml.late import LateCompiled
+
+        return LateCompiled(name, decode), f"{source}, then numba"
+    return lambda blocks, _header: decode(name, blocks), source
 
 
 def _encode_natively(name: str, values: _Values, importance: _Values | None) -> _Blocks:
@@ -128,16 +151,13 @@ def _encoder(name: str, *, native: bool) -> tuple[_Encoder | None, str]:
 def provide_codecs() -> Iterable[Codec]:
     """Return a codec for each encoding that can be decoded."""
     native = find_spec("libggml") is not None
-    decode, source = _decode_by_gguf, "gguf.quants"
-    if native:
-        decode, source = _decode_natively, "libggml-python"
+    compiled = find_spec("numba") is not None
     for name in _GGUF_NAMES:
         encoder, needing = _encoder(name, native=native), name in NEEDING_IMPORTANCE
         takes_nan = native and name not in ON_A_GRID
         yield Codec(
             name,
-            partial(decode, name),
-            source,
+            *_decoder(name, native=native, compiled=compiled),
             *encoder,
             needs_importance=needing,
             takes_nan=takes_nan,

@@ -155,7 +155,13 @@ def main() -> None:
         if not chosen.no_quantise:
             found, decoded = quantisings(work, min(chosen.runs, 3))
             print(table(HEADER, [row.cells() for row in found]), "\n", flush=True)
-            titles = ["decoding", "GB/s of f32", "times numpy"]
+            titles = [
+                "decoding",
+                "ggml GB/s",
+                "jit GB/s",
+                "times numpy: ggml",
+                "jit",
+            ]
             print(table(titles, decoded), "\n", flush=True)
         if not chosen.no_adapters:
             rows = adapters.merges(work, min(chosen.runs, 3))

@@ -11,18 +11,27 @@ from math import prod
 from pathlib import Path
 
 import numpy as np
+from attrs import astuple, frozen
+from gguf import GGMLQuantizationType
+from gguf.quants import dequantize
+from numpy.typing import NDArray
 
 from aprhub.api import ENCODINGS
 from aprhub.testing.models import random_tensor
-from aprhub_ggml.decoding import decode_by_gguf
-from aprhub_ggml.native import decode as decode_natively
+from aprhub_ggml import compiled, native
 from scripts.bench.timing import Row, paired, remove
 
 FILE_TYPES = {"Q4_K_M": 15, "Q6_K": 18, "Q8_0": 7}
 """What is measured, with the numbers of llama.cpp's `enum llama_ftype`."""
 
-DECODED = ("q4_0", "q8_0", "q4_k", "q5_k", "q6_k", "iq4_xs")
-VALUES = 1 << 22
+DECODED = (
+    *("q4_0", "q5_1", "q8_0", "q2_k", "q3_k", "q4_k", "q5_k", "q6_k"),
+    *("iq2_xxs", "iq3_s", "iq4_nl", "iq4_xs", "nvfp4"),
+)
+VALUES, COLUMNS, PART = 1 << 23, 4096, 1 << 19
+"""How many are decoded, in a row, and in a part as a conversion has them."""
+
+Blocks = NDArray[np.uint8]
 
 
 def quantisings(work: Path, source: Path, runs: int) -> Iterator[Row]:
@@ -58,37 +67,65 @@ def _decoding(
 
 
 def kernels(models: Mapping[str, Path]) -> Iterator[list[str]]:
-    """Yield encoding, GB/s of f32 decoded natively, and how many times numpy's.
+    """Yield encoding, GB/s of f32 by ggml and compiled, and how many times numpy's.
 
-    The last rows are of all blocks together that each model has as Q4_K_M.
+    The last rows are of all blocks together that each model has as Q4_K_M. What no
+    loop is compiled for is ggml's in both columns of times.
     """
-    rates = {name: _rates(name) for name in DECODED}
-    for name, rate in rates.items():
-        yield _row(name, rate)
+    rates = {name: _Rates.of(name) for name in DECODED}
+    for name, found in rates.items():
+        yield found.row(name)
     for what, source in models.items():
         shares = _shares(source)
-        native, portable = (
-            sum(count * rates[name][by] for name, count in shares.items())
-            / shares.total()
-            for by in (0, 1)
-        )
         part = shares["q6_k"] / shares.total()
-        yield _row(f"Q4_K_M, {what}, {part:.0%} q6_k", (native, portable))
+        yield _Rates.mean(rates, shares).row(f"Q4_K_M, {what}, {part:.0%} q6_k")
 
 
-def _row(what: str, rate: tuple[float, float]) -> list[str]:
-    native, portable = rate
-    return [what, f"{4 / native / 1e9:.1f}", f"{portable / native:.1f}"]
+@frozen
+class _Rates:
+    """The seconds that a value takes on each road."""
+
+    ggml: float
+    compiled: float
+    gguf: float
+
+    @classmethod
+    def of(cls, name: str) -> "_Rates":
+        """Measure one encoding; the hub decodes in parts, the package by rows."""
+        encoding = ENCODINGS[name]
+        packed = random_tensor((VALUES,), encoding, seed=1).tobytes()
+        blocks = np.frombuffer(packed, np.uint8).reshape(-1, encoding.block_bytes)
+        rows, kind = blocks.reshape(-1, encoding.nbytes((COLUMNS,))), name.upper()
+        ggml = _in_parts(partial(native.decode, name), blocks)
+        fast = ggml
+        if name in compiled.NAMES:
+            fast = _in_parts(partial(compiled.decode, name), blocks)
+        gguf = _best(partial(dequantize, rows, GGMLQuantizationType[kind]))
+        return cls(ggml / VALUES, fast / VALUES, gguf / VALUES)
+
+    @classmethod
+    def mean(cls, rates: Mapping[str, "_Rates"], shares: Counter[str]) -> "_Rates":
+        """Return what a value takes on average where each has so many."""
+        sums = np.zeros(3)
+        for name, count in shares.items():
+            sums += count * np.array(astuple(rates[name]))
+        return cls(*(sums / shares.total()).tolist())
+
+    def row(self, what: str) -> list[str]:
+        speeds = [f"{4 / each / 1e9:.1f}" for each in (self.ggml, self.compiled)]
+        times = [f"{self.gguf / each:.1f}" for each in (self.ggml, self.compiled)]
+        return [what, *speeds, *times]
 
 
-def _rates(name: str) -> tuple[float, float]:
-    """Return the seconds that a value takes natively and by the `gguf` package."""
-    encoding = ENCODINGS[name]
-    packed = random_tensor((VALUES,), encoding, seed=1).tobytes()
-    blocks = np.frombuffer(packed, np.uint8).reshape(-1, encoding.block_bytes)
-    native = _best(partial(decode_natively, name, blocks))
-    portable = _best(partial(decode_by_gguf, name, blocks))
-    return native / VALUES, portable / VALUES
+def _in_parts(decode: Callable[[Blocks], object], blocks: Blocks) -> float:
+    """Return the seconds to decode blocks as many at a time as a conversion does."""
+    count = len(blocks) * PART // VALUES
+
+    def all_parts() -> None:
+        for low in range(0, len(blocks), count):
+            decode(blocks[low : low + count])
+
+    return _best(all_parts)
 
 
 def _shares(source: Path) -> Counter[str]:
