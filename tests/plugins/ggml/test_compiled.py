@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 import aprhub_ggml
 from aprhub.api import ENCODINGS, Codec, EnvironmentFailureError
-from aprhub_ggml import compiled, native
+from aprhub_ggml import compiled, loops, native
 from aprhub_ggml.late import LateCompiled
 
 NO_HEADER = np.empty(0, np.uint8)
@@ -68,13 +68,16 @@ def test_any_blocks_have_the_bits_of_ggml(name: str, data: st.DataObject) -> Non
     assert_same_bits(values, native.decode(name, blocks))
 
 
-def test_parts_of_blocks_that_cannot_be_changed_are_decoded() -> None:
+def test_whatever_memory_blocks_are_in_a_loop_is_compiled_once() -> None:
     blocks = random_blocks("q6_k", 9)
-    blocks.flags.writeable = False
+    fixed = blocks.copy()
+    fixed.flags.writeable = False
 
-    values = compiled.decode("q6_k", blocks[::2])
+    for each in (blocks, fixed, blocks[::2]):
+        values = compiled.decode("q6_k", each)
+        assert_same_bits(values, native.decode("q6_k", each))
 
-    assert_same_bits(values, native.decode("q6_k", blocks[::2]))
+    assert len(vars(loops)["q6_k"].signatures) == 1
 
 
 def test_nothing_is_compiled_until_it_pays() -> None:
@@ -132,16 +135,18 @@ def test_others_decode_while_one_compiles(monkeypatch: pytest.MonkeyPatch) -> No
 
     monkeypatch.setattr(compiled, "decode", slowly)
     decoder, blocks = LateCompiled("q6_k", native.decode, 0.0), random_blocks("q6_k")
-    thread = Thread(target=decoder, args=(blocks, NO_HEADER))
-    thread.start()
+    first, second = (
+        Thread(target=decoder, args=(blocks, NO_HEADER), daemon=True) for _ in range(2)
+    )
+    first.start()
     assert compiling.wait(60)
+    second.start()
 
-    values = decoder(blocks, NO_HEADER)
+    second.join(20)
 
-    assert thread.is_alive()
-    assert_same_bits(values, native.decode("q6_k", blocks))
+    assert (first.is_alive(), second.is_alive()) == (True, False)
     done.set()
-    thread.join()
+    first.join()
 
 
 def test_without_numba_codecs_are_ggmls(monkeypatch: pytest.MonkeyPatch) -> None:
