@@ -6,8 +6,8 @@ texts.
 """
 
 from collections.abc import Mapping, Sequence
-from itertools import chain, starmap
-from operator import add, methodcaller
+from itertools import chain
+from operator import methodcaller
 from typing import Any, Final
 
 from aprhub.tokenizer.document import Document, fault
@@ -77,10 +77,19 @@ def listed(pairs: Sequence[Pair]) -> Sequence[str] | Sequence[Pair]:
 
 def unknown_tokens(pairs: Sequence[Pair], ids: Mapping[str, int]) -> list[str]:
     """Return what rules take or make that is not in the vocabulary, in order."""
-    taken = set(chain.from_iterable(pairs))
-    if taken <= ids.keys() and all(map(ids.__contains__, starmap(add, pairs))):
-        return []
-    return sorted({*chain.from_iterable(pairs), *starmap(add, pairs)} - ids.keys())
+    words, made = set(chain.from_iterable(pairs)), list(map("".join, pairs))
+    if not _are_in_a_row(made, list(ids)):
+        words.update(made)
+    return sorted(words - ids.keys())
+
+
+def _are_in_a_row(made: Sequence[str], tokens: Sequence[str]) -> bool:
+    """Return whether tokens follow each other in a vocabulary.
+
+    What rules make does in most, which is seen without looking each of them up.
+    """
+    first = tokens.index(made[0]) if made and made[0] in tokens else 0
+    return tokens[first : first + len(made)] == made
 
 
 def as_pairs(entries: Any) -> Sequence[Pair]:
