@@ -226,9 +226,9 @@ class _Saving:
     ) -> tuple[Sequence[Fault], int]:
         """Write and gate a layout; return what was found and allowed, and what resumed.
 
-        The latter is how many pieces an earlier run had written. The outline is judged
-        while the tensors are being written, so that a model that would not run costs
-        little time. A dry run makes the outline elsewhere and stops there.
+        The latter is how many pieces an earlier run had written. The outline is made
+        and judged while the tensors are being written, so that neither costs time. A
+        dry run makes the outline elsewhere and stops there.
         """
         target = ready.stored.path
         place = Path(gettempdir()) / target.name if self.options.dry_run else target
@@ -237,13 +237,14 @@ class _Saving:
             staged(place, is_folder=layout.folder, key=key) as staging,
             commit.Writing(layout, staging, key is not None) as writing,
         ):
-            writing.outline()
             first = _first_file(layout, staging)
             if not self.options.dry_run:
                 progress = self.announce(layout.nbytes) if self.announce else None
                 writing.fill(progress, self.options.workers, witness)
-                witness.read_rest()
                 _refuse_broken_program(given.found, ready)
+            writing.outline()
+            if not self.options.dry_run:
+                witness.read_rest()
             faults = self._judged(gate.reopened(first, self.format, ready.stored))
             if not self.options.dry_run:
                 writing.settle()

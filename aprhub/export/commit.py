@@ -88,11 +88,11 @@ class _Crew:
 class Writing:
     """The files of a layout while they are written; left, it stops and closes them.
 
-    `outline` makes each file at its full size with everything but tensors and
-    checksums, which is all that a reader looks at when it opens them. `fill` starts to
-    write the rest in the background, and `settle` waits until all of it is durable.
-    All raise EnvironmentFailureError when the disk is full or a write fails. One that
-    is `resumable` keeps a journal, and leaves out what it says is there.
+    `outline` writes everything but tensors and checksums, which is all that a reader
+    looks at when it opens the files. `fill` starts to write the rest in the background,
+    before that or after, and `settle` waits until all of it is durable. All raise
+    EnvironmentFailureError when the disk is full or a write fails. One that is
+    `resumable` keeps a journal, and leaves out what it says is there.
     """
 
     layout: Layout
@@ -124,7 +124,16 @@ class Writing:
         return len(self._journal.done) if self._journal else 0
 
     def outline(self) -> None:
-        """Make the files, sparse, with their headers, tables and metadata."""
+        """Write headers, tables and metadata to the files, which else are sparse."""
+        self._begin()
+        with _failing(self.staging):
+            for output in self._outputs:
+                output.outline()
+
+    def _begin(self) -> None:
+        """Make the files at their full sizes, unless that was done."""
+        if self._outputs:
+            return
         again = self.resumable and _is_whole(self.layout, self.staging)
         with _failing(self.staging):
             for number, file in enumerate(self.layout.files):
@@ -132,7 +141,7 @@ class Writing:
                 if not again:
                     path.touch(exist_ok=False)
                 self._outputs.append(Output.of(number, file, path))
-                self._outputs[-1].outline()
+                self._outputs[-1].begin()
             if self.resumable:
                 self._journal = Journal.of(self.staging.folder, self._sync)
 
@@ -152,6 +161,7 @@ class Writing:
         read.
         """
         _require_space(self.layout, self.staging)
+        self._begin()
         sees = witness or Witness.of((), self.layout)
         told = progress or _ignore
         crew = _Crew(self._pieces(), told, sees, self._stop, self._journal)

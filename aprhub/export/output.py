@@ -1,5 +1,6 @@
 """Output: one file of a layout while it is written."""
 
+import contextlib
 import errno
 import os
 from collections.abc import Iterator
@@ -9,19 +10,23 @@ from typing import Self
 
 from attrs import Factory, define, field, frozen
 
+from aprhub.errors import PluginError
 from aprhub.export.checksums import Checksums, Place, places
 from aprhub.export.sink import BLOCK, Sink
 from aprhub.ir.source import Bytes, FileRange
 from aprhub.ir.tensor import Tensor
-from aprhub.spec.layout import LayoutFile, Literal, TensorData
+from aprhub.spec.layout import LayoutFile, Literal, Segment, TensorData
 
 PIECE_BYTES = 1 << 21
 
 
 def tensor_bytes(file: LayoutFile) -> int:
     """Return how much of a file is the bytes of tensors."""
-    tensors = (each for each in file.segments if isinstance(each, TensorData))
-    return sum(each.nbytes for each in tensors)
+    return _bytes_of(file, TensorData)
+
+
+def _bytes_of(file: LayoutFile, kind: type[Segment]) -> int:
+    return sum(each.nbytes for each in file.segments if isinstance(each, kind))
 
 
 @frozen
@@ -41,12 +46,23 @@ def _piece_bytes(tensor: Tensor) -> int:
     return max(PIECE_BYTES * tensor.nbytes // max(4 * tensor.size, 1), 1)
 
 
+def _spelled(segment: Literal, name: str, offset: int) -> bytes:
+    data = segment.data
+    if len(data) != segment.nbytes:
+        raise PluginError(
+            f"layout of {name}: {len(data)} bytes were spelled out for byte {offset},"
+            f" {segment.nbytes} announced; report it to the author of the format"
+        )
+    return data
+
+
 @define
 class Output:
     """A file being written: where to, and checksums of what it has so far.
 
     It is open from its first piece to its last, since a model may have more shards
-    than a process may open files.
+    than a process may open files. What is left to do is counted in bytes; to take the
+    space counts as one.
     """
 
     number: int
@@ -61,7 +77,8 @@ class Output:
     @classmethod
     def of(cls, number: int, file: LayoutFile, path: Path) -> Self:
         """Return a file of a layout that is not open yet."""
-        return cls(number, file, path, places(file), left=tensor_bytes(file))
+        left = tensor_bytes(file) + _bytes_of(file, Literal) + 1
+        return cls(number, file, path, places(file), left=left)
 
     @property
     def sink(self) -> Sink:
@@ -71,16 +88,24 @@ class Output:
                 self._sink = Sink.open(self.path)
             return self._sink
 
+    def begin(self) -> None:
+        """Give the file its size, without taking the space."""
+        os.truncate(self.path, self.file.nbytes)
+
     def outline(self) -> None:
-        """Give the file its size, and write what is neither tensor nor checksum."""
-        os.truncate(self.sink.descriptor, self.file.nbytes)
+        """Write what is neither tensor nor checksum, while those may be written, too.
+
+        Raises PluginError for a literal of another length than it was said to have.
+        """
         offset = 0
-        for segment in self.file.segments:
-            if isinstance(segment, Literal):
-                self.sink.write(segment.data, offset)
-                self.note(offset, segment.data)
-            offset += segment.nbytes
-        self.close()
+        with contextlib.closing(Sink.open(self.path)) as sink:
+            for segment in self.file.segments:
+                if isinstance(segment, Literal):
+                    data = _spelled(segment, self.file.name, offset)
+                    sink.write(data, offset)
+                    self.note(offset, data)
+                offset += segment.nbytes
+        self.wrote(_bytes_of(self.file, Literal))
 
     def preallocate(self) -> None:
         """Take the space at once, where the file system can do that."""
@@ -90,10 +115,8 @@ class Output:
             except OSError as error:
                 if error.errno not in (errno.EOPNOTSUPP, errno.EINVAL):
                     raise
-        if self._left:
-            self.close()
-        else:
-            self._finish()
+        self.close()
+        self.wrote(1)
 
     def pieces(self) -> Iterator[Piece]:
         """Yield the pieces of all tensors, in order."""
@@ -111,7 +134,7 @@ class Output:
             self.checksums.note(offset, data)
 
     def wrote(self, nbytes: int) -> None:
-        """Count what was written of the tensors; after the last of it, finish."""
+        """Count what was written; after the last of it, finish."""
         with self._lock:
             self._left -= nbytes
             if not self._left:

@@ -1,22 +1,31 @@
 """Layout: where every byte of an output goes, before any is written."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
-from attrs import frozen
+from attrs import field, frozen
 
 from aprhub.ir.tensor import Tensor
 
 
 @frozen
 class Literal:
-    """Bytes that the format spells out: headers, tables, metadata."""
+    """Bytes that the format spells out: headers, tables, metadata.
 
-    data: bytes
+    What takes long to spell out is given as a function and its `nbytes`; it is called
+    while tensors are being written, and what it returns is not kept.
+    """
+
+    _spelled: bytes | Callable[[], bytes]
+    nbytes: int = field()
+
+    @nbytes.default
+    def _count(self) -> int:
+        return len(self.data)
 
     @property
-    def nbytes(self) -> int:
-        """How many bytes the segment takes."""
-        return len(self.data)
+    def data(self) -> bytes:
+        """The bytes."""
+        return self._spelled if isinstance(self._spelled, bytes) else self._spelled()
 
 
 @frozen

@@ -2,6 +2,7 @@
 
 import struct
 from collections.abc import Callable, Container, Mapping, Sequence
+from functools import partial
 from typing import Any, Final
 
 import numpy as np
@@ -10,6 +11,7 @@ from aprhub.api import (
     Complaints,
     CorruptFileError,
     Dispute,
+    Literal,
     UnrepresentableError,
     respelled,
 )
@@ -140,12 +142,12 @@ def _read_array(cursor: Cursor, key: str) -> Entry:
     return Entry("array", FileArray(place, kind.name, count, key), kind.name)
 
 
-def encoded_entries(entries: Mapping[str, Entry]) -> list[bytes]:
-    """Return the metadata section, in parts: a vocabulary is not copied to join it.
+def encoded_entries(entries: Mapping[str, Entry]) -> list[Literal]:
+    """Return the metadata section, in parts: what is long is spelled out when written.
 
     Raises UnrepresentableError, with the key, for what its type cannot hold.
     """
-    parts: list[bytes] = []
+    parts: list[Literal] = []
     for key, entry in entries.items():
         problem = _key_problem(key, ())
         if problem:
@@ -159,53 +161,56 @@ def encoded_entries(entries: Mapping[str, Entry]) -> list[bytes]:
                 f"{entry.value!r:.80} is not a {entry.described}: {error}; correct it"
                 " in the source",
             ) from error
-        parts += (name, _U32.pack(VALUE_TYPE_NAMES[entry.kind].id), *value)
+        kind = _U32.pack(VALUE_TYPE_NAMES[entry.kind].id)
+        parts += (Literal(name + kind), *value)
     return parts
 
 
-def _encoded_scalar(_key: str, entry: Entry) -> tuple[bytes]:
-    return (struct.pack(f"<{VALUE_TYPE_NAMES[entry.kind].code}", entry.value),)
+def _encoded_scalar(_key: str, entry: Entry) -> tuple[Literal]:
+    code = VALUE_TYPE_NAMES[entry.kind].code
+    return (Literal(struct.pack(f"<{code}", entry.value)),)
 
 
-def _encoded_text(key: str, entry: Entry) -> tuple[bytes, bytes]:
-    data = _encoded(key, entry.value, STRING_BYTES)
-    return _U64.pack(len(data)), data
+def _encoded_text(key: str, entry: Entry) -> tuple[Literal, Literal]:
+    nbytes = len(_encoded(key, entry.value, STRING_BYTES))
+    return Literal(_U64.pack(nbytes)), Literal(entry.value.encode, nbytes)
 
 
-def _encoded_array(key: str, entry: Entry) -> tuple[bytes, bytes]:
+def _encoded_array(key: str, entry: Entry) -> tuple[Literal, Literal]:
     kind = VALUE_TYPE_NAMES[entry.of or ""]
     head = _U32.pack(kind.id) + _U64.pack(len(entry.value))
-    return head, _encoded_elements(key, kind, entry.value)
+    return Literal(head), _encoded_elements(key, kind, entry.value)
 
 
-def _encoded_elements(key: str, kind: ValueType, values: Any) -> bytes:
+def _encoded_elements(key: str, kind: ValueType, values: Any) -> Literal:
     if isinstance(values, FileArray):
-        return values.raw()
+        return Literal(values.raw())
     if kind.name == "string":
         return _encoded_strings(key, values)
     if isinstance(values, np.ndarray):
-        return values.astype(f"<{kind.code}", casting="safe").tobytes()
-    return struct.pack(f"<{len(values)}{kind.code}", *values)
+        return Literal(values.astype(f"<{kind.code}", casting="safe").tobytes())
+    return Literal(struct.pack(f"<{len(values)}{kind.code}", *values))
 
 
-def _encoded_strings(key: str, values: Sequence[str]) -> bytes:
-    try:
-        texts = list(map(str.encode, values))
-    except UnicodeEncodeError as error:
-        raise _not_text(key, error) from error
+def _encoded_strings(key: str, values: Sequence[str]) -> Literal:
+    nbytes = 8 * len(values) + len(_utf8(key, "".join(values)))
+    if len(values) > STRING_COUNT or nbytes > STRING_BYTES:
+        raise UnrepresentableError(
+            key[:80],
+            f"{len(values)} strings of {nbytes} bytes, a reader takes"
+            f" {STRING_COUNT} of {STRING_BYTES} at most; write a Hugging Face folder"
+            " instead",
+        )
+    return Literal(partial(_with_lengths, values), nbytes)
+
+
+def _with_lengths(values: Sequence[str]) -> bytes:
+    texts = list(map(str.encode, values))
     lengths = {length: _U64.pack(length) for length in set(map(len, texts))}
     parts = [b""] * (2 * len(texts))
     parts[::2] = map(lengths.__getitem__, map(len, texts))
     parts[1::2] = texts
-    data = b"".join(parts)
-    if len(values) > STRING_COUNT or len(data) > STRING_BYTES:
-        raise UnrepresentableError(
-            key[:80],
-            f"{len(values)} strings of {len(data)} bytes, a reader takes"
-            f" {STRING_COUNT} of {STRING_BYTES} at most; write a Hugging Face folder"
-            " instead",
-        )
-    return data
+    return b"".join(parts)
 
 
 def _encoded_string(key: str, text: str, limit: int) -> bytes:
@@ -214,10 +219,7 @@ def _encoded_string(key: str, text: str, limit: int) -> bytes:
 
 
 def _encoded(key: str, text: str, limit: int) -> bytes:
-    try:
-        data = text.encode()
-    except UnicodeEncodeError as error:
-        raise _not_text(key, error) from error
+    data = _utf8(key, text)
     if len(data) > limit:
         raise UnrepresentableError(
             key[:80],
@@ -227,13 +229,16 @@ def _encoded(key: str, text: str, limit: int) -> bytes:
     return data
 
 
-def _not_text(key: str, error: UnicodeEncodeError) -> UnrepresentableError:
-    odd = ascii(error.object[error.start])
-    what = f"not text: {odd}, {error.reason}; correct it in the source"
-    return UnrepresentableError(key[:80], what)
+def _utf8(key: str, text: str) -> bytes:
+    try:
+        return text.encode()
+    except UnicodeEncodeError as error:
+        odd = ascii(error.object[error.start])
+        what = f"not text: {odd}, {error.reason}; correct it in the source"
+        raise UnrepresentableError(key[:80], what) from error
 
 
-_ENCODERS: Final[Mapping[str, Callable[[str, Entry], tuple[bytes, ...]]]] = {
+_ENCODERS: Final[Mapping[str, Callable[[str, Entry], tuple[Literal, ...]]]] = {
     "string": _encoded_text,
     "array": _encoded_array,
 }

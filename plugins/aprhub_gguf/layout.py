@@ -102,25 +102,29 @@ def _parts(
 
 def _file(name: str, entries: Mapping[str, Entry], items: Items) -> LayoutFile:
     head = _head(entries, items)
-    segments: list[Literal | Padding | TensorData] = list(map(Literal, head))
+    segments: list[Literal | Padding | TensorData] = [*head]
     if items:
-        segments.append(padding(sum(map(len, head)), DEFAULT_ALIGNMENT))
+        size = sum(each.nbytes for each in head)
+        segments.append(padding(size, DEFAULT_ALIGNMENT))
     for stored_name, tensor in items:
         segments.append(TensorData(stored_name, tensor))
         segments.append(padding(tensor.nbytes, DEFAULT_ALIGNMENT))
     return LayoutFile.of(name, segments)
 
 
-def _head(entries: Mapping[str, Entry], items: Items) -> list[bytes]:
+def _head(entries: Mapping[str, Entry], items: Items) -> list[Literal]:
     counts = struct.pack("<IQQ", VERSION, len(items), len(entries))
-    return [MAGIC + counts, *_joined(encoded_entries(entries)), b"".join(_rows(items))]
+    table = Literal(b"".join(_rows(items)))
+    return [*_joined([Literal(MAGIC + counts), *encoded_entries(entries), table])]
 
 
-def _joined(parts: Sequence[bytes]) -> Iterator[bytes]:
+def _joined(parts: Sequence[Literal]) -> Iterator[Literal]:
     """Yield parts with the small ones between large ones joined."""
-    for is_large, group in groupby(parts, lambda part: len(part) > _LARGE):
-        run = tuple(group)
-        yield from run if is_large else (b"".join(run),)
+    for is_large, group in groupby(parts, lambda part: part.nbytes > _LARGE):
+        if is_large:
+            yield from group
+        else:
+            yield Literal(b"".join(part.data for part in group))
 
 
 def _rows(items: Items) -> Iterator[bytes]:

@@ -3,6 +3,7 @@
 import sys
 import threading
 import time
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,6 +21,7 @@ from aprhub.api import (
     Tensor,
     TensorData,
 )
+from aprhub.errors import PluginError
 from aprhub.export.commit import Writing
 from aprhub.export.output import PIECE_BYTES
 from aprhub.export.staging import staged
@@ -47,13 +49,72 @@ def test_an_outline_is_the_whole_file_but_for_tensors_and_checksums(
         assert path.read_bytes() == b"head" + bytes(10 + 3) + b"table" + bytes(4)
 
 
-def test_what_is_filled_is_complete_when_it_has_settled(tmp_path: Path) -> None:
+@pytest.mark.parametrize("steps", [("outline", "fill"), ("fill", "outline")])
+def test_what_is_filled_and_outlined_is_complete_when_it_has_settled(
+    steps: tuple[str, str], tmp_path: Path
+) -> None:
     with writing(tmp_path / "m.bin") as (found, path):
-        found.outline()
-        found.fill()
+        for step in steps:
+            getattr(found, step)()
         found.settle()
 
-        assert path.read_bytes()[:-4] == b"head" + DATA + bytes(3) + b"table"
+        whole = b"head" + DATA + bytes(3) + b"table"
+        assert path.read_bytes() == whole + zlib.crc32(whole).to_bytes(4, "little")
+
+
+def test_a_file_without_tensors_is_complete_when_it_was_outlined_last(
+    tmp_path: Path,
+) -> None:
+    layout = Layout((layouts.file_of(Literal(b"head"), Crc32(), name="m"),))
+    with (
+        staged(tmp_path / "m", is_folder=False) as staging,
+        Writing(layout, staging) as found,
+    ):
+        found.fill()
+        found.outline()
+        found.settle()
+
+        whole = b"head" + zlib.crc32(b"head").to_bytes(4, "little")
+        assert staging.path("m").read_bytes() == whole
+
+
+def test_what_is_spelled_out_late_is_spelled_out_while_tensors_are_read(
+    tmp_path: Path,
+) -> None:
+    slow, seen = _Slow(PIECE_BYTES), []
+
+    def spelled() -> bytes:
+        slow.begun.acquire()
+        seen.append(slow.done_count)
+        return b"head"
+
+    data = TensorData("slow", Tensor((slow.nbytes,), ENCODINGS["u8"], slow))
+    layout = Layout((layouts.file_of(Literal(spelled, 4), data, name="m"),))
+    with (
+        staged(tmp_path / "m", is_folder=False) as staging,
+        Writing(layout, staging) as found,
+    ):
+        found.fill()
+        found.outline()
+        found.settle()
+
+        assert seen == [0]
+        assert staging.path("m").read_bytes()[:4] == b"head"
+
+
+def test_a_literal_of_another_length_than_announced_is_the_plugins_fault(
+    tmp_path: Path,
+) -> None:
+    parts = (Literal(b"head"), Literal(lambda: b"tab", 5))
+    layout = Layout((layouts.file_of(*parts, name="m"),))
+    with (
+        pytest.raises(PluginError, match="3 bytes were spelled out for byte 4, 5"),
+        staged(tmp_path / "m", is_folder=False) as staging,
+        Writing(layout, staging) as found,
+    ):
+        found.outline()
+
+    assert list(tmp_path.iterdir()) == []
 
 
 class _Slow:

@@ -60,6 +60,20 @@ def test_sizes_of_a_layout_are_exact() -> None:
     assert Layout((file, file)).nbytes == 56
 
 
+def test_what_is_spelled_out_late_has_its_size_before() -> None:
+    asked: list[int] = []
+
+    def spelled() -> bytes:
+        asked.append(1)
+        return b"xyz"
+
+    late = Literal(spelled, 3)
+    file = LayoutFile.of("a", (late, Literal(b"xyz")))
+
+    assert (file.nbytes, asked) == (6, [])
+    assert [each.data for each in (late, late)] == [b"xyz", b"xyz"]
+
+
 @pytest.mark.parametrize("segment", [Literal(b""), Padding(0)])
 def test_empty_segments_are_left_out(segment: Literal | Padding) -> None:
     assert LayoutFile.of("a", (segment,)).segments == ()
