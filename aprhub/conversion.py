@@ -227,7 +227,7 @@ class _Saving:
         """Write and gate a layout; return what was found and allowed, and what resumed.
 
         The latter is how many pieces an earlier run had written. The outline is made
-        and judged while the tensors are being written, so that neither costs time. A
+        and judged while the tensors are being written, so that neither is waited for. A
         dry run makes the outline elsewhere and stops there.
         """
         target = ready.stored.path
