@@ -105,9 +105,9 @@ def _decoder(name: str, *, native: bool, compiled: bool) -> tuple[_Decoder, str]
     if native:
         decode, source = _decode_natively, "libggml-python"
     if compiled and name in _COMPILED_NAMES:
-        from aprhub_ggml.late import LateCompiled
+        from aprhub_ggml.late import PRICE, LateCompiled
 
-        return LateCompiled(name, decode), f"{source}, then numba"
+        return LateCompiled(name, decode), f"{source}; numba after {PRICE:.0f} s"
     return lambda blocks, _header: decode(name, blocks), source
 
 

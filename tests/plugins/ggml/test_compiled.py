@@ -19,7 +19,7 @@ from aprhub_ggml.late import LateCompiled
 NO_HEADER = np.empty(0, np.uint8)
 CODECS = {codec.name: codec for codec in aprhub_ggml.provide_codecs()}
 COMPILED = sorted(
-    name for name, codec in CODECS.items() if codec.source.endswith(", then numba")
+    name for name, codec in CODECS.items() if "; numba after" in codec.source
 )
 
 Blocks = NDArray[np.uint8]
