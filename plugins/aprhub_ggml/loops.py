@@ -1,4 +1,4 @@
-"""Decoders that numba compiles, of types whose loops in ggml no compiler vectorises.
+"""Decoders that numba compiles, of types whose loops in ggml are slow.
 
 Each fills `values` from blocks as they are stored, and is given what it looks up:
 `halves` are all f16 as f32. Of those in a block, `d` is the scale, `dmin` and `m` are
