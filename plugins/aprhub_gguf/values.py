@@ -10,7 +10,13 @@ from attrs import field, frozen
 from numpy.typing import NDArray
 
 from aprhub.api import CorruptFileError, FileRange, UnrepresentableError
-from aprhub_gguf.strings import begins_of, string_lengths
+from aprhub_gguf.strings import (
+    LENGTH_BYTES,
+    Lengths,
+    decoded,
+    divided,
+    string_lengths,
+)
 from aprhub_gguf.tables import FLOATS, VALUE_TYPE_NAMES
 
 EAGER_BYTES = 1 << 20
@@ -50,14 +56,16 @@ class FileArray(Sequence[Any]):
 
     def pieces(self) -> list[bytes]:
         """Return the bytes of each string."""
+        return divided(*self._measured())
+
+    def _measured(self) -> tuple[bytes, Lengths]:
+        """Return the bytes of all strings, and how long each is."""
         data = self.raw()
         lengths = string_lengths(data, self.length)
-        begins = begins_of(lengths)
-        ends = begins + lengths
-        if len(lengths) != self.length or ends.max(initial=0) != len(data):
+        size = int(lengths.sum()) + LENGTH_BYTES * len(lengths)
+        if len(lengths) != self.length or size != len(data):
             raise self._changed()
-        places = zip(begins.tolist(), ends.tolist(), strict=True)
-        return [data[begin:end] for begin, end in places]
+        return data, lengths
 
     def _bytes(self) -> NDArray[np.uint8]:
         data = np.empty(self.place.nbytes, np.uint8)
@@ -66,7 +74,7 @@ class FileArray(Sequence[Any]):
 
     def _strings(self) -> list[str]:
         try:
-            return [str(piece, "utf-8") for piece in self.pieces()]
+            return decoded(*self._measured())
         except UnicodeDecodeError as error:
             raise self._changed() from error
 

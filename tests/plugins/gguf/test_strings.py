@@ -1,11 +1,12 @@
-"""Strings found many at a time are those found one after the other."""
+"""Strings found and read many at a time are those found one after the other."""
 
 import struct
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aprhub_gguf.strings import begins_of, string_lengths
+from aprhub_gguf.strings import begins_of, decoded, divided, string_lengths
 
 TEXTS = st.lists(
     st.one_of(
@@ -57,3 +58,27 @@ def test_many_blocks_with_odd_strings_in_between_are_passed() -> None:
 def test_nothing_is_found_in_nothing() -> None:
     assert string_lengths(b"", 3).tolist() == []
     assert string_lengths(stored([b"text"]), 0).tolist() == []
+
+
+@given(TEXTS)
+def test_all_strings_are_what_was_stored(texts: list[bytes]) -> None:
+    data = stored(texts)
+
+    assert divided(data, string_lengths(data, len(texts))) == texts
+
+
+@given(st.lists(st.text(max_size=5) | st.sampled_from(["", "\0", "ĠéΩ", "😀\0😀"])))
+def test_all_texts_are_what_was_stored(texts: list[str]) -> None:
+    data = stored([text.encode() for text in texts])
+
+    assert decoded(data, string_lengths(data, len(texts))) == texts
+
+
+@pytest.mark.parametrize("halves", [(b"\xc4", b"\xa0"), (b"\xc4\0", b"\xa0")])
+def test_half_of_a_character_is_none_with_the_next_string(
+    halves: tuple[bytes, bytes],
+) -> None:
+    data = stored([b"a", *halves])
+
+    with pytest.raises(UnicodeDecodeError):
+        decoded(data, string_lengths(data, 3))
