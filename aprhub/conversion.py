@@ -164,7 +164,7 @@ def _refuse_broken_program(found: Lifted, ready: Lowered) -> None:
     One that the flat vocabulary was made from has been read already.
     """
     before, after = found.model.tokenizer, ready.stored.tokenizer
-    if found.family is None or before is None or after is None or after.json is None:
+    if found.family is None or before is None or after is None or not after.has_json:
         return
     if after.flat is None or before.flat is not None:
         from aprhub.tokenizer import flattened
@@ -239,7 +239,7 @@ class _Saving:
         ):
             first = _first_file(layout, staging)
             if not self.options.dry_run:
-                progress = self.announce(layout.nbytes) if self.announce else None
+                progress = self.announce(layout.bulk) if self.announce else None
                 writing.fill(progress, self.options.workers, witness)
                 _refuse_broken_program(given.found, ready)
             writing.outline()

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cache, partial
 from operator import attrgetter
 from pathlib import Path
 from typing import Final
@@ -186,9 +187,8 @@ class _Lowering:
         if tokenizer is None or self.format.tokenizer_form is None:
             return tokenizer
         if self.format.tokenizer_form == "json":
-            from aprhub.tokenizer import assembled
-
-            return assembled(tokenizer)
+            # Made while tensors are being written, unless it has to stand before them.
+            return evolve(tokenizer, json=cache(partial(_program_text, tokenizer)))
         from aprhub.tokenizer import flattened
 
         rows = model.config.vocab_size if self.lifted.family else None
@@ -234,6 +234,12 @@ class _Lowering:
             TensorFate(source, "", "", (), "", "", 0, (why,))
             for source, why in self.lifted.gone.items()
         ]
+
+
+def _program_text(tokenizer: Tokenizer) -> str:
+    from aprhub.tokenizer.assembling import program_text
+
+    return program_text(tokenizer)
 
 
 def _parted(name: str, tensor: Tensor) -> Iterator[tuple[str, Tensor]]:

@@ -102,7 +102,7 @@ class AdapterWriter:
             commit.Writing(layout, staging) as writing,
         ):
             writing.outline()
-            writing.fill(self.announce(layout.nbytes) if self.announce else None)
+            writing.fill(self.announce(layout.bulk) if self.announce else None)
             writing.settle()
             place = staging.opened if layout.folder else staging.path(names[-1])
             _, stored = open_adapter(place, self.registry, self.layout.name)

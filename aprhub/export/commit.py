@@ -7,9 +7,10 @@ model or of its largest tensor.
 import contextlib
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from functools import partial
+from operator import attrgetter
 from threading import Event, Lock
 from typing import Self
 
@@ -18,12 +19,12 @@ from attrs import Factory, define, field
 from aprhub.errors import EnvironmentFailureError
 from aprhub.export.journal import NAME as JOURNAL
 from aprhub.export.journal import Journal
-from aprhub.export.output import PIECE_BYTES, Output, Piece, tensor_bytes
+from aprhub.export.output import PIECE_BYTES, Output, Piece
 from aprhub.export.sink import placed, room
 from aprhub.export.staging import Staging
 from aprhub.export.witness import Witness
 from aprhub.ir.source import Bytes
-from aprhub.spec.layout import Layout
+from aprhub.spec.layout import Layout, LayoutFile
 
 WORKERS = min(2 * (os.cpu_count() or 1), 8)
 """Twice the cores: half of the time a worker waits for the disk."""
@@ -90,7 +91,8 @@ class Writing:
 
     `outline` writes everything but tensors and checksums, which is all that a reader
     looks at when it opens the files. `fill` starts to write the rest in the background,
-    before that or after, and `settle` waits until all of it is durable. All raise
+    before that or after, and `settle` waits until all of it is durable. Before an
+    outline nobody asks how large the files without tensors are. All raise
     EnvironmentFailureError when the disk is full or a write fails. One that is
     `resumable` keeps a journal, and leaves out what it says is there.
     """
@@ -98,7 +100,7 @@ class Writing:
     layout: Layout
     staging: Staging
     resumable: bool = False
-    _outputs: list[Output] = field(factory=list)
+    _outputs: dict[int, Output] = field(factory=dict)
     _stop: Event = Factory(Event)
     _pool: ThreadPoolExecutor = Factory(partial(ThreadPoolExecutor, 1))
     _filling: Future[None] | None = None
@@ -115,7 +117,7 @@ class Writing:
         if self._journal:
             with contextlib.suppress(OSError):
                 self._journal.close()
-        for output in self._outputs:
+        for output in self._outputs.values():
             output.close()
 
     @property
@@ -125,28 +127,37 @@ class Writing:
 
     def outline(self) -> None:
         """Write headers, tables and metadata to the files, which else are sparse."""
-        self._begin()
         with _failing(self.staging):
-            for output in self._outputs:
+            for output in self._begun(lambda _file: True):
                 output.outline()
 
-    def _begin(self) -> None:
-        """Make the files at their full sizes, unless that was done."""
-        if self._outputs:
-            return
-        again = self.resumable and _is_whole(self.layout, self.staging)
-        with _failing(self.staging):
-            for number, file in enumerate(self.layout.files):
-                path = self.staging.path(file.name)
-                if not again:
-                    path.touch(exist_ok=False)
-                self._outputs.append(Output.of(number, file, path))
-                self._outputs[-1].begin()
-            if self.resumable:
-                self._journal = Journal.of(self.staging.folder, self._sync)
+    def _begun(self, wanted: Callable[[LayoutFile], bool]) -> list[Output]:
+        """Return the wanted files at their full sizes, made unless that was done.
+
+        A run that is to be resumed makes all at once: sizes tell whether it got there.
+        """
+        first = self.resumable and not self._outputs
+        if first:
+            _remove_unlike(self.layout, self.staging)
+            self._journal = Journal.of(self.staging.folder, self._sync)
+        outputs = [
+            self._output(number, file)
+            for number, file in enumerate(self.layout.files)
+            if first or wanted(file)
+        ]
+        return [each for each in outputs if wanted(each.file)]
+
+    def _output(self, number: int, file: LayoutFile) -> Output:
+        if number not in self._outputs:
+            path = self.staging.path(file.name)
+            path.touch(exist_ok=self.resumable)
+            output = Output.of(number, file, path)
+            output.begin()
+            self._outputs[number] = output
+        return self._outputs[number]
 
     def _sync(self) -> None:
-        for output in self._outputs:
+        for output in tuple(self._outputs.values()):
             output.sync()
 
     def fill(
@@ -161,11 +172,16 @@ class Writing:
         read.
         """
         _require_space(self.layout, self.staging)
-        self._begin()
+        with _failing(self.staging):
+            outputs = self._begun(attrgetter("has_tensors"))
         sees = witness or Witness.of((), self.layout)
         told = progress or _ignore
-        crew = _Crew(self._pieces(), told, sees, self._stop, self._journal)
-        self._filling = self._pool.submit(self._fill, crew, workers or WORKERS)
+        crew = _Crew(_pieces(outputs), told, sees, self._stop, self._journal)
+        tensors = sum(each.file.tensor_bytes for each in outputs)
+        besides = self.layout.bulk - tensors
+        self._filling = self._pool.submit(
+            _fill, outputs, crew, workers or WORKERS, besides
+        )
 
     def settle(self) -> None:
         """Wait until everything is written and durable.
@@ -176,17 +192,16 @@ class Writing:
             with _failing(self.staging):
                 self._filling.result()
 
-    def _pieces(self) -> Iterator[tuple[Output, Piece]]:
-        return (
-            (output, piece) for output in self._outputs for piece in output.pieces()
-        )
 
-    def _fill(self, crew: "_Crew", workers: int) -> None:
-        for output in self._outputs:
-            output.preallocate()
-        crew.run(workers)
-        besides = (each.nbytes - tensor_bytes(each) for each in self.layout.files)
-        crew.progress(sum(besides))
+def _pieces(outputs: Iterable[Output]) -> Iterator[tuple[Output, Piece]]:
+    return ((output, piece) for output in outputs for piece in output.pieces())
+
+
+def _fill(outputs: Sequence[Output], crew: _Crew, workers: int, besides: int) -> None:
+    for output in outputs:
+        output.preallocate()
+    crew.run(workers)
+    crew.progress(besides)
 
 
 @contextlib.contextmanager
@@ -202,19 +217,17 @@ def _failing(staging: Staging) -> Iterator[None]:
 
 def _require_space(layout: Layout, staging: Staging) -> None:
     free = shutil.disk_usage(staging.folder).free
-    if free < layout.nbytes:
+    if free < layout.bulk:
         raise EnvironmentFailureError(
-            f"{staging.target}: needs {layout.nbytes} bytes, but only {free} are free"
+            f"{staging.target}: needs {layout.bulk} bytes, but only {free} are free"
             f" on the disk of {staging.target.parent}; free some, or write elsewhere"
         )
 
 
-def _is_whole(layout: Layout, staging: Staging) -> bool:
-    """Return whether all files of an earlier run are there; else remove its rest."""
+def _remove_unlike(layout: Layout, staging: Staging) -> None:
+    """Remove what an earlier run left, unless all files are there at their sizes."""
     paths = [staging.path(file.name) for file in layout.files]
     sizes = [path.stat().st_size if path.exists() else None for path in paths]
-    if sizes == [file.nbytes for file in layout.files]:
-        return True
-    for path in (*paths, staging.folder / JOURNAL):
-        path.unlink(missing_ok=True)
-    return False
+    if sizes != [file.nbytes for file in layout.files]:
+        for path in (*paths, staging.folder / JOURNAL):
+            path.unlink(missing_ok=True)

@@ -15,18 +15,13 @@ from aprhub.export.checksums import Checksums, Place, places
 from aprhub.export.sink import BLOCK, Sink
 from aprhub.ir.source import Bytes, FileRange
 from aprhub.ir.tensor import Tensor
-from aprhub.spec.layout import LayoutFile, Literal, Segment, TensorData
+from aprhub.spec.layout import LayoutFile, Literal, TensorData
 
 PIECE_BYTES = 1 << 21
 
 
-def tensor_bytes(file: LayoutFile) -> int:
-    """Return how much of a file is the bytes of tensors."""
-    return _bytes_of(file, TensorData)
-
-
-def _bytes_of(file: LayoutFile, kind: type[Segment]) -> int:
-    return sum(each.nbytes for each in file.segments if isinstance(each, kind))
+def _literal_bytes(file: LayoutFile) -> int:
+    return sum(each.nbytes for each in file.segments if isinstance(each, Literal))
 
 
 @frozen
@@ -62,7 +57,7 @@ class Output:
 
     It is open from its first piece to its last, since a model may have more shards
     than a process may open files. What is left to do is counted in bytes; to take the
-    space counts as one.
+    space for tensors counts as one.
     """
 
     number: int
@@ -77,7 +72,7 @@ class Output:
     @classmethod
     def of(cls, number: int, file: LayoutFile, path: Path) -> Self:
         """Return a file of a layout that is not open yet."""
-        left = tensor_bytes(file) + _bytes_of(file, Literal) + 1
+        left = file.tensor_bytes + _literal_bytes(file) + file.has_tensors
         return cls(number, file, path, places(file), left=left)
 
     @property
@@ -105,7 +100,7 @@ class Output:
                     sink.write(data, offset)
                     self.note(offset, data)
                 offset += segment.nbytes
-        self.wrote(_bytes_of(self.file, Literal))
+        self.wrote(_literal_bytes(self.file))
 
     def preallocate(self) -> None:
         """Take the space at once, where the file system can do that."""

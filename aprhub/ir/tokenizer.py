@@ -6,7 +6,7 @@ by id, and a name for the pre-tokeniser. A source gives one or both; `aprhub.tok
 derives the other.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, Final
 
@@ -26,6 +26,10 @@ _same_array = cmp_using(eq=np.array_equal)
 
 def _frozen_mapping(values: Mapping[str, Any]) -> Mapping[str, Any]:
     return MappingProxyType(dict(values))
+
+
+def _text(json: str | Callable[[], str] | None) -> str | None:
+    return json() if callable(json) else json
 
 
 @frozen
@@ -56,8 +60,9 @@ class FlatVocabulary:
 class Tokenizer:
     """A tokenizer in one or both forms, with what the source knew besides.
 
-    `json` is the text of a `tokenizer.json`; `skeleton` is what `flat` needs besides
-    to become that text again, for a source that does not store it twice. `special_ids`
+    `json` is the text of a `tokenizer.json`, or given as a function that returns it;
+    `skeleton` is what `flat` needs besides to become that text again, for a source
+    that does not store it twice. `special_ids`
     maps `bos eos unk sep pad cls mask eot eom fim_pre fim_suf fim_mid fim_pad fim_rep
     fim_sep` to ids. The flags say whether encoding adds a BOS, EOS or separator, or a
     space in front, and whether decoding tidies spaces; None where no source says.
@@ -65,7 +70,7 @@ class Tokenizer:
     """
 
     flat: FlatVocabulary | None = None
-    json: str | None = field(default=None, repr=False)
+    _json: str | Callable[[], str] | None = field(default=None, repr=False, eq=_text)
     special_ids: Mapping[str, int] = field(factory=dict, converter=_frozen_mapping)
     add_bos: bool | None = None
     add_eos: bool | None = None
@@ -77,3 +82,13 @@ class Tokenizer:
         factory=dict, converter=_frozen_mapping, repr=False
     )
     skeleton: str | None = field(default=None, repr=False)
+
+    @property
+    def json(self) -> str | None:
+        """The text of a `tokenizer.json`; raises what making it raises."""
+        return _text(self._json)
+
+    @property
+    def has_json(self) -> bool:
+        """Whether there is a `tokenizer.json`; none is made to answer that."""
+        return self._json is not None

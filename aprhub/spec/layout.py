@@ -1,8 +1,9 @@
 """Layout: where every byte of an output goes, before any is written."""
 
 from collections.abc import Callable, Iterable, Sequence
+from functools import cached_property
 
-from attrs import field, frozen
+from attrs import frozen
 
 from aprhub.ir.tensor import Tensor
 
@@ -11,16 +12,23 @@ from aprhub.ir.tensor import Tensor
 class Literal:
     """Bytes that the format spells out: headers, tables, metadata.
 
-    What takes long to spell out is given as a function and its `nbytes`; it is called
-    while tensors are being written, and what it returns is not kept.
+    What takes long to spell out is given as a function, which is called while tensors
+    are being written, and what it returns is not kept. In a file that has tensors its
+    `nbytes` should be told; where they are not, it is called to count them, too.
     """
 
     _spelled: bytes | Callable[[], bytes]
-    nbytes: int = field()
+    _nbytes: int | None = None
 
-    @nbytes.default
-    def _count(self) -> int:
-        return len(self.data)
+    @cached_property
+    def nbytes(self) -> int:
+        """How many bytes there are."""
+        return len(self.data) if self._nbytes is None else self._nbytes
+
+    @property
+    def is_counted(self) -> bool:
+        """Whether `nbytes` is known without spelling anything out."""
+        return isinstance(self._spelled, bytes) or self._nbytes is not None
 
     @property
     def data(self) -> bytes:
@@ -82,6 +90,23 @@ class LayoutFile:
         """The exact size of the file."""
         return sum(segment.nbytes for segment in self.segments)
 
+    @property
+    def tensor_bytes(self) -> int:
+        """How much of the file is the bytes of tensors."""
+        data = (each for each in self.segments if isinstance(each, TensorData))
+        return sum(each.nbytes for each in data)
+
+    @property
+    def has_tensors(self) -> bool:
+        """Whether tensors are in it."""
+        return any(isinstance(each, TensorData) for each in self.segments)
+
+    @property
+    def is_counted(self) -> bool:
+        """Whether its size is known without spelling anything out."""
+        literals = (each for each in self.segments if isinstance(each, Literal))
+        return all(each.is_counted for each in literals)
+
 
 @frozen
 class Layout:
@@ -99,6 +124,11 @@ class Layout:
     def nbytes(self) -> int:
         """The exact size of the whole output."""
         return sum(file.nbytes for file in self.files)
+
+    @property
+    def bulk(self) -> int:
+        """The size of all files but texts that have yet to be spelled out."""
+        return sum(file.nbytes for file in self.files if file.is_counted)
 
 
 @frozen

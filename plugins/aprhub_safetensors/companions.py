@@ -24,7 +24,6 @@ from aprhub_safetensors.tables import (
     GENERATION,
     RECORD,
     TEXTS,
-    TOKENIZER,
     TOKENIZER_CONFIG,
 )
 
@@ -64,9 +63,9 @@ class Companions:
 
 
 def written_texts(stored: StoredModel) -> dict[str, str]:
-    """Return the text of each file to be written beside a model's weights.
+    """Return the texts to be written beside a model's weights and its tokenizer.
 
-    The texts that the model came with are kept as a whole; without them, those that
+    Those that the model came with are kept as a whole; without them, those that
     transformers needs are made.
     """
     world = stored.carried.get(HF_WORLD, {})
@@ -77,9 +76,8 @@ def written_texts(stored: StoredModel) -> dict[str, str]:
         kept = {**dict(_made_texts(stored)), **kept}
     if stored.packing is not None:
         kept[CONFIG] = claiming(kept[CONFIG], stored.packing)
-    others = {TOKENIZER: stored.tokenizer.json if stored.tokenizer else None}
-    others[RECORD] = record_text(stored)
-    return {**kept, **{name: text for name, text in others.items() if text}}
+    record = record_text(stored)
+    return {**kept, RECORD: record} if record else kept
 
 
 def _is_text(name: str, text: object) -> bool:
@@ -132,6 +130,8 @@ def _special_tokens(tokenizer: Tokenizer) -> Iterator[tuple[str, str]]:
 
 def _tokens(tokenizer: Tokenizer, ids: set[int]) -> dict[int | None, str]:
     """Return the texts of some token ids."""
+    if not ids:
+        return {}
     if tokenizer.flat is not None:
         tokens = tokenizer.flat.tokens
         return {at: tokens[at] for at in ids if at < len(tokens)}

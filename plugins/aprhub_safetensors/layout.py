@@ -10,6 +10,7 @@ A single file has the texts in its metadata instead, under `aprhub.` and their n
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -21,6 +22,7 @@ from aprhub.api import (
     StoredModel,
     Tensor,
     TensorData,
+    Tokenizer,
     UnrepresentableError,
     sharded,
     shown,
@@ -36,6 +38,7 @@ from aprhub_safetensors.tables import (
     METADATA,
     NAMES,
     SUFFIX,
+    TOKENIZER,
 )
 
 ALIGNMENT: Final = 64
@@ -68,7 +71,8 @@ def lay_out(stored: StoredModel, target: Path, options: LayoutOptions) -> Layout
     if len(shards) > 1:
         texts[INDEX] = _index(shards, names)
     texts[CONFIG] = texts.pop(CONFIG)
-    return Layout((*files, *text_files(texts, target)), folder=True)
+    programs = _program_files(stored.tokenizer, target)
+    return Layout((*files, *programs, *text_files(texts, target)), folder=True)
 
 
 def _single_file(stored: StoredModel, target: Path, options: LayoutOptions) -> Layout:
@@ -76,7 +80,10 @@ def _single_file(stored: StoredModel, target: Path, options: LayoutOptions) -> L
     if len(sharded(tensors, options.shard_size)) > 1:
         what = f"one file cannot be split; give a folder, without {SUFFIX}"
         raise UnrepresentableError(target, what)
-    metadata = {**_metadata(stored), **embedded(written_texts(stored))}
+    texts = written_texts(stored)
+    if stored.tokenizer and stored.tokenizer.json:
+        texts[TOKENIZER] = stored.tokenizer.json
+    metadata = {**_metadata(stored), **embedded(texts)}
     return Layout((weight_file(target, target.name, tensors, metadata),))
 
 
@@ -175,15 +182,29 @@ def _index(shards: Sequence[Shard], names: Sequence[str]) -> str:
     )
 
 
+def _program_files(tokenizer: Tokenizer | None, target: Path) -> Iterator[LayoutFile]:
+    """Yield the file of a tokenizer, if it has one; its text may be made late."""
+    if tokenizer is not None and tokenizer.has_json:
+        data = partial(_program_bytes, tokenizer, target)
+        yield LayoutFile(TOKENIZER, (Literal(data),))
+
+
+def _program_bytes(tokenizer: Tokenizer, target: Path) -> bytes:
+    return _text_bytes(TOKENIZER, tokenizer.json or "", target)
+
+
 def text_files(texts: Mapping[str, str], target: Path) -> Iterator[LayoutFile]:
     """Yield the files of texts by their names."""
     for name, text in texts.items():
-        try:
-            data = text.encode("utf-8")
-        except UnicodeEncodeError as error:
-            raise UnrepresentableError(
-                target,
-                f"{name} would not be valid Unicode ({error.reason}); correct"
-                f" {_around(error)} in the source",
-            ) from error
-        yield LayoutFile(name, (Literal(data),))
+        yield LayoutFile(name, (Literal(_text_bytes(name, text, target)),))
+
+
+def _text_bytes(name: str, text: str, target: Path) -> bytes:
+    try:
+        return text.encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise UnrepresentableError(
+            target,
+            f"{name} would not be valid Unicode ({error.reason}); correct"
+            f" {_around(error)} in the source",
+        ) from error

@@ -229,6 +229,21 @@ def test_the_tokenizer_comes_back(tmp_path: Path, target: str) -> None:
     assert found.special_ids == {"bos": 2}
 
 
+def test_a_tokenizer_is_not_made_before_its_file_is_asked_for(tmp_path: Path) -> None:
+    asked: list[str] = []
+
+    def made() -> str:
+        asked.append("made")
+        return json.dumps(TOKENIZER)
+
+    model = model_of({"a": np.zeros(3, "f4")}, tokenizer=Tokenizer(json=made))
+    layout = laid_out(model, tmp_path / "m")
+
+    assert "tokenizer.json" in names(layout)
+    assert asked == []
+    assert opened(rendered(layout, tmp_path / "m")).tokenizer == Tokenizer(json=made())
+
+
 def test_what_the_weight_files_say_is_not_recorded_again(tmp_path: Path) -> None:
     carried = {"safetensors": {"metadata": {"step": "7"}}}
     model = model_of({"a": np.zeros(3, "f4")}, carried=carried)

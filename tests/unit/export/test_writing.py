@@ -16,6 +16,7 @@ from aprhub.api import (
     Crc32,
     EnvironmentFailureError,
     Layout,
+    LayoutFile,
     Literal,
     Padding,
     Tensor,
@@ -100,6 +101,29 @@ def test_what_is_spelled_out_late_is_spelled_out_while_tensors_are_read(
 
         assert seen == [0]
         assert staging.path("m").read_bytes()[:4] == b"head"
+
+
+def test_a_file_of_text_is_made_when_tensors_are_on_their_way(tmp_path: Path) -> None:
+    asked: list[str] = []
+
+    def spelled() -> bytes:
+        asked.append("text")
+        return b"text"
+
+    weights = layouts.file_of(layouts.tensor_data(DATA), name="weights")
+    text = LayoutFile("text", (Literal(spelled),))
+    layout = Layout((weights, text), folder=True)
+    with (
+        staged(tmp_path / "m", is_folder=True) as staging,
+        Writing(layout, staging) as found,
+    ):
+        found.fill()
+        assert asked == []
+        found.outline()
+        found.settle()
+
+        assert staging.path("weights").read_bytes() == DATA
+        assert staging.path("text").read_bytes() == b"text"
 
 
 def test_a_literal_of_another_length_than_announced_is_the_plugins_fault(

@@ -74,6 +74,25 @@ def test_what_is_spelled_out_late_has_its_size_before() -> None:
     assert [each.data for each in (late, late)] == [b"xyz", b"xyz"]
 
 
+def test_what_is_not_counted_is_spelled_out_only_for_who_asks_its_size() -> None:
+    asked: list[int] = []
+
+    def spelled() -> bytes:
+        asked.append(1)
+        return b"xyz"
+
+    data = TensorData("t", Tensor.of(np.zeros(5, np.float32)))
+    weights = LayoutFile.of("a", (Literal(spelled, 3), Padding(4), data))
+    text = LayoutFile("b", (Literal(spelled),))
+    layout = Layout((weights, LayoutFile("c", (Literal(b"text"),)), text))
+
+    assert (layout.bulk, asked) == (31, [])
+    assert [each.is_counted for each in layout.files] == [True, True, False]
+    assert (layout.nbytes, layout.nbytes, asked) == (34, 34, [1])
+    assert (weights.has_tensors, weights.tensor_bytes) == (True, 20)
+    assert (text.has_tensors, text.tensor_bytes) == (False, 0)
+
+
 @pytest.mark.parametrize("segment", [Literal(b""), Padding(0)])
 def test_empty_segments_are_left_out(segment: Literal | Padding) -> None:
     assert LayoutFile.of("a", (segment,)).segments == ()
