@@ -11,6 +11,7 @@ from aprhub import detect, lineage
 from aprhub.check import checked
 from aprhub.errors import Fault, ModelCheckError, UnrunnableError, UsageError, about
 from aprhub.export import commit, gate
+from aprhub.export.copying import Copier, copying
 from aprhub.export.journal import plan_key
 from aprhub.export.staging import Staging, refuse_existing, staged
 from aprhub.export.witness import Witness
@@ -110,9 +111,9 @@ def written(
     """Lower, lay out, commit and gate a model; return what was done."""
     writer = detect.target_format(target, registry, options.target_format)
     given = _weighed(given, options, registry)
-    ready = lowered(given.found, target, writer, registry, options.lower)
-    saving = _Saving(writer, options, registry, announce)
-    return saving.report(given, ready)
+    with copying(given.stored.nbytes, options.copiers) as copier:
+        ready = lowered(given.found, target, writer, registry, options.lower)
+        return _Saving(writer, options, registry, announce, copier).report(given, ready)
 
 
 def _weighed(given: Opened, options: ConvertOptions, registry: Registry) -> Opened:
@@ -180,6 +181,7 @@ class _Saving:
     options: ConvertOptions
     registry: Registry
     announce: Announce | None
+    copier: Copier | None
 
     def report(self, given: Opened, ready: Lowered) -> Report:
         stored, found = given.stored, given.found
@@ -235,7 +237,7 @@ class _Saving:
         key = plan_key(layout, self.options.told) if self.options.resume else None
         with (
             staged(place, is_folder=layout.folder, key=key) as staging,
-            commit.Writing(layout, staging, key is not None) as writing,
+            commit.Writing(layout, staging, key is not None, self.copier) as writing,
         ):
             first = _first_file(layout, staging)
             if not self.options.dry_run:

@@ -22,7 +22,7 @@ LEVELS = ("names", "values", "bytes", "logits")
 JUDGES = ("llama.cpp", "transformers")
 """The programs that can be asked what a model computes."""
 
-UNTOLD = ("dry_run", "force", "verify", "workers", "resume")
+UNTOLD = ("dry_run", "force", "verify", "workers", "resume", "apart")
 """Options that change no byte of the output, so that its lineage is without them."""
 
 
@@ -44,7 +44,9 @@ class ConvertOptions:
     compared with the source after writing. With `resume`, an interruption leaves what
     was written in a hidden folder beside the target, and the same conversion goes on
     from there. With `hash_inputs`, the lineage has the hash of each input, for which
-    all of them are read, instead of a fingerprint of its table.
+    all of them are read, instead of a fingerprint of its table. With `apart`, a process
+    of this interpreter, `sys.executable`, copies what is not changed, if that is much:
+    it does not wait for the Python of this one.
     """
 
     source_format: str | None = None
@@ -67,6 +69,7 @@ class ConvertOptions:
     workers: int = 0
     resume: bool = False
     hash_inputs: bool = False
+    apart: bool = False
 
     def __attrs_post_init__(self) -> None:
         """Refuse values that are none of the allowed ones."""
@@ -93,6 +96,15 @@ class ConvertOptions:
                 " name one with --quantize"
             )
         _ = self.lower  # raises UsageError for a mixture or an encoding nobody knows
+
+    @property
+    def copiers(self) -> int | None:
+        """The threads of a process that copies, 0 for the usual; None for no process.
+
+        What is to be resumed does without: its journal is of this process.
+        """
+        unwanted = self.resume or self.dry_run or not self.apart
+        return None if unwanted else self.workers
 
     @property
     def lift(self) -> LiftOptions:

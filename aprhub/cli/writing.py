@@ -115,7 +115,8 @@ def perform(
     as_json = options.pop("as_json")
     options.pop("debug")
     plugins = registry(strict=options.pop("strict_plugins"))
-    report = run(ConvertOptions(**options), registry=plugins, announce=announce)
+    told = ConvertOptions(**options, apart=True)
+    report = run(told, registry=plugins, announce=announce)
     if as_json:
         echo_json(report.as_json())
     elif not quiet:

@@ -22,7 +22,11 @@ class Checksums:
 
     def note(self, offset: int, data: Bytes | bytes) -> None:
         """Keep the checksum of bytes that were written at an offset."""
-        self._spans[offset] = (offset, offset + len(data), isal_zlib.crc32(data))
+        self.keep(offset, len(data), isal_zlib.crc32(data))
+
+    def keep(self, offset: int, nbytes: int, crc: int) -> None:
+        """Keep a checksum of bytes at an offset that somebody else has taken."""
+        self._spans[offset] = (offset, offset + nbytes, crc)
 
     def over(self, start: int, stop: int) -> int:
         """Return the CRC-32 of the bytes `[start, stop)`, which cut no written part."""

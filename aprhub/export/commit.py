@@ -10,24 +10,29 @@ import shutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from functools import partial
+from itertools import filterfalse
+from mmap import mmap
 from operator import attrgetter
 from threading import Event, Lock
 from typing import Self
 
+import numpy as np
 from attrs import Factory, define, field
 
 from aprhub.errors import EnvironmentFailureError
+from aprhub.export.copier import Job
+from aprhub.export.copying import WORKERS, Copier
 from aprhub.export.journal import NAME as JOURNAL
 from aprhub.export.journal import Journal
 from aprhub.export.output import PIECE_BYTES, Output, Piece
 from aprhub.export.sink import placed, room
 from aprhub.export.staging import Staging
 from aprhub.export.witness import Witness
-from aprhub.ir.source import Bytes
+from aprhub.ir.source import FileRange
 from aprhub.spec.layout import Layout, LayoutFile
 
-WORKERS = min(2 * (os.cpu_count() or 1), 8)
-"""Twice the cores: half of the time a worker waits for the disk."""
+_Item = tuple[Output, Piece]
+_Copy = tuple[Output, Piece, FileRange]
 
 Progress = Callable[[int], None]
 """Is told how many bytes more have been written."""
@@ -39,19 +44,26 @@ def _ignore(_count: int) -> None:
 
 @define
 class _Crew:
-    """Workers that take pieces from one queue, until it is empty or one fails."""
+    """Workers that take pieces from one queue, until it is empty or one fails.
 
-    queue: Iterator[tuple[Output, Piece]]
+    Pieces that are only copied a copier may have, if there is one.
+    """
+
+    queue: Iterator[_Item]
     progress: Progress
     witness: Witness
     stop: Event
     journal: Journal | None
+    copies: Iterable[_Copy] = ()
+    copier: Copier | None = None
     _lock: Lock = Factory(Lock)
 
     def run(self, workers: int) -> None:
         """Work until the queue is empty; raise what the first failure raised."""
-        with ThreadPoolExecutor(workers) as pool:
+        with ThreadPoolExecutor(workers + 1) as pool:
             running = [pool.submit(self.work) for _ in range(workers)]
+            if self.copier:
+                running.append(pool.submit(self.oversee, self.copier))
             done, _ = wait(running, return_when=FIRST_EXCEPTION)
             self.stop.set()
         for future in done:
@@ -68,16 +80,46 @@ class _Crew:
             self._write(*item, memory)
             self.progress(item[1].nbytes)
 
-    def _write(self, output: Output, piece: Piece, memory: Bytes) -> None:
+    def oversee(self, copier: Copier) -> None:
+        """Have pieces copied; write here what could not be, and raise why."""
+        given: dict[int, _Item] = {}
+        memory = room(PIECE_BYTES)
+        for number, crc in copier.results(self._jobs(given)):
+            output, piece = given.pop(number)
+            if self.stop.is_set():
+                return
+            if crc is None:
+                self._write(output, piece, memory)
+            else:
+                self.witness.keep(piece.data, piece.start, piece.nbytes, crc)
+                output.keep(piece, crc)
+                output.wrote(piece.nbytes)
+            self.progress(piece.nbytes)
+
+    def _jobs(self, given: dict[int, _Item]) -> Iterator[Job]:
+        for number, (output, piece, source) in enumerate(self.copies):
+            given[number] = (output, piece)
+            yield (
+                number,
+                source.offset + piece.start,
+                piece.offset,
+                piece.nbytes,
+                bool(output.places) or self.witness.watches(piece.data),
+                os.fsencode(source.path),
+                os.fsencode(output.path),
+            )
+
+    def _write(self, output: Output, piece: Piece, memory: mmap) -> None:
         if piece.nbytes > PIECE_BYTES:
             memory = room(piece.nbytes)
-        buffer = placed(memory, piece.nbytes, piece.offset)
+        view = placed(memory, piece.nbytes, piece.offset)
+        buffer = np.frombuffer(view, np.uint8)
         noted = (output.number, piece.offset, piece.nbytes)
         if self.journal and noted in self.journal.done:
-            output.sink.read_into(piece.offset, buffer)
+            output.sink.read_into(piece.offset, view)
         else:
             piece.data.tensor.read_into(piece.start, buffer)
-            output.sink.write(buffer, piece.offset)
+            output.sink.write_placed(view, piece.offset)
             if self.journal:
                 self.journal.note(noted)
         self.witness.note(piece.data, piece.start, buffer)
@@ -94,12 +136,14 @@ class Writing:
     before that or after, and `settle` waits until all of it is durable. Before an
     outline nobody asks how large the files without tensors are. All raise
     EnvironmentFailureError when the disk is full or a write fails. One that is
-    `resumable` keeps a journal, and leaves out what it says is there.
+    `resumable` keeps a journal, and leaves out what it says is there. A copier has
+    what is only copied, and is ended.
     """
 
     layout: Layout
     staging: Staging
     resumable: bool = False
+    copier: Copier | None = None
     _outputs: dict[int, Output] = field(factory=dict)
     _stop: Event = Factory(Event)
     _pool: ThreadPoolExecutor = Factory(partial(ThreadPoolExecutor, 1))
@@ -114,6 +158,8 @@ class Writing:
         """Stop what is still going on, and close the files."""
         self._stop.set()
         self._pool.shutdown()
+        if self.copier:
+            self.copier.close()
         if self._journal:
             with contextlib.suppress(OSError):
                 self._journal.close()
@@ -177,6 +223,10 @@ class Writing:
         sees = witness or Witness.of((), self.layout)
         told = progress or _ignore
         crew = _Crew(_pieces(outputs), told, sees, self._stop, self._journal)
+        if self.copier:
+            crew.copier = self.copier
+            crew.queue = filterfalse(_is_copied, _pieces(outputs))
+            crew.copies = _copies(outputs)
         tensors = sum(each.file.tensor_bytes for each in outputs)
         besides = self.layout.bulk - tensors
         self._filling = self._pool.submit(
@@ -193,8 +243,19 @@ class Writing:
                 self._filling.result()
 
 
-def _pieces(outputs: Iterable[Output]) -> Iterator[tuple[Output, Piece]]:
+def _pieces(outputs: Iterable[Output]) -> Iterator[_Item]:
     return ((output, piece) for output in outputs for piece in output.pieces())
+
+
+def _is_copied(item: _Item) -> bool:
+    return isinstance(item[1].data.tensor.source, FileRange)
+
+
+def _copies(outputs: Iterable[Output]) -> Iterator[_Copy]:
+    for output, piece in _pieces(outputs):
+        source = piece.data.tensor.source
+        if isinstance(source, FileRange):
+            yield output, piece, source
 
 
 def _fill(outputs: Sequence[Output], crew: _Crew, workers: int, besides: int) -> None:

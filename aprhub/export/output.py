@@ -128,6 +128,11 @@ class Output:
         if self.places:
             self.checksums.note(offset, data)
 
+    def keep(self, piece: Piece, crc: int) -> None:
+        """Keep the checksum of a piece that a copier has written, if any is due."""
+        if self.places:
+            self.checksums.keep(piece.offset, piece.nbytes, crc)
+
     def wrote(self, nbytes: int) -> None:
         """Count what was written; after the last of it, finish."""
         with self._lock:

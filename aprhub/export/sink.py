@@ -10,35 +10,35 @@ import errno
 import mmap
 import os
 from pathlib import Path
-from typing import Self
+from typing import Final, Self
 
-import numpy as np
-from attrs import frozen
-
-from aprhub.ir.source import Bytes
-
-BLOCK = 4096
+BLOCK: Final = 4096
 """What direct writes start and end at, in the file and in memory."""
 
-_NOT_HERE = (errno.EINVAL, errno.EOPNOTSUPP)
+_NOT_HERE: Final = (errno.EINVAL, errno.EOPNOTSUPP)
 
 
-@frozen
 class Sink:
-    """An open file; `direct` is a second descriptor of it that goes past the cache."""
+    """An open file; `direct` is a second descriptor of it that goes past the cache.
 
-    descriptor: int
-    direct: int | None
+    It is no attrs class, since copiers use it, which should start at once.
+    """
+
+    __slots__ = ("descriptor", "direct")
+
+    def __init__(self, descriptor: int, direct: int | None) -> None:
+        """Take over two descriptors."""
+        self.descriptor = descriptor
+        self.direct = direct
 
     @classmethod
-    def open(cls, path: Path) -> Self:
+    def open(cls, path: Path | bytes) -> Self:
         """Open a file that is there."""
         flags = os.O_RDWR | getattr(os, "O_BINARY", 0)
         return cls(os.open(path, flags), _opened_direct(path, flags))
 
-    def read_into(self, offset: int, out: Bytes) -> None:
+    def read_into(self, offset: int, view: memoryview) -> None:
         """Fill a buffer from an offset on; raise OSError where the file ends first."""
-        view = memoryview(out.data)
         while view:
             data = os.pread(self.descriptor, len(view), offset)
             if not data:
@@ -46,11 +46,14 @@ class Sink:
             view[: len(data)] = data
             view, offset = view[len(data) :], offset + len(data)
 
-    def write(self, data: Bytes | bytes, offset: int) -> None:
-        """Write all of a buffer at an offset."""
-        view = memoryview(data if isinstance(data, bytes) else data.data)
+    def write(self, data: bytes, offset: int) -> None:
+        """Write all of some bytes at an offset, through the cache."""
+        self._write_cached(memoryview(data), offset)
+
+    def write_placed(self, view: memoryview, offset: int) -> None:
+        """Write all of a buffer that is `placed` for this offset."""
         start, stop = -offset % BLOCK, len(view) - (offset + len(view)) % BLOCK
-        if self.direct is not None and start < stop and _is_placed(data, offset):
+        if self.direct is not None and start < stop:
             self._write_cached(view[:start], offset)
             done = start + _write_blocks(self.direct, view[start:stop], offset + start)
             view, offset = view[done:], offset + done
@@ -68,22 +71,18 @@ class Sink:
             os.close(self.direct)
 
 
-def room(nbytes: int) -> Bytes:
+def room(nbytes: int) -> mmap.mmap:
     """Return memory for pieces of a size, wherever in the file they go."""
-    return np.frombuffer(mmap.mmap(-1, nbytes + BLOCK), np.uint8)
+    return mmap.mmap(-1, nbytes + BLOCK)
 
 
-def placed(memory: Bytes, nbytes: int, offset: int) -> Bytes:
+def placed(memory: mmap.mmap, nbytes: int, offset: int) -> memoryview:
     """Return the part of a `room` that lies as a piece at an offset does."""
     start = offset % BLOCK
-    return memory[start : start + nbytes]
+    return memoryview(memory)[start : start + nbytes]
 
 
-def _is_placed(data: Bytes | bytes, offset: int) -> bool:
-    return not isinstance(data, bytes) and (data.ctypes.data - offset) % BLOCK == 0
-
-
-def _opened_direct(path: Path, flags: int) -> int | None:
+def _opened_direct(path: Path | bytes, flags: int) -> int | None:
     direct = getattr(os, "O_DIRECT", None)
     if direct is None:
         return None

@@ -8,6 +8,7 @@ from typing import Self
 
 import numpy as np
 from attrs import define, field, frozen
+from isal import isal_zlib
 
 from aprhub.errors import Fault
 from aprhub.export.checksums import Checksums
@@ -70,10 +71,18 @@ class Witness:
 
     def note(self, data: TensorData, start: int, piece: Bytes) -> None:
         """Take note of bytes of a tensor from `start` on, which were just read."""
-        checksums = self._seen.get(id(data))
+        if self.watches(data):
+            self.keep(data, start, len(piece), isal_zlib.crc32(piece))
+
+    def watches(self, data: TensorData) -> bool:
+        """Return whether a checksum covers the bytes of a tensor."""
+        return id(data) in self._seen
+
+    def keep(self, data: TensorData, start: int, nbytes: int, crc: int) -> None:
+        """Take note of the checksum of such bytes, if one covers them."""
         source = data.tensor.source
-        if checksums is not None and isinstance(source, FileRange):
-            checksums.note(source.offset + start, piece)
+        if self.watches(data) and isinstance(source, FileRange):
+            self._seen[id(data)].keep(source.offset + start, nbytes, crc)
 
     def read_rest(self) -> None:
         """Read what checksums cover and nobody copies."""

@@ -1,0 +1,120 @@
+"""A process that copies parts of files, as the one that has it do so sees it."""
+
+import contextlib
+import os
+import subprocess
+import sys
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from typing import BinaryIO, Final, Self, cast
+
+from attrs import define, field
+
+from aprhub.export import copier as program
+from aprhub.export.copier import DONE, Job, sent
+from aprhub.export.output import PIECE_BYTES
+
+WINDOW: Final = 256
+"""How many jobs are with the copier at most: they last while Python holds on to its
+interpreter, and end soon after their parent."""
+
+WORKERS = min(2 * (os.cpu_count() or 1), 8)
+"""Twice the cores: half of the time a worker waits for the disk."""
+
+MUCH: Final = 1 << 26
+"""How many bytes of tensors are worth a process that copies them."""
+
+
+@contextlib.contextmanager
+def copying(nbytes: int, workers: int | None) -> Iterator["Copier | None"]:
+    """Give a process with some threads that copies, where so many bytes are worth it.
+
+    None for the threads means that nobody wants one.
+    """
+    wanted = workers is not None and nbytes >= MUCH
+    copier = Copier.started(workers or WORKERS) if wanted else None
+    try:
+        yield copier
+    finally:
+        if copier:
+            copier.close()
+
+
+_Streams = tuple[BinaryIO, BinaryIO]
+
+
+@define
+class Copier:
+    """A process of our own interpreter that does the jobs it is sent."""
+
+    process: subprocess.Popen[bytes]
+    jobs: BinaryIO
+    reports: BinaryIO
+    _heard: bytes = field(default=b"", init=False)
+
+    @classmethod
+    def started(cls, workers: int = WORKERS) -> Self | None:
+        """Return a process with some threads; None where none can be started."""
+        # Without `site`, whose work its parent has done, it is there in half the time.
+        options = ("-S", "-P", "-m", program.__name__)
+        command = [sys.executable, *options, str(workers), str(PIECE_BYTES)]
+        path = os.pathsep.join(sys.path)
+        if not sys.executable:
+            return None
+        try:
+            process = subprocess.Popen(
+                command,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                env={**os.environ, "PYTHONPATH": path},
+            )
+        except OSError:
+            return None
+        return cls(process, *cast("_Streams", (process.stdin, process.stdout)))
+
+    def results(self, jobs: Iterable[Job]) -> Iterator[tuple[int, int | None]]:
+        """Yield the number of each job that has ended, in any order.
+
+        With it comes the CRC-32, 0 where it was not wanted; None for a job that was
+        not done, as all are once the process has died.
+        """
+        waiting: set[int] = set()
+        left = iter(jobs)
+        while True:
+            more = list(islice(left, WINDOW - len(waiting)))
+            waiting |= {job[0] for job in more}
+            if not waiting:
+                return
+            ended = self._heard_of(waiting) if self._sent(more) else ()
+            for number, crc in ended or [(number, None) for number in waiting]:
+                waiting.remove(number)
+                yield number, crc
+
+    def _sent(self, jobs: Iterable[Job]) -> bool:
+        try:
+            self.jobs.write(b"".join(map(sent, jobs)))
+            self.jobs.flush()
+        except OSError:
+            return False
+        return True
+
+    def _heard_of(self, waiting: set[int]) -> list[tuple[int, int | None]]:
+        """Return what has ended, once something has; nothing if the process has."""
+        while len(self._heard) < DONE.size:
+            more = os.read(self.reports.fileno(), 1 << 16)
+            if not more:
+                return []
+            self._heard += more
+        whole = len(self._heard) // DONE.size * DONE.size
+        reports = DONE.iter_unpack(self._heard[:whole])
+        self._heard = self._heard[whole:]
+        return [(number, crc if done else None) for number, done, crc in reports]
+
+    def close(self) -> None:
+        """End the process; when this returns, it writes no more."""
+        self.process.kill()
+        self.process.wait()
+        for stream in (self.jobs, self.reports):
+            with contextlib.suppress(OSError):
+                stream.close()
