@@ -111,7 +111,7 @@ def written(
     """Lower, lay out, commit and gate a model; return what was done."""
     writer = detect.target_format(target, registry, options.target_format)
     given = _weighed(given, options, registry)
-    with copying(given.stored.nbytes, options.copiers) as copier:
+    with copying(given.found.model.tensors, options.copiers) as copier:
         ready = lowered(given.found, target, writer, registry, options.lower)
         return _Saving(writer, options, registry, announce, copier).report(given, ready)
 

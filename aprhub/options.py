@@ -101,9 +101,11 @@ class ConvertOptions:
     def copiers(self) -> int | None:
         """The threads of a process that copies, 0 for the usual; None for no process.
 
-        What is to be resumed does without: its journal is of this process.
+        What changes its encoding is not copied; what is to be resumed has its journal
+        in this process.
         """
-        unwanted = self.resume or self.dry_run or not self.apart
+        computed = self.dtype is not None or self.quantize is not None
+        unwanted = computed or self.resume or self.dry_run or not self.apart
         return None if unwanted else self.workers
 
     @property

@@ -46,7 +46,7 @@ def _ignore(_count: int) -> None:
 class _Crew:
     """Workers that take pieces from one queue, until it is empty or one fails.
 
-    Pieces that are only copied a copier may have, if there is one.
+    A copier, if there is one, has the pieces that are only copied.
     """
 
     queue: Iterator[_Item]

@@ -4,7 +4,7 @@ import contextlib
 import os
 import subprocess
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
 from typing import BinaryIO, Final, Self, cast
 
@@ -13,6 +13,8 @@ from attrs import define, field
 from aprhub.export import copier as program
 from aprhub.export.copier import DONE, Job, sent
 from aprhub.export.output import PIECE_BYTES
+from aprhub.ir.source import FileRange
+from aprhub.ir.tensor import Tensor
 
 WINDOW: Final = 256
 """How many jobs are with the copier at most: they last while Python holds on to its
@@ -26,12 +28,15 @@ MUCH: Final = 1 << 26
 
 
 @contextlib.contextmanager
-def copying(nbytes: int, workers: int | None) -> Iterator["Copier | None"]:
-    """Give a process with some threads that copies, where so many bytes are worth it.
+def copying(
+    tensors: Mapping[str, Tensor], workers: int | None
+) -> Iterator["Copier | None"]:
+    """Give a process with some threads that copies, where there is much to copy.
 
     None for the threads means that nobody wants one.
     """
-    wanted = workers is not None and nbytes >= MUCH
+    ranges = (each for each in tensors.values() if isinstance(each.source, FileRange))
+    wanted = workers is not None and sum(each.nbytes for each in ranges) >= MUCH
     copier = Copier.started(workers or WORKERS) if wanted else None
     try:
         yield copier
@@ -86,7 +91,7 @@ class Copier:
             waiting |= {job[0] for job in more}
             if not waiting:
                 return
-            ended = self._heard_of(waiting) if self._sent(more) else ()
+            ended = self._heard_from() if self._sent(more) else ()
             for number, crc in ended or [(number, None) for number in waiting]:
                 waiting.remove(number)
                 yield number, crc
@@ -99,8 +104,8 @@ class Copier:
             return False
         return True
 
-    def _heard_of(self, waiting: set[int]) -> list[tuple[int, int | None]]:
-        """Return what has ended, once something has; nothing if the process has."""
+    def _heard_from(self) -> list[tuple[int, int | None]]:
+        """Return which jobs have ended, once one has; none if the process has."""
         while len(self._heard) < DONE.size:
             more = os.read(self.reports.fileno(), 1 << 16)
             if not more:

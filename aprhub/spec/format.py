@@ -159,11 +159,6 @@ class StoredModel:
     packing: PackingClaim | None = None
     importance: Importance | None = field(default=None, repr=False)
 
-    @property
-    def nbytes(self) -> int:
-        """How many bytes its tensors have."""
-        return sum(tensor.nbytes for tensor in self.tensors.values())
-
 
 def _no_structure(_evidence: FileEvidence) -> bool:
     return False

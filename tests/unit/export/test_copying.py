@@ -272,10 +272,11 @@ def test_a_conversion_gives_the_same_bytes_with_it(
     [
         aprhub.ConvertOptions(apart=True, resume=True),
         aprhub.ConvertOptions(apart=True, dry_run=True),
+        aprhub.ConvertOptions(apart=True, dtype="bf16"),
         aprhub.ConvertOptions(),
     ],
 )
-def test_what_writes_nothing_or_is_to_be_resumed_does_without(
+def test_what_copies_nothing_or_is_to_be_resumed_does_without(
     options: aprhub.ConvertOptions, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(copying, "MUCH", 0)
