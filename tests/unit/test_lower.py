@@ -6,12 +6,13 @@ import numpy as np
 import pytest
 from attrs import evolve
 
-from aprhub.api import ENCODINGS, Encoding, Format, ModelIR, Naming, Tensor
+from aprhub.api import ENCODINGS, Encoding, Format, ModelIR, Naming, Tensor, Tokenizer
 from aprhub.errors import UnrepresentableError
 from aprhub.lift import decodable
 from aprhub.lower import Lowered
 from aprhub.rope import factors
 from aprhub.testing.models import PICOS
+from aprhub.tokenizer import assembling
 from tests.unit import toys
 
 
@@ -205,6 +206,26 @@ def _lower_with(registry: Any) -> None:
 
     fmt, options = evolve(TOY, naming="poor"), LowerOptions()
     lowered(toys.of_memory(_model("llama")), toys.PATH, fmt, registry, options)
+
+
+def test_a_program_is_made_once_and_not_before_it_is_asked_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    model = _model("llama")
+    asked: list[Tokenizer] = []
+
+    def made(given: Tokenizer) -> str:
+        asked.append(given)
+        return "made"
+
+    monkeypatch.setattr(assembling, "program_text", made)
+
+    tokenizer = toys.lower(model, evolve(TOY, tokenizer_form="json")).stored.tokenizer
+
+    assert tokenizer is not None
+    assert (tokenizer.has_json, asked) == (True, [])
+    assert tokenizer.json == evolve(tokenizer, flat=None).json == "made"
+    assert asked == [model.tokenizer]
 
 
 @pytest.mark.parametrize("form", ["flat", "json"])
