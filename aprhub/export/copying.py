@@ -91,18 +91,14 @@ class Copier:
             waiting |= {job[0] for job in more}
             if not waiting:
                 return
-            ended = self._heard_from() if self._sent(more) else ()
-            for number, crc in ended or [(number, None) for number in waiting]:
+            # That the process has died is heard, too.
+            with contextlib.suppress(OSError):
+                self.jobs.write(b"".join(map(sent, more)))
+                self.jobs.flush()
+            ended = self._heard_from() or [(number, None) for number in waiting]
+            for number, crc in ended:
                 waiting.remove(number)
                 yield number, crc
-
-    def _sent(self, jobs: Iterable[Job]) -> bool:
-        try:
-            self.jobs.write(b"".join(map(sent, jobs)))
-            self.jobs.flush()
-        except OSError:
-            return False
-        return True
 
     def _heard_from(self) -> list[tuple[int, int | None]]:
         """Return which jobs have ended, once one has; none if the process has."""

@@ -226,6 +226,7 @@ def test_a_program_is_made_once_and_not_before_it_is_asked_for(
     assert (tokenizer.has_json, asked) == (True, [])
     assert tokenizer.json == evolve(tokenizer, flat=None).json == "made"
     assert asked == [model.tokenizer]
+    assert tokenizer == evolve(tokenizer, json="made") != evolve(tokenizer, json="")
 
 
 @pytest.mark.parametrize("form", ["flat", "json"])

@@ -1,12 +1,15 @@
 """Strings found and read many at a time are those found one after the other."""
 
 import struct
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from aprhub.api import CorruptFileError, FileRange
 from aprhub_gguf.strings import begins_of, decoded, divided, string_lengths
+from aprhub_gguf.values import FileArray
 
 TEXTS = st.lists(
     st.one_of(
@@ -82,3 +85,15 @@ def test_half_of_a_character_is_none_with_the_next_string(
 
     with pytest.raises(UnicodeDecodeError):
         decoded(data, string_lengths(data, 3))
+
+
+@pytest.mark.parametrize("data", [b"ab", b"abcd"])
+def test_strings_that_are_not_as_long_as_they_were_are_refused(
+    data: bytes, tmp_path: Path
+) -> None:
+    path = tmp_path / "strings"
+    path.write_bytes(stored([b"x", b"abc"])[:-3] + data)
+    place = FileRange(path, 0, path.stat().st_size)
+
+    with pytest.raises(CorruptFileError, match="changed after it had been opened"):
+        list(FileArray(place, "string", 2, "tokens"))

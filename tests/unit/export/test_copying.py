@@ -1,6 +1,7 @@
 """A process that copies does what threads do, and what it cannot is done here."""
 
 import errno
+import io
 import os
 import subprocess
 import sys
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from attrs import evolve
 
 import aprhub
 from aprhub.api import (
@@ -24,7 +26,7 @@ from aprhub.api import (
 )
 from aprhub.export import copying
 from aprhub.export.commit import Writing
-from aprhub.export.copier import Job
+from aprhub.export.copier import DONE, Job
 from aprhub.export.copying import WINDOW, Copier
 from aprhub.export.output import PIECE_BYTES
 from aprhub.export.staging import staged
@@ -122,6 +124,22 @@ def test_nothing_is_done_by_a_process_that_has_died(
     jobs = (job(n, (source, target), 0, 0, 1) for n in range(2 * WINDOW))
 
     assert set(dict(copier.results(jobs)).values()) == {None}
+
+
+def test_a_report_may_come_in_parts(copier: Copier) -> None:
+    reading, writing = os.pipe()
+    reports = b"".join(DONE.pack(number, True, 7 * number) for number in range(3))
+    with os.fdopen(reading, "rb") as stream:
+        heard = evolve(copier, jobs=io.BytesIO(), reports=stream).results(
+            (number, 0, 0, 1, True, b"", b"") for number in range(3)
+        )
+        os.write(writing, reports[:20])
+        found = [next(heard)]
+        os.write(writing, reports[20:])
+        found += heard
+    os.close(writing)
+
+    assert found == [(0, 0), (1, 7), (2, 14)]
 
 
 def test_without_an_interpreter_to_start_there_is_none(

@@ -20,14 +20,16 @@ from aprhub.api import (
     ComputedRows,
     Layout,
     LayoutFile,
+    Literal,
     Tensor,
     TensorData,
     packed,
 )
 from aprhub.errors import UsageError
 from aprhub.export import commit, journal
-from aprhub.export.staging import SUFFIX
+from aprhub.export.staging import SUFFIX, staged
 from tests.judges import deep
+from tests.unit.export import layouts
 
 
 class _InterruptedError(BaseException):
@@ -115,6 +117,25 @@ def test_a_source_that_was_changed_is_read_anew(tmp_path: Path) -> None:
     report = aprhub.convert(source, target, options())
 
     assert not any(note.startswith("resumed") for note in report.notes)
+
+
+def test_texts_that_were_not_there_yet_do_not_begin_it_anew(tmp_path: Path) -> None:
+    weights = layouts.file_of(layouts.tensor_data(b"values"), name="weights")
+    text = LayoutFile("text", (Literal(lambda: b"text"),))
+    layout = Layout((weights, text), folder=True)
+    with staged(tmp_path / "m", is_folder=True) as staging:
+        with commit.Writing(layout, staging, resumable=True) as first:
+            first.fill()
+            first.settle()
+        with commit.Writing(layout, staging, resumable=True) as second:
+            second.fill()
+            second.outline()
+            second.settle()
+            resumed = second.resumed
+
+        assert resumed == 1
+        assert staging.path("weights").read_bytes() == b"values"
+        assert staging.path("text").read_bytes() == b"text"
 
 
 @pytest.mark.parametrize("damage", ["remove", "shorten"])
