@@ -7,7 +7,9 @@ import subprocess
 import sys
 import time
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -126,20 +128,42 @@ def test_nothing_is_done_by_a_process_that_has_died(
     assert set(dict(copier.results(jobs)).values()) == {None}
 
 
-def test_a_report_may_come_in_parts(copier: Copier) -> None:
+@contextmanager
+def _spoken_for(copier: Copier) -> Iterator[tuple[Copier, Callable[[bytes], object]]]:
+    """Give a copier to which nobody listens, and what says what it is said to say."""
     reading, writing = os.pipe()
-    reports = b"".join(DONE.pack(number, True, 7 * number) for number in range(3))
     with os.fdopen(reading, "rb") as stream:
-        heard = evolve(copier, jobs=io.BytesIO(), reports=stream).results(
-            (number, 0, 0, 1, True, b"", b"") for number in range(3)
+        yield (
+            evolve(copier, jobs=io.BytesIO(), reports=stream),
+            partial(os.write, writing),
         )
-        os.write(writing, reports[:20])
-        found = [next(heard)]
-        os.write(writing, reports[20:])
-        found += heard
     os.close(writing)
 
-    assert found == [(0, 0), (1, 7), (2, 14)]
+
+def _anything(number: int) -> Job:
+    return number, 0, 0, 1, True, b"", b""
+
+
+def test_a_report_may_come_in_parts(copier: Copier) -> None:
+    reports = b"".join(DONE.pack(number, True, 7 * number) for number in range(3))
+    with _spoken_for(copier) as (silent, say):
+        heard = silent.results(map(_anything, range(3)))
+        say(reports[:20])
+        found = [next(heard)]
+        say(reports[20:])
+
+        assert [*found, *heard] == [(0, 0), (1, 7), (2, 14)]
+
+
+def test_only_so_many_jobs_are_with_it_at_once(copier: Copier) -> None:
+    numbers = iter(range(9 * WINDOW))
+    with _spoken_for(copier) as (silent, say):
+        heard = silent.results(map(_anything, numbers))
+        for number in range(3):
+            say(DONE.pack(number, True, 0))
+            assert next(heard) == (number, 0)
+
+        assert next(numbers) == WINDOW + 2
 
 
 def test_without_an_interpreter_to_start_there_is_none(
