@@ -1,5 +1,6 @@
 """What is shown of a training, and what a signal does to it."""
 
+import gc
 import signal
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -51,6 +52,7 @@ class Session:
         is_first = Place.found().is_first
         silent = self.quiet or self.as_json or not is_first
         with (
+            garbage_collected(),
             interruption() as caught,
             shown(wanted.course, silent=silent, verbose=self.verbose) as watch,
         ):
@@ -67,6 +69,21 @@ class Session:
             _echo(found)
         if caught.number is not None:
             raise SystemExit(128 + caught.number)
+
+
+@contextmanager
+def garbage_collected() -> Iterator[None]:
+    """Collect garbage meanwhile, which other commands leave to the process's end.
+
+    A run may last for days, and each step on sharded weights leaves cycles behind.
+    """
+    was_enabled = gc.isenabled()
+    gc.enable()
+    try:
+        yield
+    finally:
+        if not was_enabled:
+            gc.disable()
 
 
 def _unsaid(_event: Mapping[str, Any]) -> None:

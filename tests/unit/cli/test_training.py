@@ -1,12 +1,17 @@
 """What is shown while a model is trained, and what a signal does."""
 
+import gc
 import signal
 import sys
+from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
 from aprhub.cli.training import interruption, shown
 from aprhub.course import Course
+from aprhub.errors import UsageError
+from tests.unit.cli.program import refused
 
 STEP = {"loss": 5.0, "tokens_per_second": 1234.0, "utilisation": 0.45}
 LINES = [
@@ -72,3 +77,19 @@ def test_a_signal_before_the_first_step_ends_the_process_as_ever() -> None:
             signal.raise_signal(signal.SIGTERM)
     finally:
         signal.signal(signal.SIGTERM, before)
+
+
+def test_garbage_is_collected_while_a_model_is_trained(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = []
+
+    def run(*_words: object, **_more: object) -> NoReturn:
+        seen.append(gc.isenabled())
+        raise UsageError("that is enough")
+
+    monkeypatch.setattr("aprhub.runs.pretrain", run)
+    start = ("--dataset", tmp_path, "--init", tmp_path)
+    refused(2, "pretrain", *start, "--run-dir", tmp_path / "run")
+
+    assert seen == [True]
