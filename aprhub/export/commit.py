@@ -10,7 +10,6 @@ import shutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from functools import partial
-from itertools import filterfalse
 from mmap import mmap
 from operator import attrgetter
 from threading import Event, Lock
@@ -61,9 +60,10 @@ class _Crew:
     def run(self, workers: int) -> None:
         """Work until the queue is empty; raise what the first failure raised."""
         with ThreadPoolExecutor(workers + 1) as pool:
-            running = [pool.submit(self.work) for _ in range(workers)]
+            running = []
             if self.copier:
                 running.append(pool.submit(self.oversee, self.copier))
+            running += [pool.submit(self.work) for _ in range(workers)]
             done, _ = wait(running, return_when=FIRST_EXCEPTION)
             self.stop.set()
         for future in done:
@@ -225,7 +225,7 @@ class Writing:
         crew = _Crew(_pieces(outputs), told, sees, self._stop, self._journal)
         if self.copier:
             crew.copier = self.copier
-            crew.queue = filterfalse(_is_copied, _pieces(outputs))
+            crew.queue = (each for each in crew.queue if _copied(each[1]) is None)
             crew.copies = _copies(outputs)
         tensors = sum(each.file.tensor_bytes for each in outputs)
         besides = self.layout.bulk - tensors
@@ -247,14 +247,16 @@ def _pieces(outputs: Iterable[Output]) -> Iterator[_Item]:
     return ((output, piece) for output in outputs for piece in output.pieces())
 
 
-def _is_copied(item: _Item) -> bool:
-    return isinstance(item[1].data.tensor.source, FileRange)
+def _copied(piece: Piece) -> FileRange | None:
+    """Return where a piece lies already, unless it is computed."""
+    source = piece.data.tensor.source
+    return source if isinstance(source, FileRange) else None
 
 
 def _copies(outputs: Iterable[Output]) -> Iterator[_Copy]:
     for output, piece in _pieces(outputs):
-        source = piece.data.tensor.source
-        if isinstance(source, FileRange):
+        source = _copied(piece)
+        if source is not None:
             yield output, piece, source
 
 

@@ -25,45 +25,58 @@ class Timing:
 
 
 @frozen
-class Row:
-    """Pairs of a command and `cp`, as the table shows them.
+class Turn:
+    """A command and what it is compared with, one after the other.
 
-    `durable` are of `cp` with `sync`, in the same turns: what a command that makes its
-    output durable is to be compared with.
+    `durable` is `cp` with `sync`: what a command that makes its output durable is to
+    be compared with. `disk` is what the disk needs to take as many bytes, from nobody.
     """
+
+    ours: Timing
+    cp: Timing
+    durable: Timing | None = None
+    disk: Timing | None = None
+
+
+@frozen
+class Row:
+    """Turns of a command, as the table shows them: medians over all."""
 
     what: str
     output: int
-    pairs: Sequence[tuple[Timing, Timing]]
-    durable: Sequence[Timing] = ()
+    turns: Sequence[Turn]
 
     @property
     def ratio(self) -> float:
         """The median of command ÷ `cp`, pair by pair."""
-        return statistics.median(ours.seconds / cp.seconds for ours, cp in self.pairs)
+        return statistics.median(
+            each.ours.seconds / each.cp.seconds for each in self.turns
+        )
 
     @property
     def bounded_ratio(self) -> float:
         """The same without the start-up that the bar allows."""
         return statistics.median(
-            (ours.seconds - START_UP) / cp.seconds for ours, cp in self.pairs
+            (each.ours.seconds - START_UP) / each.cp.seconds for each in self.turns
         )
 
     @property
     def durable_cells(self) -> list[str]:
-        """The seconds of `cp` with `sync`, and the ratio to them less start-up."""
-        if not self.durable:
-            return ["-", "-"]
-        turns = zip(self.pairs, self.durable, strict=True)
-        ratios = [(ours.seconds - START_UP) / cp.seconds for (ours, _), cp in turns]
-        seconds = statistics.median(each.seconds for each in self.durable)
-        return [f"{seconds:.2f}", f"{statistics.median(ratios):.2f}"]
+        """The seconds of `cp` with `sync`, the ratio to them, and those of the disk."""
+        durable = [each.durable.seconds for each in self.turns if each.durable]
+        disk = [each.disk.seconds for each in self.turns if each.disk]
+        if not durable or not disk:
+            return ["-", "-", "-"]
+        turns = zip(self.turns, durable, strict=True)
+        ratios = [(each.ours.seconds - START_UP) / cp for each, cp in turns]
+        medians = map(statistics.median, (durable, ratios, disk))
+        return [f"{each:.2f}" for each in medians]
 
     def cells(self) -> list[str]:
         """Return the row of the table."""
-        ours = statistics.median(pair[0].seconds for pair in self.pairs)
-        cp = statistics.median(pair[1].seconds for pair in self.pairs)
-        peak = max(pair[0].memory for pair in self.pairs)
+        ours = statistics.median(each.ours.seconds for each in self.turns)
+        cp = statistics.median(each.cp.seconds for each in self.turns)
+        peak = max(each.ours.memory for each in self.turns)
         return [
             self.what,
             f"{self.output / 1e9:.2f}",
@@ -78,7 +91,7 @@ class Row:
 
 HEADER = [
     *("what", "GB", "s", "cp s", "ratio", "ratio less 0.3 s"),
-    *("cp, sync s", "ratio less 0.3 s", "RSS MiB"),
+    *("cp, sync s", "ratio less 0.3 s", "disk s", "RSS MiB"),
 ]
 
 
@@ -119,42 +132,63 @@ def settle(source: Path, nbytes: int = 3 << 30) -> None:
 
 _DURABLE = 'cp -r "$1" "$2" && sync -f "$2"'
 
+# Two writers are the fastest of one to eight.
+_DISK = """
+fallocate -l $(($2 << 22)) "$1"
+for part in 0 1; do
+  dd if=/dev/zero of="$1" bs=2M count="$2" seek=$((part * $2)) \\
+    oflag=direct conv=notrunc status=none &
+done
+wait
+sync -d "$1"
+"""
+"""Writes so many pairs of two MiB of zeros past the cache, and nothing else."""
+
 
 def paired(
     what: str, command: Sequence[str | Path], source: Path, output: Path, runs: int
 ) -> Row:
-    """Run a command and a `cp` of its output in turn, without and with `sync`."""
-    pairs, durable = [], []
+    """Run a command in turn with a `cp` of its output, without and with `sync`.
+
+    And with as many bytes put on the disk by nobody.
+    """
+    turns = []
     copy = output.with_name(output.name + ".cp")
+
+    def compared(*words: str | Path) -> Timing:
+        settle(output)
+        found = timed(words)
+        remove(copy)
+        return found
+
     for _ in range(runs):
         remove(output)
         settle(source)
         ours = timed(command)
-        settle(output)
-        pairs.append((ours, timed(["cp", "-r", output, copy])))
-        remove(copy)
-        settle(output)
-        durable.append(timed(["sh", "-c", _DURABLE, "sh", output, copy]))
-        remove(copy)
-    return Row(what, size(output), pairs, durable)
+        plain = compared("cp", "-r", output, copy)
+        durable = compared("sh", "-c", _DURABLE, "sh", output, copy)
+        count = str(size(output) >> 22)
+        disk = compared("sh", "-c", _DISK, "sh", copy, count)
+        turns.append(Turn(ours, plain, durable, disk))
+    return Row(what, size(output), turns)
 
 
 def reading(what: str, command: Sequence[str | Path], source: Path, runs: int) -> Row:
     """Run a command that writes nothing and a `cp` of what it reads in turn."""
-    pairs = []
+    turns = []
     copy = source.with_name(source.name + ".cp")
     for _ in range(runs):
         settle(source)
         ours = timed(command)
         settle(source)
-        pairs.append((ours, timed(["cp", "-r", source, copy])))
+        turns.append(Turn(ours, timed(["cp", "-r", source, copy])))
         remove(copy)
-    return Row(what, size(source), pairs)
+    return Row(what, size(source), turns)
 
 
 def control(path: Path, runs: int) -> Row:
     """Return `cp` against `cp`."""
-    pairs = []
+    turns = []
     copies = [path.with_name(f"{path.name}.cp{number}") for number in range(2)]
     for _ in range(runs):
         both = []
@@ -162,8 +196,8 @@ def control(path: Path, runs: int) -> Row:
             settle(path)
             both.append(timed(["cp", "-r", path, copy]))
             remove(copy)
-        pairs.append((both[0], both[1]))
-    return Row("control: cp", size(path), pairs)
+        turns.append(Turn(*both))
+    return Row("control: cp", size(path), turns)
 
 
 def alternated(
