@@ -7,6 +7,8 @@ LINT = .venv-lint/bin/python
 DEMO = .venv-demo/bin/python
 BENCH = .venv-bench/bin/python
 JOBS ?= 2
+# The files that take longest come first; else one process is left with them.
+PYTEST = -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder
 
 .PHONY: demo demo-train test test-all mutants lint bench clean
 
@@ -22,11 +24,11 @@ demo-train:
 
 test: .venv-test
 	$(TEST) -m tests.judges.assets
-	$(TEST) -m pytest -n $(JOBS) --dist loadfile -m "not slow"
+	$(TEST) $(PYTEST) -m "not slow"
 
 test-all: .venv-test
 	$(TEST) -m tests.judges.assets
-	$(TEST) -m pytest -n $(JOBS) --dist loadfile
+	$(TEST) $(PYTEST)
 
 mutants: .venv-test
 	$(TEST) -m scripts.mutants

@@ -26,7 +26,6 @@ PACKAGES = sorted(
 )
 
 # One worker builds and installs, and runs all tests that need it.
-pytestmark = pytest.mark.xdist_group("packaging")
 
 
 def _succeed(

@@ -21,10 +21,7 @@ from tests.unit.cli.program import refused, run, succeed
 
 IDS = list(range(3, 1900, 60))
 
-pytestmark = [
-    pytest.mark.xdist_group("finetuning"),
-    pytest.mark.usefixtures("one_thread"),
-]
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture(scope="module")

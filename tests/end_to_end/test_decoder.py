@@ -22,8 +22,6 @@ from tests.judges.variants import CAP, VARIANTS, WINDOW, YARN, Variant
 
 TOLERANCE = 1e-5
 
-pytestmark = pytest.mark.xdist_group("pico")
-
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Path:

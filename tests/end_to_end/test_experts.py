@@ -21,8 +21,6 @@ from tests.unit.cli.program import succeed
 
 Arrays = dict[str, NDArray[Any]]
 
-pytestmark = pytest.mark.xdist_group("pico")
-
 
 def _stacked(tensors: Mapping[str, NDArray[Any]]) -> Arrays:
     """Return tensors as transformers 5 has them in memory, and saves when told to."""

@@ -44,10 +44,7 @@ ALTERNATE = (
     "{{ m.content }}{% endfor %}"
 )
 
-pytestmark = [
-    pytest.mark.xdist_group("finetuning"),
-    pytest.mark.usefixtures("one_thread"),
-]
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture(scope="module")

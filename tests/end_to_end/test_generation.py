@@ -26,8 +26,6 @@ from tests.unit.cli.program import refused, run, succeed
 
 SMALL = "llama-spm"
 
-pytestmark = pytest.mark.xdist_group("pico")
-
 
 def decoder_of(path: Path) -> Decoder:
     model = open_model(path)

@@ -37,10 +37,7 @@ SIZES: Final = {
 }
 MARKS: Final = ("<|im_end|>", "<|endoftext|>", "</s>", "<s>")
 
-pytestmark = [
-    pytest.mark.xdist_group("pretraining"),
-    pytest.mark.usefixtures("one_thread"),
-]
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture(scope="module")

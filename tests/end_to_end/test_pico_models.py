@@ -31,8 +31,6 @@ RANKLESS = ("llama-spm", "mistral", "mixtral")
 all tokens: the order of the merges is lost in such a file. (It takes Gemma's for
 another model's byte-level BPE; a real Gemma file is tested elsewhere.)"""
 
-pytestmark = pytest.mark.xdist_group("pico")
-
 
 @cache
 def expected(family: str) -> list[tuple[list[int], NDArray[np.float32]]]:

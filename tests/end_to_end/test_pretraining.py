@@ -41,10 +41,7 @@ norm_eps = 1e-5
 tie_embeddings = true
 """
 
-pytestmark = [
-    pytest.mark.xdist_group("pretraining"),
-    pytest.mark.usefixtures("one_thread"),
-]
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture(scope="module")

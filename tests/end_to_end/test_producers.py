@@ -129,8 +129,6 @@ CONSUMERS: Final[Mapping[str, tuple[Target, Callable[[Made], None]]]] = {
     "bench of a folder": (HF, _bench),
 }
 
-pytestmark = pytest.mark.xdist_group("producers")
-
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:

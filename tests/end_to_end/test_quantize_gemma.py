@@ -9,7 +9,7 @@ from tests.end_to_end import quantised
 from tests.end_to_end.quantised import Sources
 from tests.judges.tensor_digest import digest
 
-pytestmark = [pytest.mark.xdist_group("gemma"), pytest.mark.slow]
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")

@@ -21,8 +21,6 @@ from tests.judges.corpus import STRINGS
 from tests.judges.llama import Llama
 from tests.judges.pico import PROMPTS
 
-pytestmark = pytest.mark.xdist_group("real")
-
 MODELS: dict[str, Callable[[], Path]] = {
     "smollm2": assets.smollm2,
     "gemma3": assets.gemma3,

@@ -25,8 +25,6 @@ from tests.unit.cli.program import refused, run, succeed
 
 LENGTH, COUNT = 24, 5
 
-pytestmark = pytest.mark.xdist_group("pico")
-
 
 @pytest.fixture(scope="module")
 def text(tmp_path_factory: pytest.TempPathFactory) -> Path:

@@ -21,10 +21,7 @@ from tests.end_to_end.test_pretraining import (
 )
 from tests.unit.cli.program import refused, succeed
 
-pytestmark = [
-    pytest.mark.xdist_group("pretraining"),
-    pytest.mark.usefixtures("one_thread"),
-]
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 OFTEN = ("--steps-per-epoch", 4)
 

@@ -23,8 +23,6 @@ from tests.judges.pico import FAMILIES, pico
 from tests.judges.variants import Variant
 from tests.unit.cli.program import run, succeed
 
-pytestmark = pytest.mark.xdist_group("pico")
-
 QUERY = "layers.1.attn.q.weight"
 KEY = "layers.1.attn.k.weight"
 GATE = "layers.1.ffn.gate.weight"

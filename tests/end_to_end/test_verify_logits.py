@@ -17,8 +17,6 @@ from tests.judges.mistakes import IN_GGUF, Mistake, made_in_gguf
 from tests.judges.pico import pico
 from tests.unit.cli.program import succeed
 
-pytestmark = pytest.mark.xdist_group("pico")
-
 BOTH = ("llama.cpp", "transformers")
 
 
