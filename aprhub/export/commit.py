@@ -7,7 +7,7 @@ model or of its largest tensor.
 import contextlib
 import os
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from functools import partial
 from mmap import mmap
@@ -45,7 +45,7 @@ def _ignore(_count: int) -> None:
 class _Crew:
     """Workers that take pieces from one queue, until it is empty or one fails.
 
-    A copier, if there is one, has the pieces that are only copied.
+    What a copier was given comes back as `copied`.
     """
 
     queue: Iterator[_Item]
@@ -53,16 +53,20 @@ class _Crew:
     witness: Witness
     stop: Event
     journal: Journal | None
-    copies: Iterable[_Copy] = ()
-    copier: Copier | None = None
+    copied: Iterator[tuple[int, int | None]] | None = None
+    _given: dict[int, _Item] = Factory(dict)
     _lock: Lock = Factory(Lock)
+
+    def give(self, copier: Copier, copies: Iterable[_Copy]) -> None:
+        """Let a copier begin with some pieces."""
+        self.copied = copier.results(self._jobs(copies))
 
     def run(self, workers: int) -> None:
         """Work until the queue is empty; raise what the first failure raised."""
         with ThreadPoolExecutor(workers + 1) as pool:
             running = []
-            if self.copier:
-                running.append(pool.submit(self.oversee, self.copier))
+            if self.copied:
+                running.append(pool.submit(self.oversee, self.copied))
             running += [pool.submit(self.work) for _ in range(workers)]
             done, _ = wait(running, return_when=FIRST_EXCEPTION)
             self.stop.set()
@@ -80,12 +84,11 @@ class _Crew:
             self._write(*item, memory)
             self.progress(item[1].nbytes)
 
-    def oversee(self, copier: Copier) -> None:
-        """Have pieces copied; write here what could not be, and raise why."""
-        given: dict[int, _Item] = {}
+    def oversee(self, copied: Iterable[tuple[int, int | None]]) -> None:
+        """Take note of what was copied; write what could not be, and raise why."""
         memory = room(PIECE_BYTES)
-        for number, crc in copier.results(self._jobs(given)):
-            output, piece = given.pop(number)
+        for number, crc in copied:
+            output, piece = self._given.pop(number)
             if self.stop.is_set():
                 return
             if crc is None:
@@ -96,9 +99,9 @@ class _Crew:
                 output.wrote(piece.nbytes)
             self.progress(piece.nbytes)
 
-    def _jobs(self, given: dict[int, _Item]) -> Iterator[Job]:
-        for number, (output, piece, source) in enumerate(self.copies):
-            given[number] = (output, piece)
+    def _jobs(self, copies: Iterable[_Copy]) -> Iterator[Job]:
+        for number, (output, piece, source) in enumerate(copies):
+            self._given[number] = (output, piece)
             yield (
                 number,
                 source.offset + piece.start,
@@ -220,18 +223,17 @@ class Writing:
         _require_space(self.layout, self.staging)
         with _failing(self.staging):
             outputs = self._begun(attrgetter("has_tensors"))
+            for output in outputs:
+                output.preallocate()
         sees = witness or Witness.of((), self.layout)
         told = progress or _ignore
         crew = _Crew(_pieces(outputs), told, sees, self._stop, self._journal)
         if self.copier:
-            crew.copier = self.copier
             crew.queue = (each for each in crew.queue if _copied(each[1]) is None)
-            crew.copies = _copies(outputs)
+            crew.give(self.copier, _copies(outputs))
         tensors = sum(each.file.tensor_bytes for each in outputs)
         besides = self.layout.bulk - tensors
-        self._filling = self._pool.submit(
-            _fill, outputs, crew, workers or WORKERS, besides
-        )
+        self._filling = self._pool.submit(_fill, crew, workers or WORKERS, besides)
 
     def settle(self) -> None:
         """Wait until everything is written and durable.
@@ -260,9 +262,7 @@ def _copies(outputs: Iterable[Output]) -> Iterator[_Copy]:
             yield output, piece, source
 
 
-def _fill(outputs: Sequence[Output], crew: _Crew, workers: int, besides: int) -> None:
-    for output in outputs:
-        output.preallocate()
+def _fill(crew: _Crew, workers: int, besides: int) -> None:
     crew.run(workers)
     crew.progress(besides)
 

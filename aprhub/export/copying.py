@@ -79,26 +79,33 @@ class Copier:
         return cls(process, *cast("_Streams", (process.stdin, process.stdout)))
 
     def results(self, jobs: Iterable[Job]) -> Iterator[tuple[int, int | None]]:
-        """Yield the number of each job that has ended, in any order.
+        """Send jobs; return the number of each that has ended, in any order.
 
         With it comes the CRC-32, 0 where it was not wanted; None for a job that was
-        not done, as all are once the process has died.
+        not done, as all are once the process has died. The first jobs are with the
+        process when this returns, the others go there as the ends are taken.
         """
-        waiting: set[int] = set()
         left = iter(jobs)
-        while True:
-            more = list(islice(left, WINDOW - len(waiting)))
-            waiting |= {job[0] for job in more}
-            if not waiting:
-                return
-            # That the process has died is heard, too.
-            with contextlib.suppress(OSError):
-                self.jobs.write(b"".join(map(sent, more)))
-                self.jobs.flush()
+        return self._ends(self._send(left, WINDOW), left)
+
+    def _ends(
+        self, waiting: set[int], left: Iterator[Job]
+    ) -> Iterator[tuple[int, int | None]]:
+        while waiting:
             ended = self._heard_from() or [(number, None) for number in waiting]
             for number, crc in ended:
                 waiting.remove(number)
                 yield number, crc
+            waiting |= self._send(left, WINDOW - len(waiting))
+
+    def _send(self, left: Iterator[Job], most: int) -> set[int]:
+        """Send the next jobs; return their numbers."""
+        jobs = list(islice(left, most))
+        # That the process has died is heard, too.
+        with contextlib.suppress(OSError):
+            self.jobs.write(b"".join(map(sent, jobs)))
+            self.jobs.flush()
+        return {job[0] for job in jobs}
 
     def _heard_from(self) -> list[tuple[int, int | None]]:
         """Return which jobs have ended, once one has; none if the process has."""

@@ -56,8 +56,7 @@ class Output:
     """A file being written: where to, and checksums of what it has so far.
 
     It is open from its first piece to its last, since a model may have more shards
-    than a process may open files. What is left to do is counted in bytes; to take the
-    space for tensors counts as one.
+    than a process may open files. What is left to do is counted in bytes.
     """
 
     number: int
@@ -72,7 +71,7 @@ class Output:
     @classmethod
     def of(cls, number: int, file: LayoutFile, path: Path) -> Self:
         """Return a file of a layout that is not open yet."""
-        left = file.tensor_bytes + _literal_bytes(file) + file.has_tensors
+        left = file.tensor_bytes + _literal_bytes(file)
         return cls(number, file, path, places(file), left=left)
 
     @property
@@ -111,7 +110,6 @@ class Output:
                 if error.errno not in (errno.EOPNOTSUPP, errno.EINVAL):
                     raise
         self.close()
-        self.wrote(1)
 
     def pieces(self) -> Iterator[Piece]:
         """Yield the pieces of all tensors, in order."""
