@@ -78,17 +78,16 @@ def recalled_vocabulary(recipe: Recipe, flat: FlatVocabulary) -> Vocabulary:
     return [list(piece) for piece in zip(words, scores, strict=True)]
 
 
-def merges_recipe(rules: Rules, flat: FlatVocabulary) -> Recipe:
+def merges_recipe(rules: Rules, texts: list[str], flat: FlatVocabulary) -> Recipe:
     """Return what `recalled_merges` needs to make the rules again.
 
-    Rules that stand in the flat lists, or follow from the scores once some have gone
-    first, are not repeated.
+    `texts` are the `texts_of` the rules. Rules that stand in the flat lists, or follow
+    from the scores once some have gone first, are not repeated.
     """
     if rules is None:
         return {}
     paired = any(not isinstance(rule, str) for rule in rules[:1])
     whole = {"from": _NOWHERE, "first": rules, "paired": paired}
-    texts = texts_of(rules)
     if "".join(texts).count(" ") != len(texts):
         return whole
     source, first = _NOWHERE, texts

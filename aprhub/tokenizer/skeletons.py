@@ -7,6 +7,7 @@ of what was left out.
 
 import json
 import zlib
+from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
@@ -50,13 +51,14 @@ def skeleton(json_text: str, flat: FlatVocabulary | None = None) -> str:
     document = parsed(json_text)
     placed(document)
     rules = _rules(document)
+    texts = texts_of(rules)
     vocabulary = Ordered.of(document.model["vocab"])
     flat = flat or flat_vocabulary(document, None)
     left_out = {key: None for key in ("vocab", "merges") if key in document.model}
     recipes = {
         "vocab": vocabulary_recipe(vocabulary, flat),
-        "merges": merges_recipe(rules, flat),
-        "checksum": _checksum(vocabulary, rules),
+        "merges": merges_recipe(rules, texts, flat),
+        "checksum": _checksum(vocabulary, texts),
     }
     program = {**document.root, "model": {**document.model, **left_out}}
     return json.dumps({"tokenizer": program, **recipes}, ensure_ascii=False)
@@ -74,7 +76,7 @@ def restored(skeleton_text: str, flat: FlatVocabulary) -> str:
         vocabulary = recalled_vocabulary(data["vocab"], flat)
         rules = recalled_merges(data["merges"], flat)
         checksum = data["checksum"]
-        found = _checksum(Ordered.of(vocabulary), rules)
+        found = _checksum(Ordered.of(vocabulary), texts_of(rules))
         model["vocab"] = vocabulary
         model |= {"merges": rules} if "merges" in model else {}
     except _BROKEN as error:
@@ -93,10 +95,10 @@ def _rules(document: Document) -> Rules:
     return rules
 
 
-def _checksum(vocabulary: Ordered, rules: Rules) -> int:
-    words, texts = "\0".join(vocabulary.words), "\0".join(texts_of(rules))
+def _checksum(vocabulary: Ordered, texts: Sequence[str]) -> int:
+    words, rules = "\0".join(vocabulary.words), "\0".join(texts)
     # Equal scores may be spelled in several ways: 0, 0.0, -0.0.
     numbers = np.asarray(vocabulary.numbers, "<f8") + 0.0
     crc = zlib.crc32(words.encode("utf-8", "surrogatepass"))
     crc = zlib.crc32(numbers.tobytes(), crc)
-    return zlib.crc32(texts.encode("utf-8", "surrogatepass"), crc)
+    return zlib.crc32(rules.encode("utf-8", "surrogatepass"), crc)
