@@ -85,6 +85,18 @@ def test_parts_of_files_arrive_with_their_checksums(
     }
 
 
+def test_the_first_jobs_are_done_while_nobody_looks(
+    copier: Copier, source: Path, target: Path
+) -> None:
+    results = copier.results([job(0, (source, target), 0, 0, 5000)])
+
+    limit = time.monotonic() + 20
+    while target.read_bytes()[:5000] != DATA[:5000]:
+        assert time.monotonic() < limit
+        time.sleep(0.01)
+    assert dict(results) == {0: zlib.crc32(DATA[:5000])}
+
+
 def test_a_checksum_that_nobody_wants_is_not_taken(
     copier: Copier, source: Path, target: Path
 ) -> None:
