@@ -1,5 +1,6 @@
 """The end of the program: what is done before it, and that it is an end."""
 
+import os
 import subprocess
 import sys
 
@@ -42,7 +43,10 @@ def test_a_process_does_what_is_due_and_takes_nothing_apart(
     end: str, code: int, complaint: str
 ) -> None:
     words = [sys.executable, "-c", PROGRAM.format(end=end)]
-    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    buffered = {key: os.environ[key] for key in os.environ if key != "PYTHONUNBUFFERED"}
+    done = subprocess.run(
+        words, capture_output=True, text=True, check=False, env=buffered
+    )
 
     assert done.returncode == code
     assert done.stdout == "a word, a thread, a handler"

@@ -1,5 +1,7 @@
 """An output has its outline before its data, so that it can be judged meanwhile."""
 
+import errno
+import os
 import sys
 import threading
 import time
@@ -178,6 +180,39 @@ def test_a_writing_that_is_left_early_stops_after_the_piece_at_hand(
 
     assert slow.begun_count == slow.done_count < 9
     assert list(tmp_path.iterdir()) == []
+
+
+def refuse_space(monkeypatch: pytest.MonkeyPatch, reason: int) -> None:
+    """Let the system refuse to take space for a file."""
+
+    def refuse(*_details: int) -> None:
+        raise OSError(reason, os.strerror(reason))
+
+    monkeypatch.setattr(os, "posix_fallocate", refuse, raising=False)
+
+
+def test_a_disk_without_the_space_is_refused_before_anything_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refuse_space(monkeypatch, errno.ENOSPC)
+    with writing(tmp_path / "m.bin") as (found, path):
+        with pytest.raises(EnvironmentFailureError, match="No space left"):
+            found.fill()
+
+        assert not any(path.read_bytes())
+
+
+@pytest.mark.parametrize("reason", [errno.EOPNOTSUPP, errno.EINVAL])
+def test_a_file_system_that_takes_no_space_ahead_is_written_all_the_same(
+    reason: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refuse_space(monkeypatch, reason)
+    with writing(tmp_path / "m.bin") as (found, path):
+        found.fill()
+        found.outline()
+        found.settle()
+
+        assert path.read_bytes()[4:14] == DATA
 
 
 def test_an_outline_alone_takes_no_space_for_its_tensors(tmp_path: Path) -> None:
