@@ -97,6 +97,7 @@ from aprhub.spec.stamp import Restated, Setting, Stamp
 if TYPE_CHECKING:
     from aprhub.tokenizer import (
         assembled,
+        completed_program,
         described,
         described_pieces,
         flattened,
@@ -197,6 +198,7 @@ __all__ = [
     "WeightSpec",
     "assembled",
     "combined",
+    "completed_program",
     "computed_part",
     "concatenated",
     "decoded_json",

@@ -1,11 +1,8 @@
 """Lower: the canonical model becomes a stored one, as a target format wants it."""
 
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cache, partial
-from operator import attrgetter
 from pathlib import Path
-from typing import Final
 
 from attrs import evolve, frozen
 
@@ -14,13 +11,13 @@ from aprhub.encodings import Encodings, Losses, LowerOptions, Steps
 from aprhub.errors import UnrepresentableError, UsageError
 from aprhub.ir.computed import Packed
 from aprhub.ir.config import ModelConfig
-from aprhub.ir.encoding import ENCODINGS, FLAT, Encoding
-from aprhub.ir.importance import Importance
+from aprhub.ir.encoding import ENCODINGS, Encoding
 from aprhub.ir.model import ModelIR
 from aprhub.ir.tensor import Tensor
 from aprhub.ir.tokenizer import Tokenizer
 from aprhub.lift import Lifted
 from aprhub.registry import Registry
+from aprhub.remarks import remarks
 from aprhub.report import TensorFate
 from aprhub.spec.format import Format, PackingClaim, StoredModel
 from aprhub.spec.naming import Naming
@@ -79,11 +76,6 @@ class _Lowering:
         for name, group in wanted.items():
             tensors[name], found = self._stored(name, group)
             fates += found
-        notes = (
-            *_requantized(fates),
-            *_unweighed(fates, self.lifted.importance),
-            *self._arithmetic(fates),
-        )
         stored_model = StoredModel(
             self.format.name,
             self.target,
@@ -99,8 +91,10 @@ class _Lowering:
             packing=self._packing(tensors),
             importance=self.lifted.importance,
         )
+        registry, losses = self.encodings.registry, self.encodings.losses
+        notes = remarks(fates, self.lifted, stored_model.tokenizer, registry)
         fates += self._gone()
-        return Lowered(stored_model, tuple(fates), self.encodings.losses, notes)
+        return Lowered(stored_model, tuple(fates), losses, notes)
 
     def _identified(self, config: ModelConfig) -> ModelConfig:
         """Return the configuration with an identity that tells the family from others.
@@ -217,18 +211,6 @@ class _Lowering:
             ),
         )
 
-    def _arithmetic(self, fates: Sequence[TensorFate]) -> Iterator[str]:
-        """Say whose arithmetic decodes and encodes blocks: installations differ."""
-        found: dict[str, list[str]] = {}
-        for step in sorted({step for fate in fates for step in fate.steps}):
-            words = step.split(" ")
-            verb, name = words[0], words[-1]
-            codec = self.encodings.registry.codec(name) if verb in _BY else None
-            if codec:
-                found.setdefault(f"{verb} by {_BY[verb](codec)}", []).append(name)
-        for done, names in found.items():
-            yield f"{', '.join(names)} {done}"
-
     def _gone(self) -> list[TensorFate]:
         return [
             TensorFate(source, "", "", (), "", "", 0, (why,))
@@ -255,39 +237,6 @@ def _is_whole(name: str, tensor: Tensor) -> bool:
     """Return whether a tensor is a matrix that was not packed."""
     matrix = name.endswith(".weight") and len(tensor.shape) == 2
     return matrix and not isinstance(tensor.source, Packed)
-
-
-_BY: Final = {"decoded": attrgetter("source"), "quantised": attrgetter("encoder")}
-"""What is done to blocks, and the attribute of a codec that names who does it."""
-
-
-def _requantized(fates: Sequence[TensorFate]) -> Iterator[str]:
-    """Say which encodings were decoded to be quantised again, which loses twice."""
-    pairs = Counter(
-        (fate.stored_encoding, fate.encoding)
-        for fate in fates
-        if {"decoded", "quantised"} <= {step.split(" ")[0] for step in fate.steps}
-    )
-    for (before, after), count in sorted(pairs.items()):
-        yield f"requantised: {count} tensors were decoded from {before} to {after}"
-
-
-def _unweighed(fates: Sequence[TensorFate], given: Importance | None) -> Iterator[str]:
-    """Say which tensors an importance matrix had no part in, and why."""
-    made = [
-        fate
-        for fate in fates
-        if given and any(step.startswith("quantised") for step in fate.steps)
-    ]
-    known = given.entries if given else {}
-    missing = dict.fromkeys(e.target for e in made if e.canonical not in known)
-    if given and missing:
-        listed = ", ".join(missing)
-        yield f"importance: {given.path} has none of {listed}; quantised without"
-    flat = dict.fromkeys(fate.target for fate in made if fate.encoding in FLAT)
-    if flat:
-        names, listed = " and ".join(FLAT), ", ".join(flat)
-        yield f"importance: {names} take none; {listed} quantised without"
 
 
 def _net(lifted: Steps, lowered: Steps) -> Steps:

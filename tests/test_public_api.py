@@ -34,10 +34,10 @@ Naming Number Numbers Packing PackingClaim Padding Parameter Part Piece Provenan
 Restated RopeScaling Rule Setting Settings Source Spelling Stamp StoredAdapter
 StoredChecksum StoredModel Tensor TensorData Tokenizer Transform UNDECIDED
 UnrepresentableError UnsupportedFileError UsageError Values WeightSpec assembled
-combined computed_part concatenated decoded_json described described_pieces flattened
-hookimpl joined_files meant_number mistyped near_miss opaque opened_file packed padding
-read_folder read_sentencepiece reading respelled restored rewritten same_ids sharded
-shown skeleton stacked token_ids without_checksums
+combined completed_program computed_part concatenated decoded_json described
+described_pieces flattened hookimpl joined_files meant_number mistyped near_miss opaque
+opened_file packed padding read_folder read_sentencepiece reading respelled restored
+rewritten same_ids sharded shown skeleton stacked token_ids without_checksums
 """
 
 HEAVY = {

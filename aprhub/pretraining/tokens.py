@@ -11,6 +11,7 @@ from aprhub.detect import identify
 from aprhub.errors import CorruptFileError, ModelCheckError, about
 from aprhub.ir.tokenizer import Tokenizer
 from aprhub.registry import Registry
+from aprhub.tokenizer.added import completed_program
 from aprhub.tokenizer.describing import described
 from aprhub.tokenizer.parity import loaded_program
 
@@ -33,11 +34,10 @@ def read_tokenizer(path: Path, registry: Registry) -> Tokenizer:
     folder = path.parent if path.name == PROGRAM else path
     with about(path):
         if (folder / PROGRAM).is_file():
-            return described(
-                (folder / PROGRAM).read_text("utf-8"),
-                _settings(folder / SETTINGS),
-                *(None, None, None),
-            )
+            settings = _settings(folder / SETTINGS)
+            text = (folder / PROGRAM).read_text("utf-8")
+            program, _notes = completed_program(text, settings, None)
+            return described(program, settings, *(None, None, None))
         tokenizer = identify(path, registry).opened(path).tokenizer
     if tokenizer is None:
         what = "it has no tokenizer; give it one with 'aprhub stamp --tokenizer'"

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 from aprhub.deferred import deferred
 
 if TYPE_CHECKING:
+    from aprhub.tokenizer.added import completed_program
     from aprhub.tokenizer.assembling import assembled
     from aprhub.tokenizer.describing import described, described_pieces
     from aprhub.tokenizer.flattening import flattened
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 _HOMES: Final = {
     "PROBES": "aprhub.tokenizer.probes",
     "assembled": "aprhub.tokenizer.assembling",
+    "completed_program": "aprhub.tokenizer.added",
     "described": "aprhub.tokenizer.describing",
     "described_pieces": "aprhub.tokenizer.describing",
     "flattened": "aprhub.tokenizer.flattening",
@@ -36,6 +38,7 @@ _HOMES: Final = {
 __all__ = [
     "PROBES",
     "assembled",
+    "completed_program",
     "described",
     "described_pieces",
     "flattened",

@@ -7,6 +7,7 @@ from attrs import evolve
 
 from aprhub.errors import CorruptFileError
 from aprhub.ir.tokenizer import Tokenizer
+from aprhub.tokenizer.added import numbered
 from aprhub.tokenizer.document import Document, parsed, skimmed
 from aprhub.tokenizer.kinds import prefixes_space
 from aprhub.tokenizer.pieces import with_added
@@ -110,18 +111,7 @@ def _contents(
     added = {token.content: token.id for token in document.added}
     if all(name in added for name in names.values()):
         return added
-    vocabulary = parsed(text).model.get("vocab")
-    if isinstance(vocabulary, list):
-        others = {
-            entry[0]: number
-            for number, entry in enumerate(vocabulary)
-            if isinstance(entry, list) and entry and isinstance(entry[0], str)
-        }
-        return {**others, **added}
-    if not isinstance(vocabulary, Mapping):
-        return added
-    numbered = {word: at for word, at in vocabulary.items() if type(at) is int}
-    return {**numbered, **added}
+    return {**numbered(parsed(text)), **added}
 
 
 def _adds(config: Config, role: str, frame: Frame, expected: set[str | None]) -> bool:

@@ -12,8 +12,10 @@ from aprhub.errors import (
 )
 from aprhub.files import reading
 from aprhub.ir.tokenizer import Tokenizer
+from aprhub.tokenizer.added import completed_program
 from aprhub.tokenizer.describing import described, described_pieces
 from aprhub.tokenizer.sentencepiece import read_sentencepiece
+from aprhub.tokenizer.special import Config
 from aprhub.tokenizer.vocabulary_files import joined_files
 
 PROGRAM: Final = "tokenizer.json"
@@ -45,18 +47,25 @@ def _read(folder: Path) -> Tokenizer:
     if (folder / _TEMPLATE).is_file():
         settings = {**settings, "chat_template": _text(folder / _TEMPLATE)}
     if (folder / PROGRAM).is_file():
-        return described(_text(folder / PROGRAM), settings, *others)
+        return _described(_text(folder / PROGRAM), settings, *others)
     if (folder / _PIECES).is_file():
         pieces = read_sentencepiece(_data(folder / _PIECES))
         return described_pieces(pieces, settings, *others)
     if (folder / _VOCABULARY).is_file() and (folder / _MERGES).is_file():
         parts = _text(folder / _VOCABULARY), _text(folder / _MERGES)
-        return described(joined_files(*parts, settings), settings, *others)
+        return _described(joined_files(*parts, settings), settings, *others)
     raise MissingFileError(
         folder,
         f"no tokenizer in it: {PROGRAM}, {_PIECES}, or {_VOCABULARY} with {_MERGES}"
         " expected; name a folder that has one",
     )
+
+
+def _described(
+    text: str, settings: Config, special: Config, model: Config, generation: Config
+) -> Tokenizer:
+    text, _notes = completed_program(text, settings, model)
+    return described(text, settings, special, model, generation)
 
 
 def _data(path: Path) -> bytes:

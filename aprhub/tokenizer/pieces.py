@@ -7,6 +7,7 @@ from attrs import evolve
 
 from aprhub.errors import CorruptFileError, ModelCheckError
 from aprhub.ir.tokenizer import CONTROL, NORMAL, USER_DEFINED, FlatVocabulary
+from aprhub.tokenizer.added import added_entries
 from aprhub.tokenizer.fitting import SUBJECT
 
 _FILE: Final = "tokenizer_config.json"
@@ -26,7 +27,8 @@ def with_added(flat: FlatVocabulary | None, decoder: Any) -> FlatVocabulary:
         )
     tokens = list(flat.tokens)
     types = [NORMAL] * len(tokens) if flat.types is None else flat.types.tolist()
-    for number, content, special in _entries(decoder):
+    for entry in added_entries(decoder):
+        number, content = entry["id"], entry["content"]
         if number == len(tokens):
             tokens.append(content)
             types.append(NORMAL)
@@ -37,21 +39,11 @@ def with_added(flat: FlatVocabulary | None, decoder: Any) -> FlatVocabulary:
                 f" expected, or {len(tokens)}, the next one"
             )
         if types[number] in (NORMAL, USER_DEFINED):
-            types[number] = CONTROL if special else USER_DEFINED
+            types[number] = CONTROL if entry["special"] is True else USER_DEFINED
     scores = np.zeros(len(tokens), np.float32)
     if flat.scores is not None:
         scores[: len(flat.scores)] = flat.scores
     return evolve(flat, tokens=tokens, scores=scores, types=np.array(types, np.int32))
-
-
-def _entries(decoder: Any) -> list[tuple[int, str, bool]]:
-    try:
-        return sorted(
-            (int(number), str(fields["content"]), fields.get("special") is True)
-            for number, fields in (decoder or {}).items()
-        )
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise _wrong(f"{decoder!r:.80} found, tokens by id expected") from error
 
 
 def _wrong(what: str) -> CorruptFileError:

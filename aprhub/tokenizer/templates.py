@@ -15,13 +15,15 @@ Named = tuple[str, int]
 class Frame:
     """The special tokens around one text and between two, by content.
 
-    `silent` is True when the post-processor says that nothing is put around, and
-    None when there is no post-processor that says anything.
+    `around` are all those around one text, of which the flags of a flat vocabulary say
+    no more than the `first` and the `last`. `silent` is True when the post-processor
+    says that nothing is put around, and None when there is none that says anything.
     """
 
     first: str | None = None
     last: str | None = None
     between: tuple[str, ...] = ()
+    around: tuple[str, ...] = ()
     silent: bool | None = None
 
 
@@ -77,7 +79,7 @@ def _read_template(step: Step) -> Frame:
     pair = _contents(step, "pair")
     texts = [place for place, content in enumerate(pair) if content is None]
     inner = pair[texts[0] : texts[-1]] if texts else []
-    return Frame(first, last, tuple(filter(None, inner)))
+    return Frame(first, last, tuple(filter(None, inner)), tuple(filter(None, single)))
 
 
 def _contents(step: Step, form: str) -> list[str | None]:
@@ -97,7 +99,8 @@ def _content(item: Any) -> str | None:
 
 def _read_bert(step: Step) -> Frame:
     """Read a step that has `[content, id]` under cls and sep."""
-    return Frame(_named(step, "cls"), _named(step, "sep"), (_named(step, "sep"),))
+    first, last = _named(step, "cls"), _named(step, "sep")
+    return Frame(first, last, (last,), (first, last))
 
 
 def _read_roberta(step: Step) -> Frame:

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from aprhub.errors import CorruptFileError, UnsupportedFileError
+from aprhub.tokenizer.added import added_entries
 from aprhub.tokenizer.pretokenizers import pre_tokenizer, split_named
 from aprhub.tokenizer.programs import BYTE_LEVEL_STEP, bpe_model
 
@@ -23,15 +24,6 @@ _SPLITS: Final = {
     "Qwen2TokenizerFast": "qwen2",
 }
 """The classes that split text in one fixed way, and the name of the way."""
-_PLAIN: Final = {
-    "content": "",
-    "single_word": False,
-    "lstrip": False,
-    "rstrip": False,
-    "normalized": True,
-    "special": False,
-}
-"""An added token of which nothing is said."""
 
 
 def joined_files(
@@ -58,7 +50,7 @@ def joined_files(
         "version": "1.0",
         "truncation": None,
         "padding": None,
-        "added_tokens": _added(tokenizer_config.get("added_tokens_decoder") or {}),
+        "added_tokens": added_entries(tokenizer_config.get("added_tokens_decoder")),
         "normalizer": {"type": "NFC"} if split.nfc else None,
         "pre_tokenizer": pre_tokenizer(split),
         "post_processor": BYTE_LEVEL_STEP,
@@ -80,20 +72,3 @@ def _vocabulary(text: str) -> Mapping[str, int]:
     if isinstance(vocabulary, dict):
         return vocabulary
     raise CorruptFileError(_VOCABULARY, f"{vocabulary!r:.80} found, an object expected")
-
-
-def _added(decoder: Any) -> list[dict[str, Any]]:
-    """Return added tokens by id, from a mapping of ids as text to their fields."""
-    wrong = f"{decoder!r:.80} found, tokens by id expected"
-    try:
-        return [
-            {**_PLAIN, **fields, "id": int(number)}
-            for number, fields in sorted(decoder.items(), key=lambda each: int(each[0]))
-        ]
-    except (AttributeError, TypeError, ValueError) as error:
-        raise CorruptFileError(
-            _CONFIG,
-            wrong,
-            where="added_tokens_decoder",
-            repair="correct it there",
-        ) from error

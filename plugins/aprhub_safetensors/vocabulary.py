@@ -1,12 +1,14 @@
 """The tokenizer of a model, from whichever of its files there are."""
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 from aprhub.api import (
     CorruptFileError,
     Tokenizer,
     UnsupportedFileError,
+    completed_program,
     described,
     described_pieces,
     joined_files,
@@ -42,7 +44,7 @@ def read_tokenizer(companions: Companions) -> tuple[Tokenizer | None, tuple[str,
     if template is not None:
         settings = {**settings, "chat_template": template}
     try:
-        return read(settings, special, config, generation), ()
+        return read(settings, special, config, generation)
     except UnsupportedFileError as error:
         return None, (f"the tokenizer is not read: {error}",)
     except CorruptFileError as error:
@@ -50,22 +52,30 @@ def read_tokenizer(companions: Companions) -> tuple[Tokenizer | None, tuple[str,
 
 
 _Values = Mapping[str, Any]
-_Reader = Callable[[_Values, _Values, _Values, _Values], Tokenizer]
+_Read = tuple[Tokenizer, tuple[str, ...]]
+_Reader = Callable[[_Values, _Values, _Values, _Values], _Read]
 
 
 def _reader(companions: Companions) -> _Reader | None:
     """Return what reads the tokenizer, given what the other files say."""
     texts, pieces = companions.texts, companions.pieces
     if TOKENIZER in texts:
-        return lambda *rest: described(texts[TOKENIZER], *rest)
+        return partial(_described, texts[TOKENIZER])
     if pieces is not None:
-        return lambda *rest: described_pieces(read_sentencepiece(pieces), *rest)
+        return lambda *rest: (described_pieces(read_sentencepiece(pieces), *rest), ())
     if VOCABULARY in texts and MERGES in texts:
         vocabulary, merges = texts[VOCABULARY], texts[MERGES]
-        return lambda settings, *rest: described(
+        return lambda settings, *rest: _described(
             joined_files(vocabulary, merges, settings), settings, *rest
         )
     return None
+
+
+def _described(
+    text: str, settings: _Values, special: _Values, config: _Values, generation: _Values
+) -> _Read:
+    program, notes = completed_program(text, settings, config)
+    return described(program, settings, special, config, generation), notes
 
 
 def _values(companions: Companions, name: str) -> _Values:

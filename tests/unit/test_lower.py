@@ -1,5 +1,6 @@
 """A canonical model becomes a stored one; what would lose anything is refused."""
 
+import json
 from typing import Any
 
 import numpy as np
@@ -250,3 +251,18 @@ def test_a_flat_vocabulary_has_a_token_for_every_row() -> None:
     assert found
     assert found.flat
     assert len(found.flat.tokens) == model.config.vocab_size
+
+
+def test_what_a_vocabulary_made_flat_does_not_say_is_a_note() -> None:
+    model = _model("llama")
+    assert model.tokenizer
+    assert model.tokenizer.json
+    program = json.loads(model.tokenizer.json)
+    text = json.dumps({**program, "normalizer": {"type": "NFC"}})
+    given = evolve(model, tokenizer=evolve(model.tokenizer, json=text))
+    half = evolve(model, tokenizer=evolve(model.tokenizer, json=text, flat=None))
+    flat = evolve(TOY, tokenizer_form="flat")
+
+    assert any("NFC" in note for note in toys.lower(half, flat).notes)
+    assert toys.lower(given, flat).notes == ()
+    assert toys.lower(half, evolve(TOY, tokenizer_form="json")).notes == ()

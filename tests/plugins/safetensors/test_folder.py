@@ -373,6 +373,24 @@ def test_a_template_of_its_own_beats_the_one_in_the_settings(tmp_path: Path) -> 
     assert tokenizer.chat_template == "{{ new }}"
 
 
+def test_tokens_that_only_the_settings_name_are_added_and_said(tmp_path: Path) -> None:
+    folder = model_folder(
+        tmp_path / "m",
+        config__json={"vocab_size": 4},
+        tokenizer__json=TOKENIZER,
+        tokenizer_config__json={"eos_token": "<end>", "pad_token": "<pad>"},
+    )
+
+    model = opened(folder)
+
+    assert model.tokenizer is not None
+    program = json.loads(model.tokenizer.json or "")
+    assert [each["content"] for each in program["added_tokens"]] == ["<s>", "<end>"]
+    assert model.tokenizer.special_ids == {"eos": 3}
+    assert [note for note in model.notes if "'<end>'" in note]
+    assert [note for note in model.notes if "'<pad>'; they are left out" in note]
+
+
 @pytest.mark.parametrize("name", ["tokenizer.json", "tokenizer_config.json"])
 def test_a_broken_tokenizer_is_refused_by_its_path(tmp_path: Path, name: str) -> None:
     texts: dict[str, Any] = {

@@ -69,6 +69,25 @@ def changed(document: Document, **parts: Any) -> str:
     return json.dumps({**document, "model": model, **own})
 
 
+def template(*single: str, pair: tuple[str, ...] = ()) -> Document:
+    """Return a post-processor; `A` and `B` are the texts, all else special tokens."""
+
+    def items(names: tuple[str, ...]) -> list[Document]:
+        return [
+            {"Sequence": {"id": name, "type_id": 0}}
+            if name in "AB"
+            else {"SpecialToken": {"id": name, "type_id": 0}}
+            for name in names
+        ]
+
+    return {
+        "type": "TemplateProcessing",
+        "single": items(single),
+        "pair": items(pair),
+        "special_tokens": {},
+    }
+
+
 def from_json(text: str, **said: Any) -> Tokenizer:
     return Tokenizer(json=text, **said)
 

@@ -5,26 +5,9 @@ from typing import Any
 import pytest
 
 from aprhub.api import CorruptFileError, Tokenizer, described
-from tests.unit.tokenizer.samples import added, byte_level, changed, learnt
+from tests.unit.tokenizer.samples import added, byte_level, changed, learnt, template
 
 END: Mapping[str, Any] = {"eos_token": "<|end|>"}
-
-
-def _template(*single: str, pair: tuple[str, ...] = ()) -> dict[str, Any]:
-    def items(names: tuple[str, ...]) -> list[dict[str, Any]]:
-        return [
-            {"Sequence": {"id": name, "type_id": 0}}
-            if name in "AB"
-            else {"SpecialToken": {"id": name, "type_id": 0}}
-            for name in names
-        ]
-
-    return {
-        "type": "TemplateProcessing",
-        "single": items(single),
-        "pair": items(pair),
-        "special_tokens": {},
-    }
 
 
 def _described(
@@ -114,7 +97,7 @@ def test_without_a_post_processor_the_flags_count() -> None:
 
 
 def test_a_template_says_what_is_put_around_a_text() -> None:
-    text = _text(post_processor=_template("<x>", "A", "<|end|>"))
+    text = _text(post_processor=template("<x>", "A", "<|end|>"))
 
     found = _described({"bos_token": "<x>", **END}, text=text)
 
@@ -122,7 +105,7 @@ def test_a_template_says_what_is_put_around_a_text() -> None:
 
 
 def test_a_template_names_the_bos_when_nobody_else_does() -> None:
-    text = _text(post_processor=_template("<x>", "A"))
+    text = _text(post_processor=template("<x>", "A"))
 
     found = _described(END, text=text)
 
@@ -131,13 +114,13 @@ def test_a_template_names_the_bos_when_nobody_else_does() -> None:
 
 
 def test_a_template_in_a_sequence_is_found() -> None:
-    steps = [byte_level()["post_processor"], _template("<x>", "A")]
+    steps = [byte_level()["post_processor"], template("<x>", "A")]
     text = _text(post_processor={"type": "Sequence", "processors": steps})
     assert _described(text=text).add_bos is True
 
 
 def test_the_last_token_of_a_template_is_the_eos_and_the_old_one_ends_a_turn() -> None:
-    text = _text(post_processor=_template("A", "<x>"))
+    text = _text(post_processor=template("A", "<x>"))
 
     found = _described(END, text=text)
 
@@ -160,7 +143,7 @@ def test_older_processors_put_tokens_around_and_between(
 
 def test_a_separator_between_two_texts_is_seen() -> None:
     pair = ("A", "<|end|>", "B")
-    text = _text(post_processor=_template("A", pair=pair))
+    text = _text(post_processor=template("A", pair=pair))
     assert _described({"sep_token": "<|end|>"}, text=text).add_sep is True
 
 
@@ -200,7 +183,7 @@ def test_clean_up_is_what_the_config_says() -> None:
 
 def test_a_post_processor_behind_the_vocabulary_counts_too() -> None:
     document = json.loads(_text())
-    document["post_processor"] = _template("<x>", "A")
+    document["post_processor"] = template("<x>", "A")
     late = {"model": document.pop("model")} | document
     assert _described(text=json.dumps(late)).add_bos is True
 

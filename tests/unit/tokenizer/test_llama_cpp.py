@@ -8,7 +8,13 @@ from pathlib import Path
 import pytest
 from tokenizers import Tokenizer as Program
 
-from aprhub.api import Tokenizer, assembled, described, flattened
+from aprhub.api import (
+    Tokenizer,
+    assembled,
+    completed_program,
+    described,
+    flattened,
+)
 from tests.judges import assets, corpus
 from tests.judges.llama import Llama
 from tests.unit.tokenizer import vocabularies
@@ -80,6 +86,24 @@ def test_llama_cpp_gives_the_ids_of_a_small_tokenizer(
     original = from_json(learnt()[kind], add_bos=kind == "llama")
     path = vocabularies.write(flattened(original, 2100), tmp_path / "v.gguf")
     assert _differences(original, path) == set()
+
+
+def test_a_token_that_only_the_settings_call_special_is_one(tmp_path: Path) -> None:
+    folder = assets.tokenizer("llama3_1")
+    program = json.loads((folder / "tokenizer.json").read_text("utf-8"))
+    settings = json.loads((folder / "tokenizer_config.json").read_text("utf-8"))
+    words = {each["content"]: each["id"] for each in program["added_tokens"]}
+    words["[TURN]"] = words.pop("<|reserved_special_token_0|>")
+    program["model"]["vocab"] |= words
+    settings["added_tokens_decoder"][str(words["[TURN]"])]["content"] = "[TURN]"
+    program["added_tokens"] = []
+    text, _ = completed_program(json.dumps(program), settings, None)
+    original = described(text, settings, None, None, None)
+
+    path = vocabularies.write(flattened(original, 128256), tmp_path / "v.gguf")
+
+    with Llama.load(path, vocab_only=True) as llama:
+        assert llama.tokenize("a[TURN]b")[1:-1] == [words["[TURN]"]]
 
 
 def test_a_byte_level_file_made_by_others_gives_the_ids_of_llama_cpp() -> None:
