@@ -92,7 +92,10 @@ class _Lowering:
             importance=self.lifted.importance,
         )
         registry, losses = self.encodings.registry, self.encodings.losses
-        notes = remarks(fates, self.lifted, stored_model.tokenizer, registry)
+        notes = (
+            *remarks(fates, self.lifted, stored_model.tokenizer, registry),
+            *self.format.unheeded(stored_model),
+        )
         fates += self._gone()
         return Lowered(stored_model, tuple(fates), losses, notes)
 

@@ -125,8 +125,11 @@ class Rotary:
             ratio = math.log(trained / (rotations * 2 * math.pi))
             return self.size * ratio / (2 * math.log(self.theta))
 
-        first = max(math.floor(pair(scaling.beta_fast or BETA_FAST)), 0)
-        last = min(math.ceil(pair(scaling.beta_slow or BETA_SLOW)), self.size - 1)
+        first = pair(scaling.beta_fast or BETA_FAST)
+        last = pair(scaling.beta_slow or BETA_SLOW)
+        if scaling.truncate is not False:
+            first, last = math.floor(first), math.ceil(last)
+        first, last = max(first, 0), min(last, self.size - 1)
         steps = np.arange(plain.size, dtype=np.float32) - np.float32(first)
         slow = np.clip(steps / np.float32(max(last - first, 0.001)), 0, 1)
         factor = np.float32(_given(scaling, "factor"))

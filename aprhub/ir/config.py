@@ -30,7 +30,8 @@ class RopeScaling:
     `kind` is `linear`, `llama3`, `yarn`, `longrope` or `dynamic`; the rest is None
     where the kind does not use it. `factors` is what no other kind expresses: the
     divisors of the frequencies themselves, in `long_factor`. A `llama3` that came from
-    factors which other programs rounded differently has them there too.
+    factors which other programs rounded differently has them there too. `truncate` is
+    False where the ramp of a `yarn` does not begin and end at whole pairs.
     """
 
     kind: str
@@ -41,6 +42,7 @@ class RopeScaling:
     attention_factor: float | None = None
     beta_fast: float | None = None
     beta_slow: float | None = None
+    truncate: bool | None = field(default=None, validator=_flag)
     short_factor: tuple[float, ...] | None = field(default=None, converter=_factors)
     long_factor: tuple[float, ...] | None = field(default=None, converter=_factors)
 

@@ -168,6 +168,10 @@ def _no_faults(_stored: StoredModel) -> Sequence[Fault]:
     return ()
 
 
+def _nothing(_stored: StoredModel) -> Sequence[str]:
+    return ()
+
+
 def _as_it_is(_name: str, tensor: Tensor) -> Encoding:
     return tensor.encoding
 
@@ -184,6 +188,8 @@ class Format:
     takes a stored name and a tensor and returns the encoding in which the format
     stores it: the tensor's own where possible. `runnable` judges a model that was
     written (re-opened, with its family set) by what the format's consumers need.
+    `unheeded` says what they leave out of a model (lowered, with its family set) that
+    they run all the same, one sentence for each.
     `examine` opens a file as `open` does, but forgives what can be put right, and says
     what that is; without it, `aprhub doctor` sees what `open` lets pass.
     With `stores_tied_head`, a tied head is stored as a copy of the embedding.
@@ -224,6 +230,9 @@ class Format:
     )
     runnable: Callable[[StoredModel], Sequence[Fault]] = field(
         default=_no_faults, repr=False
+    )
+    unheeded: Callable[[StoredModel], Sequence[str]] = field(
+        default=_nothing, repr=False
     )
     metadata: Callable[[Path], Mapping[str, Any]] | None = field(
         default=None, repr=False

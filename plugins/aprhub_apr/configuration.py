@@ -59,6 +59,7 @@ _FACTORS: Final = listed("numbers", int, float)
 _SCALING_KINDS: Final[Mapping[str, Kind]] = {
     "kind": TEXT,
     "original_max_position_embeddings": COUNT,
+    "truncate": FLAG,
     "short_factor": _FACTORS,
     "long_factor": _FACTORS,
 }

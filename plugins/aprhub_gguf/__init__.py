@@ -47,6 +47,12 @@ def _runnable(stored: StoredModel) -> Sequence[Fault]:
     return runnable_faults(stored)
 
 
+def _unheeded(stored: StoredModel) -> Sequence[str]:
+    from aprhub_gguf.computing import unheeded
+
+    return unheeded(stored)
+
+
 def _metadata(path: Path) -> Mapping[str, Any]:
     from aprhub_gguf.restating import metadata
 
@@ -107,6 +113,7 @@ GGUF = Format(
     lay_out=_lay_out,
     encoding_for=_encoding_for,
     runnable=_runnable,
+    unheeded=_unheeded,
     metadata=_metadata,
     restate=_restate,
     examine=_examine,

@@ -3,6 +3,7 @@
 Sources: `src/llama-arch.cpp`, `src/llama-vocab.cpp`, `src/models/*.cpp` of llama.cpp.
 """
 
+from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
 
@@ -97,3 +98,45 @@ RMS_NORM: Final = frozenset(
     )
 )
 """Architectures that need `attention.layer_norm_rms_epsilon`."""
+
+_LONG_FACTORS: Final = ("rope_factors_long.weight", "rope_factors_short.weight")
+OPTIONAL: Final = frozenset(
+    (
+        "rope_freqs.weight",
+        *_LONG_FACTORS,
+        "attn_output.bias",
+        "ffn_gate.bias",
+        "ffn_up.bias",
+        "ffn_down.bias",
+    )
+)
+"""Tensors, without the block before them, that some architectures have a place for."""
+
+_GEMMA: Final = ("gemma", "gemma2", "gemma3")
+_QWEN: Final = ("qwen2", "qwen2moe", "qwen3", "qwen3moe")
+
+OPTIONS: Final[Mapping[str, frozenset[str]]] = MappingProxyType(
+    {
+        "llama": OPTIONAL,
+        "phi3": frozenset(_LONG_FACTORS),
+        **dict.fromkeys((*_GEMMA, *_QWEN), frozenset[str]()),
+    }
+)
+"""Which of those each architecture has a place for; of others nothing is known."""
+
+_SILU: Final = frozenset(("silu", "swish"))
+_GELU_TANH: Final = frozenset(("gelu_pytorch_tanh", "gelu_new", "gelu_fast"))
+ACTIVATIONS: Final[Mapping[str, frozenset[str]]] = MappingProxyType(
+    {
+        **dict.fromkeys(("llama", "phi3", *_QWEN), _SILU),
+        **dict.fromkeys(_GEMMA, _GELU_TANH),
+    }
+)
+"""The one activation that each architecture computes, by its names in transformers."""
+
+WINDOWS: Final = frozenset(("gemma2", "gemma3"))
+"""Architectures some of whose layers see only a window of the text."""
+
+SHARED_SCALE: Final[Mapping[str, int]] = MappingProxyType({"gemma2": 46, "gemma3": 62})
+"""How many layers the one model has whose queries are scaled by an equal share of the
+hidden size, and not by the size of a head."""

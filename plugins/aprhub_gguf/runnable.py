@@ -21,12 +21,12 @@ from aprhub_gguf.architectures import (
     FULLY_ROTARY,
     HEADED,
     HEADLESS,
-    NORMALISED,
     PRE_TOKENIZERS,
     RMS_NORM,
     TOKENIZER_MODELS,
     UNSPLIT,
 )
+from aprhub_gguf.computing import computed_otherwise
 from aprhub_gguf.encodings import is_kept_in_f32
 from aprhub_gguf.table import CAST, WRITE_FOLDER
 from aprhub_gguf.vocabulary import repeated_tokens
@@ -34,8 +34,6 @@ from aprhub_gguf.vocabulary import repeated_tokens
 _EMBEDDING: Final = "token_embd.weight"
 _HEAD: Final = "output.weight"
 _FINAL_NORM: Final = "output_norm.weight"
-_ROPE_FACTORS: Final = ("rope_freqs.weight",)
-_LONG_FACTORS: Final = ("rope_factors_long.weight", "rope_factors_short.weight")
 _MAX_LAYERS: Final = 512
 
 _SET: Final = "correct it in the source with 'aprhub stamp --set'"
@@ -48,14 +46,6 @@ _BLOCK = re.compile(r"blk\.(\d+)\.(.+)")
 _REQUIRED: Final = ("max_position_embeddings", "hidden_size", "num_layers")
 _COMPUTED: Final = frozenset(("f32", "f16", "bf16"))
 _NOT_COMPUTED: Final = frozenset(("q8_1", "q8_k"))
-_SCALINGS: Final[Mapping[str, Sequence[str]]] = {
-    "linear": (),
-    "yarn": (),
-    "longrope": _LONG_FACTORS,
-    "llama3": _ROPE_FACTORS,
-    "factors": _ROPE_FACTORS,
-}
-"""The kinds of scaling that there are, and the tensors that each needs."""
 _BYTE_PAIR_MODELS: Final = frozenset(("gpt2", "gemma4"))
 _SCORED_MODELS: Final = frozenset(("llama", "t5"))
 
@@ -70,7 +60,7 @@ def runnable_faults(stored: StoredModel) -> Sequence[Fault]:
         *_size_faults(stored.config),
         *_expert_faults(stored.config),
         *_head_faults(stored),
-        *_scaling_faults(stored),
+        *computed_otherwise(stored),
         *_tensor_faults(stored.tensors),
         *_block_faults(stored),
         *_output_faults(stored),
@@ -114,12 +104,6 @@ def _expert_faults(config: ModelConfig) -> Iterator[Fault]:
         expected = f"1 to {experts}" if experts else "none"
         what = f"{used} of {experts} experts, expected {expected}"
         yield Fault("num_experts_per_tok", what, _SET)
-    architecture = config.identity.architecture or ""
-    normalised = NORMALISED.get(architecture, config.norm_topk_prob)
-    if config.norm_topk_prob not in (None, normalised):
-        said = str(config.norm_topk_prob).lower()
-        what = f"{said}, where {architecture} has the contrary"
-        yield Fault("norm_topk_prob", what, WRITE_FOLDER)
 
 
 def _head_faults(stored: StoredModel) -> Iterator[Fault]:
@@ -143,19 +127,6 @@ def _head_faults(stored: StoredModel) -> Iterator[Fault]:
     if architecture in FULLY_ROTARY and config.rotary_dim not in (None, size):
         what = f"{config.rotary_dim} of {size} elements, {architecture} rotates all"
         yield Fault("rope.dimension_count", what, WRITE_FOLDER)
-
-
-def _scaling_faults(stored: StoredModel) -> Iterator[Fault]:
-    scaling = stored.config.rope_scaling
-    if scaling is None:
-        return
-    if scaling.kind not in _SCALINGS:
-        what = f"llama.cpp has no scaling {scaling.kind!r}"
-        yield Fault("rope_scaling", what, WRITE_FOLDER)
-    for name in _SCALINGS.get(scaling.kind, ()):
-        if name not in stored.tensors:
-            what = f"missing, though the scaling is {scaling.kind}"
-            yield Fault(name, what, "convert the original model again")
 
 
 def _tensor_faults(tensors: Mapping[str, Tensor]) -> Iterator[Fault]:

@@ -14,6 +14,7 @@ from aprhub_gguf.values import Entry, f32_entry, u32_entry
 _PREFIX: Final = "rope.scaling."
 
 _ORIGINAL_CONTEXT: Final = "original_context_length"
+_EFFECTIVE: Final = "attn_factor"
 
 # A longrope's factor is only documentation; ggml would divide positions by it.
 _FIELDS: Final = MappingProxyType(
@@ -28,7 +29,7 @@ _FIELDS: Final = MappingProxyType(
         },
         "longrope": {
             _ORIGINAL_CONTEXT: "original_max_position_embeddings",
-            "attn_factor": "attention_factor",
+            _EFFECTIVE: "attention_factor",
         },
     }
 )
@@ -68,7 +69,32 @@ def read_scaling(ledger: Ledger, architecture: str) -> RopeScaling | None:
     for suffix, field in _FIELDS[kind].items():
         read = ledger.integer if suffix == _ORIGINAL_CONTEXT else ledger.number
         values[field] = read(prefix + suffix, f"config.rope_scaling.{field}")
-    return RopeScaling(kind, **values)
+    scaling = RopeScaling(kind, **values)
+    return _with_effective(scaling, ledger, prefix) if kind == "yarn" else scaling
+
+
+def _with_effective(scaling: RopeScaling, ledger: Ledger, prefix: str) -> RopeScaling:
+    """Return a YaRN with the factor for attention that llama.cpp takes.
+
+    It multiplies its own by `attn_factor`, and does not read `yarn_attn_factor`.
+    """
+    field = "config.rope_scaling.attention_factor"
+    relative = ledger.number(prefix + _EFFECTIVE, field)
+    if relative is None:
+        return scaling
+    effective = relative * _own_attention_factor(scaling)
+    said = scaling.attention_factor
+    if said is not None and math.isclose(said, effective, rel_tol=1e-6):
+        return scaling
+    return evolve(scaling, attention_factor=effective)
+
+
+def _own_attention_factor(scaling: RopeScaling) -> float:
+    """Return what YaRN scales attention by where nobody says otherwise.
+
+    Source of the formula: `ggml_compute_forward_rope_flt` of ggml.
+    """
+    return 1 + 0.1 * math.log(max(scaling.factor or 1, 1))
 
 
 def _kind(ledger: Ledger, prefix: str) -> str | None:
@@ -98,3 +124,6 @@ def scaling_entries(config: ModelConfig) -> Iterator[tuple[str, Entry]]:
         if value is not None:
             made = u32_entry if suffix == _ORIGINAL_CONTEXT else f32_entry
             yield _PREFIX + suffix, made(field, value)
+    if scaling.kind == "yarn" and scaling.attention_factor is not None:
+        relative = scaling.attention_factor / _own_attention_factor(scaling)
+        yield _PREFIX + _EFFECTIVE, f32_entry("attention_factor", relative)

@@ -5,6 +5,7 @@ Up to version 4 of transformers: `rope_theta`, `rope_scaling` and, for sliding l
 the kinds differ. Both are read; the first is written, which all versions read.
 """
 
+import math
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
@@ -36,6 +37,15 @@ REQUIRED: Final[Mapping[str, tuple[str, ...]]] = {
     "longrope": ("short_factor", "long_factor"),
 }
 """What each kind of scaling cannot do without."""
+
+_NUMBERS: Final = (
+    "factor",
+    "low_freq_factor",
+    "high_freq_factor",
+    "beta_fast",
+    "beta_slow",
+)
+"""What a field of a scaling has its name from."""
 
 PARTIAL: Final = "partial_rotary_factor"
 """The part of each head that is rotated."""
@@ -134,7 +144,6 @@ def _refuse_unknown(document: Document, section: Document, kind: str) -> None:
 def _described(
     document: Document, section: Document, kind: str, length: int | None
 ) -> RopeScaling:
-    numbers = ("factor", "low_freq_factor", "high_freq_factor", "attention_factor")
     length = length or section.whole(LENGTH) or document.whole(LENGTH)
     if length is None and kind in ("llama3", "yarn", "longrope"):
         length = document.whole("max_position_embeddings")
@@ -143,8 +152,23 @@ def _described(
         original_max_position_embeddings=length,
         short_factor=section.numbers("short_factor"),
         long_factor=section.numbers("long_factor"),
-        **{name: section.number(name) for name in (*numbers, "beta_fast", "beta_slow")},
+        attention_factor=_attention_factor(section, kind),
+        truncate=False if section.flag("truncate") is False else None,
+        **{name: section.number(name) for name in _NUMBERS},
     )
+
+
+def _attention_factor(section: Document, kind: str) -> float | None:
+    """Return what attention is scaled by, which YaRN may work out from two numbers.
+
+    Source of the formula: `_compute_yarn_parameters` of transformers.
+    """
+    given = section.number("attention_factor")
+    factor, grown, shrunk = map(section.number, ("factor", "mscale", "mscale_all_dim"))
+    if kind != "yarn" or given is not None or not (factor and grown and shrunk):
+        return given
+    stretch = 0.1 * math.log(max(factor, 1.0))
+    return (stretch * grown + 1) / (stretch * shrunk + 1)
 
 
 def _as_factors(scaling: RopeScaling) -> RopeScaling:

@@ -34,12 +34,24 @@ class Variant:
         return target
 
 
-def _scaled(kind: str, **parameters: Any) -> Variant:
+def _scaled(kind: str, suffix: str = "", /, **parameters: Any) -> Variant:
     changes = {
         "rope_scaling": {"rope_type": kind, **parameters},
         "max_position_embeddings": 64,
     }
-    return Variant(f"llama-{kind}", "llama-spm", changes)
+    name = "-".join(("llama", kind, *filter(None, (suffix,))))
+    return Variant(name, "llama-spm", changes)
+
+
+_YARN: Final[Mapping[str, Any]] = {
+    "factor": 4.0,
+    "original_max_position_embeddings": 32,
+}
+
+
+def yarn(name: str, **parameters: Any) -> Variant:
+    """Return a YaRN with further parameters."""
+    return _scaled("yarn", name, **_YARN, **parameters)
 
 
 _PAIRS: Final = 12
@@ -47,7 +59,10 @@ _PAIRS: Final = 12
 
 LINEAR: Final = _scaled("linear", factor=4.0)
 DYNAMIC: Final = _scaled("dynamic", factor=4.0)
-YARN: Final = _scaled("yarn", factor=4.0, original_max_position_embeddings=32)
+YARN: Final = _scaled("yarn", **_YARN)
+SHARP_YARN: Final = yarn("sharp", attention_factor=1.3)
+MIXED_YARN: Final = yarn("mixed", mscale=0.8, mscale_all_dim=0.5)
+UNEVEN_YARN: Final = yarn("uneven", truncate=False, beta_fast=16.0, beta_slow=2.0)
 LONGROPE: Final = _scaled(
     "longrope",
     short_factor=[1.0 + pair / 8 for pair in range(_PAIRS)],
@@ -62,4 +77,5 @@ CAP: Final = Variant(
 )
 RELU: Final = Variant("llama-relu", "llama-spm", {"hidden_act": "relu"})
 
-VARIANTS: Final = (LINEAR, DYNAMIC, YARN, LONGROPE, WINDOW, CAP, RELU)
+YARNS: Final = (YARN, SHARP_YARN, MIXED_YARN, UNEVEN_YARN)
+VARIANTS: Final = (LINEAR, DYNAMIC, *YARNS, LONGROPE, WINDOW, CAP, RELU)

@@ -102,6 +102,16 @@ def test_every_field_of_a_configuration_comes_back(tmp_path: Path) -> None:
     assert found.config == CONFIG
 
 
+def test_every_field_of_a_scaling_comes_back(tmp_path: Path) -> None:
+    numbers: dict[str, Any] = {"attention_factor": 1.5, "beta_fast": 16.0}
+    scaling = RopeScaling("yarn", 4.0, 256, **numbers, truncate=False)
+    config = evolve(CONFIG, rope_scaling=scaling)
+
+    found = disk.reopened(disk.model({}, config=config), tmp_path)
+
+    assert found.config.rope_scaling == scaling
+
+
 def test_the_origin_of_a_model_comes_back(tmp_path: Path) -> None:
     found = disk.reopened(disk.model({}, provenance=PROVENANCE), tmp_path)
 

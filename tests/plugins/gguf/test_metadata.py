@@ -1,5 +1,6 @@
 """GGUF's hyper-parameters in the hub's words, there and back."""
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -167,6 +168,7 @@ def test_no_output_means_tied(tmp_path: Path) -> None:
         RopeScaling("llama3", 8.0, 8192, 1.0, 4.0),
         RopeScaling("yarn", 4.0, 32768, attention_factor=1.1386294361119891),
         RopeScaling("dynamic", 2.0),
+        RopeScaling("yarn", 4.0, 32768, beta_slow=2.0, truncate=False),
     ],
     ids=lambda each: each.kind,
 )
@@ -187,6 +189,39 @@ def test_scaling_is_written_under_its_keys(tmp_path: Path, kind: str) -> None:
 
     assert keys["llama.rope.scaling.type"] == kind
     assert ("llama.rope.scaling.factor" in keys) == (kind != "longrope")
+
+
+def test_what_yarn_scales_attention_by_is_written_as_llama_cpp_takes_it(
+    tmp_path: Path,
+) -> None:
+    scaling = RopeScaling("yarn", 4.0, 4096, attention_factor=1.3)
+    source = model(config=evolve(CONFIG, rope_scaling=scaling))
+    (path,) = written(source, tmp_path / "a.gguf")
+
+    keys = keys_of(path)
+
+    own = 1 + 0.1 * math.log(4)
+    assert keys["llama.rope.scaling.yarn_attn_factor"] == pytest.approx(1.3)
+    assert keys["llama.rope.scaling.attn_factor"] == pytest.approx(1.3 / own)
+    assert "aprhub.config" not in keys
+
+
+@pytest.mark.parametrize("documented", [None, 1.7])
+def test_the_factor_that_llama_cpp_takes_is_the_one_that_counts(
+    tmp_path: Path, documented: float | None
+) -> None:
+    entries = [
+        entry("llama.rope.scaling.type", STRING, "yarn"),
+        entry("llama.rope.scaling.factor", F32, 4.0),
+        entry("llama.rope.scaling.attn_factor", F32, 1.5),
+    ]
+    if documented:
+        key = "llama.rope.scaling.yarn_attn_factor"
+        entries.append(entry(key, F32, documented))
+
+    scaling = read(tmp_path, *entries).config.rope_scaling
+
+    assert scaling.attention_factor == pytest.approx(1.5 * (1 + 0.1 * math.log(4)))
 
 
 def test_a_scaling_that_is_a_tensor_is_not_said_again(tmp_path: Path) -> None:

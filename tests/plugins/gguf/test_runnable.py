@@ -76,10 +76,36 @@ FAULTY = {
     "shared heads": (configured(num_kv_heads=3), "3 do not divide 4"),
     "uneven heads": (configured(num_heads=5, head_dim=None), "not 5 equal heads"),
     "qwen2 heads": (as_architecture("qwen2", head_dim=32), "not 64 wide"),
-    "scaling": (configured(rope_scaling=RopeScaling("dynamic", 2.0)), "dynamic"),
+    "scaling": (configured(rope_scaling=RopeScaling("spiral", 2.0)), "spiral"),
     "llama3 scaling without factors": (
         configured(rope_scaling=RopeScaling("llama3", 8.0)),
         "rope_freqs.weight",
+    ),
+    "yarn of another ramp": (
+        configured(rope_scaling=RopeScaling("yarn", 4.0, 64, truncate=False)),
+        "rope_scaling.truncate: false, where llama.cpp computes with true",
+    ),
+    "activation": (
+        configured(activation="relu"),
+        "activation: relu, where llama.cpp computes with silu or swish",
+    ),
+    "query scale": (
+        as_architecture("gemma3", query_scale=24),
+        "query_scale: 24, where llama.cpp computes with 16",
+    ),
+    "bias without a place": (
+        evolve(
+            as_architecture("qwen3"),
+            tensors=holding(blk__0__attn_output__bias=packed("f32", 64)).tensors,
+        ),
+        "attn_output.bias: llama.cpp has no place for it in qwen3",
+    ),
+    "factors without a place": (
+        evolve(
+            as_architecture("phi3"),
+            tensors=holding(rope_freqs__weight=packed("f32", 8)).tensors,
+        ),
+        "rope_freqs.weight: llama.cpp has no place for it in phi3",
     ),
     "partly rotary llama": (
         evolve(SOUND, config=evolve(SOUND.config, rotary_dim=8)),
@@ -136,3 +162,26 @@ def test_a_fault_is_named(name: str) -> None:
     faults = [str(fault) for fault in GGUF.runnable(stored)]
 
     assert any(expected in fault for fault in faults), faults
+
+
+def test_the_largest_gemma_scales_queries_by_a_share_of_the_hidden_size() -> None:
+    largest = as_architecture("gemma3", query_scale=8.0, num_heads=8, num_layers=62)
+    assert GGUF.runnable(largest) == []
+
+
+@pytest.mark.parametrize("truncate", [None, True])
+def test_a_yarn_of_the_usual_ramp_has_no_fault(truncate: bool | None) -> None:
+    usual = RopeScaling("yarn", 4.0, 64, beta_fast=32.0, truncate=truncate)
+    assert GGUF.runnable(configured(rope_scaling=usual)) == []
+
+
+def test_of_a_model_whose_names_were_kept_nothing_is_said_to_be_unheeded() -> None:
+    stored = configured(sliding_window=8)
+    assert len(GGUF.unheeded(stored)) == 1
+    assert GGUF.unheeded(evolve(stored, family=None)) == ()
+
+
+def test_what_nobody_knows_of_an_architecture_is_not_judged() -> None:
+    other = as_architecture("granite", activation="relu", query_scale=3.0)
+    biased = holding(blk__0__attn_output__bias=packed("f32", 64)).tensors
+    assert GGUF.runnable(evolve(other, tensors=biased)) == []

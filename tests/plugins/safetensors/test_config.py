@@ -1,6 +1,7 @@
 """Configurations: both spellings are read alike; transformers reads what is made."""
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,8 @@ from aprhub_safetensors.companions import written_texts
 from aprhub_safetensors.config import read_config
 
 FAMILIES: dict[str, Family] = {each.name: each for each in provide_families()}
+
+YARN = {"original_max_position_embeddings": 1024}
 
 SIZES: dict[str, Any] = {
     "hidden_size": 64,
@@ -338,6 +341,42 @@ def test_frequency_factors_become_a_longrope_and_come_back() -> None:
         "long_factor": [1.0, 1.5, 2.0],
     }
     assert read(values).rope_scaling == scaling
+
+
+def test_the_numbers_of_yarn_mean_nothing_to_other_kinds() -> None:
+    section = {"rope_type": "linear", "factor": 4.0, "mscale": 2.0, "mscale_all_dim": 1}
+    values = {**old_config("llama"), "rope_scaling": section}
+    assert read(values).rope_scaling == RopeScaling("linear", 4.0)
+
+
+@pytest.mark.parametrize(
+    "further",
+    [
+        {"mscale": 0.8, "mscale_all_dim": 0.5},
+        {"mscale": 1.0, "mscale_all_dim": 1.0},
+        {"mscale": 0.8, "mscale_all_dim": 0.5, "factor": 0.5},
+        {"mscale": 0.8, "mscale_all_dim": 0.5, "attention_factor": 1.3},
+        {"mscale": 0.8},
+        {"attention_factor": 1.3, "truncate": False},
+        {"truncate": True, "beta_slow": 2.0},
+    ],
+)
+def test_what_yarn_scales_attention_by_is_what_transformers_works_out(
+    tmp_path: Path, further: dict[str, Any]
+) -> None:
+    section = {"rope_type": "yarn", "factor": 4.0, **YARN, **further}
+    values = {**old_config("llama"), "rope_scaling": section}
+    init = transformers.modeling_rope_utils.ROPE_INIT_FUNCTIONS["yarn"]
+
+    scaling = read(values).rope_scaling
+
+    assert scaling
+    _, factor = init(as_transformers_says(tmp_path, values), "cpu")
+    default = 1 + 0.1 * math.log(max(section["factor"], 1.0))
+    assert (scaling.attention_factor or default) == pytest.approx(factor, rel=1e-12)
+    assert scaling.truncate is (False if section.get("truncate") is False else None)
+    again = made(read(values), "llama")["rope_scaling"]
+    assert read({**values, "rope_scaling": again}).rope_scaling == scaling
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,163 @@
+"""What a configuration says, llama.cpp computes; what it does not, is not written.
+
+Models with values in their `config.json` that few models have. Each refusal, and each
+note, is shown to be right: the file that is written all the same is refused by
+llama.cpp, or gives other logits than transformers.
+"""
+
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file, save_file
+
+from aprhub.errors import JudgeError, UnrunnableError
+from tests.end_to_end.roads import TOLERANCE, convert
+from tests.judges import hf
+from tests.judges.compare import agreement
+from tests.judges.llama import Llama
+from tests.judges.variants import (
+    CAP,
+    DYNAMIC,
+    LINEAR,
+    LONGROPE,
+    MIXED_YARN,
+    RELU,
+    SHARP_YARN,
+    WINDOW,
+    YARN,
+    Variant,
+    yarn,
+)
+
+IDS: Final = [1, *np.random.default_rng(7).integers(300, 1900, 47).tolist()]
+
+_LLAMA3: Final = {
+    "factor": 8.0,
+    "high_freq_factor": 4.0,
+    "low_freq_factor": 1.0,
+    "original_max_position_embeddings": 64,
+    "rope_theta": 10000.0,
+    "rope_type": "llama3",
+}
+COMPUTED: Final = (
+    LINEAR,
+    YARN,
+    SHARP_YARN,
+    MIXED_YARN,
+    LONGROPE,
+    DYNAMIC,
+    Variant("gemma3-final-cap", "gemma3", {"final_logit_softcapping": 20.0}),
+)
+REFUSED: Final = (
+    (RELU, "activation: relu, where llama.cpp computes with silu"),
+    (CAP, "query_scale: 4.0, where llama.cpp computes with 16"),
+    (yarn("slow", beta_slow=2.0), "rope_scaling.beta_slow: 2.0, where llama.cpp"),
+    (yarn("fast", beta_fast=1.5), "rope_scaling.beta_fast: 1.5, where llama.cpp"),
+    (yarn("whole", truncate=False), "rope_scaling.truncate: false, where llama.cpp"),
+    (
+        Variant("qwen3-llama3", "qwen3", {"rope_parameters": _LLAMA3}),
+        "rope_freqs.weight: llama.cpp has no place for it in qwen3",
+    ),
+)
+
+
+def _difference(folder: Path, gguf: Path) -> float:
+    """Return how far the logits are apart; infinitely where llama.cpp refuses."""
+    try:
+        with Llama.load(gguf) as llama:
+            found = llama.logits(IDS)
+    except JudgeError:
+        return float("inf")
+    expected = hf.logits(folder, IDS)
+    return agreement(found[:, : expected.shape[1]], expected).difference
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("variants")
+
+
+@pytest.mark.parametrize("variant", COMPUTED, ids=str)
+def test_llama_cpp_computes_what_is_written(
+    folder: Path, variant: Variant, tmp_path: Path
+) -> None:
+    source = variant.made(folder)
+
+    report = convert(source, tmp_path / "m.gguf")
+
+    assert _difference(source, tmp_path / "m.gguf") < TOLERANCE
+    assert not any("llama.cpp has no" in note for note in report.notes)
+
+
+@pytest.mark.parametrize("variant", COMPUTED[:6], ids=str)
+def test_there_and_back_transformers_computes_the_same(
+    folder: Path, variant: Variant, tmp_path: Path
+) -> None:
+    source = variant.made(folder)
+
+    convert(source, tmp_path / "m.gguf")
+    convert(tmp_path / "m.gguf", tmp_path / "m.apr")
+    convert(tmp_path / "m.apr", tmp_path / "back")
+
+    found = agreement(hf.logits(tmp_path / "back", IDS), hf.logits(source, IDS))
+    assert found.difference < 1e-5
+
+
+@pytest.mark.parametrize(
+    ("variant", "said"), REFUSED, ids=[str(variant) for variant, _ in REFUSED]
+)
+def test_what_llama_cpp_would_compute_otherwise_is_refused(
+    folder: Path, variant: Variant, said: str, tmp_path: Path
+) -> None:
+    source, target = variant.made(folder), tmp_path / "m.gguf"
+
+    with pytest.raises(UnrunnableError) as refusal:
+        convert(source, target)
+
+    assert said in str(refusal.value)
+    assert not target.exists()
+    convert(source, target, allow_unrunnable=True)
+    assert _difference(source, target) > 10 * TOLERANCE
+
+
+def test_a_window_that_llama_cpp_does_not_heed_is_a_note(
+    folder: Path, tmp_path: Path
+) -> None:
+    source = WINDOW.made(folder)
+
+    report = convert(source, tmp_path / "m.gguf")
+
+    (note,) = (note for note in report.notes if "sliding_window" in note)
+    assert "sliding_window 12: llama.cpp has no windows in llama" in note
+    assert _difference(source, tmp_path / "m.gguf") > 10 * TOLERANCE
+
+
+def test_a_stretch_that_llama_cpp_does_not_heed_is_a_note(
+    folder: Path, tmp_path: Path
+) -> None:
+    report = convert(DYNAMIC.made(folder), tmp_path / "m.gguf")
+    assert any("does not stretch texts of more than 64" in n for n in report.notes)
+
+
+def test_a_window_as_wide_as_the_text_is_no_matter(tmp_path: Path) -> None:
+    wide = Variant("wide", "mistral", {"sliding_window": 512})
+    report = convert(wide.made(tmp_path), tmp_path / "m.gguf")
+    assert not any("sliding_window" in note for note in report.notes)
+
+
+def test_biases_that_llama_cpp_does_not_read_are_refused(tmp_path: Path) -> None:
+    source = Variant("biased", "qwen3", {"attention_bias": True}).made(tmp_path)
+    weights: dict[str, Any] = load_file(source / "model.safetensors")
+    for name in [name for name in weights if name.endswith("_proj.weight")]:
+        if "self_attn" in name:
+            bias = np.full(weights[name].shape[0], 0.5, np.float32)
+            weights[name.replace("weight", "bias")] = bias
+    save_file(weights, source / "model.safetensors", metadata={"format": "pt"})
+
+    with pytest.raises(UnrunnableError, match=r"- attn_output.bias: llama.cpp has no"):
+        convert(source, tmp_path / "m.gguf")
+
+    convert(source, tmp_path / "m.gguf", allow_unrunnable=True)
+    assert _difference(source, tmp_path / "m.gguf") == float("inf")
