@@ -171,7 +171,7 @@ def _output_faults(stored: StoredModel) -> Iterator[Fault]:
         yield Fault(_HEAD, what, WRITE_FOLDER)
     if architecture in HEADED and _HEAD not in stored.tensors:
         what = f"missing, and {architecture} does not use the embedding"
-        yield Fault(_HEAD, what, _BY_DOCTOR)
+        yield Fault(_HEAD, what, WRITE_FOLDER)
 
 
 def _embedding_faults(stored: StoredModel) -> Iterator[Fault]:

@@ -150,7 +150,7 @@ FAULTY = {
     ),
     "no head where one must be": (
         as_architecture("qwen2moe"),
-        "output.weight: missing",
+        "does not use the embedding (write a Hugging Face folder instead)",
     ),
 }
 
