@@ -62,8 +62,8 @@ def added_entries(decoder: Any) -> list[dict[str, Any]]:
             {"id": int(number), "content": fields["content"], **_flags(fields)}
             for number, fields in (decoder or {}).items()
         ]
-        if not all(isinstance(each["content"], str) for each in entries):
-            raise TypeError("content")
+        if not all(map(_is_token, entries)):
+            raise TypeError(_DECODER)
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise _wrong(_DECODER, decoder, "tokens by id") from error
     return sorted(entries, key=itemgetter("id"))
@@ -159,12 +159,16 @@ def _extra(config: Mapping[str, Any]) -> Iterator[tuple[str, Fields]]:
 
 
 def _token(key: str, value: Any) -> tuple[str, Fields]:
-    if isinstance(value, str):
-        return value, _flags({}, special=True)
-    content = value.get("content") if isinstance(value, Mapping) else None
-    if not isinstance(content, str):
+    fields = value if isinstance(value, Mapping) else {"content": value}
+    flags = _flags(fields, special=True)
+    if not _is_token({**fields, **flags}):
         raise _wrong(key, value, "a token")
-    return content, _flags(value, special=True)
+    return fields["content"], flags
+
+
+def _is_token(entry: Fields) -> bool:
+    flags = [entry[key] for key in _FLAGS]
+    return isinstance(entry.get("content"), str) and set(map(type, flags)) == {bool}
 
 
 def _rows(model_config: Mapping[str, Any] | None) -> int | None:

@@ -164,6 +164,8 @@ def test_of_many_tokens_some_are_shown() -> None:
         {"added_tokens_decoder": {"8": {}}},
         {"added_tokens_decoder": {"8": {"content": 8}}},
         {"added_tokens_decoder": {"8": "<x>"}},
+        {"added_tokens_decoder": {"8": {"content": "<x>", "special": 1}}},
+        {"pad_token": {"content": "<x>", "lstrip": None}},
         {"pad_token": 8},
         {"pad_token": {"id": 8}},
         {"additional_special_tokens": "<x>"},
