@@ -31,11 +31,18 @@ class Plan:
     ) -> "Plan":
         """Return the plan of a model; `present` says which optional weights it has.
 
-        Raises ModelCheckError for a family that is no decoder of the known parts.
+        Raises ModelCheckError for a family that is no decoder of the known parts, and
+        for a model that is bidirectional.
         """
         if family.decoder is None:
             what = "its table has no [decoder], which says how it computes; add one"
             raise ModelCheckError(f"family {family.name}", what)
+        if config.bidirectional:
+            what = (
+                "its tokens see those behind them, so that it embeds texts and"
+                " continues none; take a model that does"
+            )
+            raise ModelCheckError("bidirectional", what)
         shapes = dict(_shapes(config, family, present))
         return cls(config, family.name, family.decoder, family.norm_offset, shapes)
 

@@ -75,8 +75,10 @@ class ModelConfig:
     were kept as they are. `rope_theta` is the base of the rotary frequencies,
     `rope_local_theta` that of sliding-window layers, `rotary_dim` how many elements of
     a head are rotated, where that is not all. `layer_kinds` says for each layer whether
-    it is `full` or `sliding` attention, where they differ. `norm_topk_prob` says
-    whether the weights of the chosen experts are made to sum to one.
+    it is `full` or `sliding` attention, where they differ. `bidirectional` is True
+    where tokens see those behind them, too, as in models that embed texts.
+    `norm_topk_prob` says whether the weights of the chosen experts are made to sum to
+    one.
     """
 
     family: str | None = None
@@ -101,6 +103,7 @@ class ModelConfig:
     mlp_bias: bool | None = field(default=None, validator=_flag)
     activation: str | None = None
     query_scale: float | None = field(default=None, validator=_number)
+    bidirectional: bool | None = field(default=None, validator=_flag)
     attention_softcap: float | None = field(default=None, validator=_number)
     final_softcap: float | None = field(default=None, validator=_number)
     num_experts: int | None = field(default=None, validator=_int)

@@ -84,6 +84,7 @@ _UNTYPED: Final[Mapping[str, Kind]] = {
     "mlp_bias": FLAG,
     "activation": TEXT,
     "query_scale": WIDE_NUMBER,
+    "bidirectional": FLAG,
     "attention_softcap": WIDE_NUMBER,
     "final_softcap": WIDE_NUMBER,
     "extra": OBJECT,

@@ -32,6 +32,7 @@ _RANGES: Final[Mapping[str, tuple[float, float]]] = {
 """Ranges of numbers, beside 0."""
 
 _SET: Final = "correct it in the source with 'aprhub stamp --set'"
+_WRITE_FOLDER: Final = "write a Hugging Face folder instead"
 _WRITE_GGUF: Final = "write a GGUF, which has no such limit, or correct the source"
 _BY_DOCTOR: Final = "repair the source with 'aprhub doctor --fix -o OUT'"
 _TAKE_WHOLE: Final = "take a checkpoint that has it, or name the right --family"
@@ -98,6 +99,7 @@ def runnable(stored: StoredModel) -> Sequence[Fault]:
         *_division_faults(stored.config),
         *_expert_faults(stored.config),
         *_bound_faults(stored.config),
+        *_attention_faults(stored.config),
         *_rope_faults(stored),
         *_vocabulary_faults(stored),
         *_missing_faults(stored),
@@ -167,6 +169,12 @@ def _bound_faults(config: ModelConfig) -> Iterator[Fault]:
         if value and not low <= value <= high:
             what = f"{value} is outside {low:g} to {high:g}"
             yield Fault(name, what, _WRITE_GGUF)
+
+
+def _attention_faults(config: ModelConfig) -> Iterator[Fault]:
+    if config.bidirectional:
+        what = "true, but programs let no token see those behind it"
+        yield Fault("bidirectional", what, _WRITE_FOLDER)
 
 
 def _rope_faults(stored: StoredModel) -> Iterator[Fault]:

@@ -40,6 +40,7 @@ def read_config(document: Document) -> ReadConfig:
     identity = _identity(document)
     said = {key: key.read(scope) for key in KEYS}
     values = {key.field: value for key, (_, value) in said.items()}
+    values["bidirectional"] = values["bidirectional"] or None
     layers = values["num_layers"]
     if layers is not None and layers > MAX_LAYERS:
         raise scope.fault("num_hidden_layers", f"at most {MAX_LAYERS}")

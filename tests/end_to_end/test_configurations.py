@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
-from aprhub.errors import JudgeError, UnrunnableError
-from tests.end_to_end.roads import TOLERANCE, convert
+from aprhub.errors import JudgeError, ModelCheckError, UnrunnableError
+from tests.end_to_end.roads import TOLERANCE, convert, own_logits
 from tests.judges import hf
 from tests.judges.compare import agreement
 from tests.judges.llama import Llama
@@ -41,6 +41,9 @@ _LLAMA3: Final = {
     "rope_theta": 10000.0,
     "rope_type": "llama3",
 }
+BOTH_WAYS: Final = Variant(
+    "gemma3-both-ways", "gemma3", {"use_bidirectional_attention": True}
+)
 COMPUTED: Final = (
     LINEAR,
     YARN,
@@ -53,6 +56,7 @@ COMPUTED: Final = (
 REFUSED: Final = (
     (RELU, "activation: relu, where llama.cpp computes with silu"),
     (CAP, "query_scale: 4.0, where llama.cpp computes with 16"),
+    (BOTH_WAYS, "bidirectional: true, where llama.cpp computes with false"),
     (yarn("slow", beta_slow=2.0), "rope_scaling.beta_slow: 2.0, where llama.cpp"),
     (yarn("fast", beta_fast=1.5), "rope_scaling.beta_fast: 1.5, where llama.cpp"),
     (yarn("whole", truncate=False), "rope_scaling.truncate: false, where llama.cpp"),
@@ -120,6 +124,26 @@ def test_what_llama_cpp_would_compute_otherwise_is_refused(
     assert not target.exists()
     convert(source, target, allow_unrunnable=True)
     assert _difference(source, target) > 10 * TOLERANCE
+
+
+def test_a_model_that_looks_both_ways_stays_so_and_runs_nowhere_else(
+    folder: Path, tmp_path: Path
+) -> None:
+    source = BOTH_WAYS.made(folder)
+
+    convert(source, tmp_path / "folder")
+    with pytest.raises(UnrunnableError, match="bidirectional: true, but programs"):
+        convert(source, tmp_path / "m.apr")
+    with pytest.raises(ModelCheckError, match="bidirectional: its tokens see those"):
+        own_logits(source, IDS)
+
+    convert(source, tmp_path / "m.apr", allow_unrunnable=True)
+    convert(tmp_path / "m.apr", tmp_path / "m.gguf", allow_unrunnable=True)
+    convert(tmp_path / "m.gguf", tmp_path / "back")
+    for each in ("folder", "back"):
+        expected = hf.logits(source, IDS)
+        found = agreement(hf.logits(tmp_path / each, IDS), expected)
+        assert found.difference < 1e-5
 
 
 def test_a_window_that_llama_cpp_does_not_heed_is_a_note(

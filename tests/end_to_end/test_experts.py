@@ -162,6 +162,6 @@ def test_a_routing_that_llama_cpp_does_otherwise_is_refused(tmp_path: Path) -> N
     changed = text.replace('"norm_topk_prob": true', '"norm_topk_prob": false')
     (folder / "config.json").write_text(changed, "utf-8")
 
-    with pytest.raises(UnrunnableError, match="norm_topk_prob: false, where qwen3moe"):
+    with pytest.raises(UnrunnableError, match="norm_topk_prob: false, where llama"):
         convert(folder, tmp_path / "m.gguf")
     convert(folder, tmp_path / "m.apr")

@@ -343,6 +343,12 @@ def test_frequency_factors_become_a_longrope_and_come_back() -> None:
     assert read(values).rope_scaling == scaling
 
 
+@pytest.mark.parametrize(("said", "meant"), [(True, True), (False, None)])
+def test_looking_one_way_is_nothing_to_say(said: bool, meant: bool | None) -> None:
+    values = {**old_config("gemma3"), "use_bidirectional_attention": said}
+    assert read(values).bidirectional is meant
+
+
 def test_the_numbers_of_yarn_mean_nothing_to_other_kinds() -> None:
     section = {"rope_type": "linear", "factor": 4.0, "mscale": 2.0, "mscale_all_dim": 1}
     values = {**old_config("llama"), "rope_scaling": section}
