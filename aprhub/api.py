@@ -43,6 +43,7 @@ from aprhub.spec.adapter import (
 from aprhub.spec.codec import Codec, Encode
 from aprhub.spec.family import DecoderSpec, Family, WeightSpec
 from aprhub.spec.format import (
+    HF_TOKENIZER_TEXTS,
     HF_WORLD,
     Confidence,
     FileEvidence,
@@ -112,6 +113,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ENCODINGS",
+    "HF_TOKENIZER_TEXTS",
     "HF_WORLD",
     "UNDECIDED",
     "Adapter",

@@ -27,8 +27,9 @@ Adapter AdapterFiles AdapterLayout AdapterPart AdapterTensor Adjustment AlphaCla
 Answers AprhubError Blend Bytes Codec Complaints ComputedRows Confidence
 CorruptFileError Crc32 DecoderSpec Dispute Document Encode Encoding ENCODINGS
 EnvironmentFailureError Examined Family Fault FileEvidence FileRange Finding
-FlatVocabulary Format Group HF_WORLD Identity Importance ImportanceFormat InputError
-KeyFate Layout LayoutFile LayoutOptions LineageStep Literal LowRank Magic Measured
+FlatVocabulary Format Group HF_TOKENIZER_TEXTS HF_WORLD Identity Importance
+ImportanceFormat InputError KeyFate Layout LayoutFile LayoutOptions LineageStep Literal
+LowRank Magic Measured
 Memory MergeMethod MissingFileError ModelCheckError ModelConfig ModelError ModelIR
 Naming Number Numbers Packing PackingClaim Padding Parameter Part Piece Provenance
 Restated RopeScaling Rule Setting Settings Source Spelling Stamp StoredAdapter

@@ -11,7 +11,7 @@ from aprhub.errors import AprhubError
 from aprhub.health.patient import Patient
 from aprhub.ir.model import EMBEDDING
 from aprhub.ir.tokenizer import Tokenizer
-from aprhub.spec.format import StoredModel
+from aprhub.spec.format import HF_TOKENIZER_TEXTS, HF_WORLD, StoredModel
 from aprhub.spec.health import (
     PACKAGING,
     RUNNABLE,
@@ -142,7 +142,15 @@ def _giving(patient: Patient, given: Tokenizer | None) -> Mend:
     """Return what puts a tokenizer that fits into a model, in its format's form."""
     if given and patient.format.tokenizer_form == "flat":
         given = flattened(given, None)
-    return partial(_with, tokenizer=given)
+    return partial(_with_other, tokenizer=given)
+
+
+def _with_other(stored: StoredModel, tokenizer: Tokenizer | None) -> StoredModel:
+    """Return a model with a tokenizer that another file has, and no more of its own."""
+    texts = stored.carried.get(HF_WORLD, {})
+    left = {name: texts[name] for name in texts if name not in HF_TOKENIZER_TEXTS}
+    carried = {**stored.carried, HF_WORLD: left} if texts else stored.carried
+    return evolve(_with(stored, tokenizer), carried=carried)
 
 
 def _with(stored: StoredModel, tokenizer: Tokenizer | None) -> StoredModel:

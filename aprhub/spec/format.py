@@ -31,6 +31,18 @@ if TYPE_CHECKING:
 HF_WORLD = "hf"
 """The key under which the texts of a Hugging Face folder's files are carried."""
 
+HF_TOKENIZER_TEXTS = (
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "chat_template.jinja",
+    "chat_template.json",
+    "vocab.json",
+    "vocab.txt",
+    "merges.txt",
+)
+"""What that world says of a tokenizer besides its `tokenizer.json`."""
+
 
 class Confidence(IntEnum):
     """How sure a format is that a file belongs to it."""

@@ -72,6 +72,9 @@ def written_texts(stored: StoredModel) -> dict[str, str]:
     kept = {name: text for name, text in world.items() if _is_text(name, text)}
     if CONFIG in kept:
         kept[CONFIG] = revised(kept[CONFIG], stored)
+        if stored.tokenizer and TOKENIZER_CONFIG not in kept:
+            settings = tokenizer_config(stored, stored.tokenizer)
+            kept[TOKENIZER_CONFIG] = as_text(settings)
     else:
         kept = {**dict(_made_texts(stored)), **kept}
     if stored.packing is not None:

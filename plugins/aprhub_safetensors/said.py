@@ -13,6 +13,7 @@ from typing import Any, Final
 from attrs import evolve, fields
 
 from aprhub.api import (
+    HF_TOKENIZER_TEXTS,
     Document,
     Provenance,
     Setting,
@@ -30,25 +31,17 @@ from aprhub_safetensors.tables import (
     CONFIG,
     EMBEDDED,
     GENERATION,
-    MERGES,
     METADATA,
     RECORD,
     SPECIAL_TOKENS,
     TEXTS,
     TOKENIZER,
     TOKENIZER_CONFIG,
-    VOCABULARY,
 )
 
 _FIELDS: Final = tuple(each.name for each in fields(Provenance))
 _OBJECTS: Final = (CONFIG, GENERATION, TOKENIZER_CONFIG, SPECIAL_TOKENS)
 """The texts whose keys can be set one by one."""
-
-_OF_TOKENIZERS: Final = (
-    *(TOKENIZER_CONFIG, SPECIAL_TOKENS, CHAT_TEMPLATE, "chat_template.json"),
-    *("added_tokens.json", VOCABULARY, "vocab.txt", MERGES),
-)
-"""The texts that say the same as a `tokenizer.json` and its configuration, or more."""
 
 DERIVED: Final[Mapping[str, str]] = {
     f"{CONFIG}/torch_dtype": "it follows from the tensors",
@@ -217,7 +210,7 @@ def _put_record(texts: Texts, values: Mapping[str, Any]) -> None:
 
 def _with_tokenizer(path: Path, before: Texts, tokenizer: Tokenizer) -> Texts:
     """Return the texts with another tokenizer, and none of what the old one left."""
-    texts = {k: v for k, v in before.items() if k not in _OF_TOKENIZERS}
+    texts = {k: v for k, v in before.items() if k not in HF_TOKENIZER_TEXTS}
     texts[TOKENIZER] = tokenizer.json or ""
     texts[TOKENIZER_CONFIG] = as_text(tokenizer_config(open_model(path), tokenizer))
     ids = generation_keys(tokenizer)

@@ -12,7 +12,7 @@ from aprhub.spec import health
 from tests.health import raw
 from tests.health.conftest import Bases
 from tests.health.plants import ABSENT, PLANTS, Plant
-from tests.judges import apr_checker, apr_container, pico
+from tests.judges import apr_checker, apr_container, hf, pico
 from tests.judges.packing import pack
 from tests.unit.cli.program import Done, run
 
@@ -120,6 +120,10 @@ def test_a_tokenizer_that_is_given_is_put_there(
     tokenizer = open_model(target).tokenizer
     assert tokenizer is not None
     assert tokenizer.special_ids["eos"] == 266
+    if target.is_dir():
+        judge = hf.transformers().PreTrainedTokenizerFast.from_pretrained(target)
+        template = tokenizer.chat_template
+        assert (judge.eos_token_id, judge.chat_template) == (266, template)
 
 
 def test_a_packed_folder_is_repaired_by_a_stamp(tmp_path: Path) -> None:

@@ -436,6 +436,19 @@ def test_every_key_has_a_fate() -> None:
     assert by_key["initializer_range"] == "carried"
 
 
+def test_a_tokenizer_config_is_made_beside_a_configuration_that_has_none() -> None:
+    carried = {"hf": {"config.json": json.dumps(old_config("llama"))}}
+    tokenizer = Tokenizer(json="{}", chat_template="{{ x }}")
+    config = read(old_config("llama"))
+
+    texts = written_texts(stored(config, "llama", tokenizer=tokenizer, carried=carried))
+
+    assert json.loads(texts["tokenizer_config.json"])["chat_template"] == "{{ x }}"
+    assert "generation_config.json" not in texts
+    alone = written_texts(stored(config, "llama", carried=carried))
+    assert "tokenizer_config.json" not in alone
+
+
 def test_a_made_tokenizer_config_says_the_tokens_and_the_template() -> None:
     content = {
         "added_tokens": [{"id": 1, "content": "<s>"}, {"id": 2, "content": "</s>"}],
