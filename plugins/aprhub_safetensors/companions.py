@@ -19,6 +19,7 @@ from aprhub_safetensors.record import record_text
 from aprhub_safetensors.revision import revised
 from aprhub_safetensors.spelling import as_text, config_text
 from aprhub_safetensors.tables import (
+    CHAT_TEMPLATE,
     CONFIG,
     EMBEDDED,
     GENERATION,
@@ -77,6 +78,8 @@ def written_texts(stored: StoredModel) -> dict[str, str]:
             kept[TOKENIZER_CONFIG] = as_text(settings)
     else:
         kept = {**dict(_made_texts(stored)), **kept}
+    if stored.tokenizer is not None:
+        _put_templates(kept, stored.tokenizer)
     if stored.packing is not None:
         kept[CONFIG] = claiming(kept[CONFIG], stored.packing)
     record = record_text(stored)
@@ -153,6 +156,29 @@ def _templates(tokenizer: Tokenizer) -> Any:
     if tokenizer.chat_template is not None:
         named["default"] = tokenizer.chat_template
     return [{"name": name, "template": text} for name, text in sorted(named.items())]
+
+
+def _put_templates(texts: dict[str, str], tokenizer: Tokenizer) -> None:
+    """Put the templates of a tokenizer where the texts have others."""
+    settings = decoded_json(texts.get(TOKENIZER_CONFIG, "{}"))
+    said = texts.get(CHAT_TEMPLATE, settings.get("chat_template"))
+    true = _templates(tokenizer)
+    if _by_name(said) == _by_name(true):
+        return
+    if CHAT_TEMPLATE in texts and isinstance(true, str):
+        texts[CHAT_TEMPLATE] = true
+        return
+    texts.pop(CHAT_TEMPLATE, None)
+    rest = {key: each for key, each in settings.items() if key != "chat_template"}
+    texts[TOKENIZER_CONFIG] = as_text(
+        rest if true is None else {**rest, "chat_template": true}
+    )
+
+
+def _by_name(entry: Any) -> dict[str, str]:
+    if isinstance(entry, list):
+        return {each["name"]: each["template"] for each in entry}
+    return {} if entry is None else {"default": entry}
 
 
 def embedded(texts: Mapping[str, str]) -> dict[str, str]:

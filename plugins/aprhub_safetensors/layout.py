@@ -9,8 +9,8 @@ A single file has the texts in its metadata instead, under `aprhub.` and their n
 """
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
-from functools import partial
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -30,9 +30,9 @@ from aprhub.api import (
 from aprhub_safetensors.companions import embedded, written_texts
 from aprhub_safetensors.folder import SINGLE
 from aprhub_safetensors.record import OWN_WORLD
+from aprhub_safetensors.settings import SETTINGS, true_settings
 from aprhub_safetensors.spelling import as_text
 from aprhub_safetensors.tables import (
-    CONFIG,
     INDEX,
     MAX_HEADER,
     METADATA,
@@ -70,9 +70,28 @@ def lay_out(stored: StoredModel, target: Path, options: LayoutOptions) -> Layout
     texts = written_texts(stored)
     if len(shards) > 1:
         texts[INDEX] = _index(shards, names)
-    texts[CONFIG] = texts.pop(CONFIG)
     programs = _program_files(stored.tokenizer, target)
-    return Layout((*files, *programs, *text_files(texts, target)), folder=True)
+    rest = {name: text for name, text in texts.items() if name not in SETTINGS}
+    settings = _settings_files(texts, stored)
+    others = (*programs, *text_files(rest, target), *settings)
+    return Layout((*files, *others), folder=True)
+
+
+def _settings_files(
+    texts: Mapping[str, str], stored: StoredModel
+) -> Iterator[LayoutFile]:
+    """Yield texts that are settled once the tokenizer is there; `config.json` last."""
+    settled = cache(partial(true_settings, texts, stored))
+    for name in SETTINGS:
+        if name in texts:
+            data = partial(_settled_bytes, name, settled, stored.path)
+            yield LayoutFile(name, (Literal(data),))
+
+
+def _settled_bytes(
+    name: str, texts: Callable[[], Mapping[str, str]], target: Path
+) -> bytes:
+    return _text_bytes(name, texts()[name], target)
 
 
 def _single_file(stored: StoredModel, target: Path, options: LayoutOptions) -> Layout:
@@ -80,7 +99,7 @@ def _single_file(stored: StoredModel, target: Path, options: LayoutOptions) -> L
     if len(sharded(tensors, options.shard_size)) > 1:
         what = f"one file cannot be split; give a folder, without {SUFFIX}"
         raise UnrepresentableError(target, what)
-    texts = written_texts(stored)
+    texts = true_settings(written_texts(stored), stored)
     if stored.tokenizer and stored.tokenizer.json:
         texts[TOKENIZER] = stored.tokenizer.json
     metadata = {**_metadata(stored), **embedded(texts)}

@@ -1,0 +1,141 @@
+"""What was changed of a tokenizer on the way is in the texts of the folder at the end.
+
+A model carries the texts of the folder that it came from; those that are no longer true
+are put right, and the others stay to the letter. transformers is the judge.
+"""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.end_to_end.roads import convert
+from tests.judges import hf
+from tests.judges.pico import pico
+from tests.unit.cli.program import succeed
+
+NEW = "{{ 'another template' }}"
+
+
+@pytest.fixture(params=["tokenizer_config.json", "chat_template.jinja"])
+def source(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    """Return a folder whose template stands in one place or the other."""
+    folder = tmp_path / "source"
+    shutil.copytree(pico("llama-spm"), folder)
+    if request.param == "chat_template.jinja":
+        path = folder / "tokenizer_config.json"
+        settings = json.loads(path.read_text())
+        (folder / request.param).write_text(settings.pop("chat_template"))
+        path.write_text(json.dumps(settings))
+    return folder
+
+
+def judged(folder: Path) -> Any:
+    return hf.transformers().AutoTokenizer.from_pretrained(folder)
+
+
+def texts(folder: Path) -> dict[str, str]:
+    return {
+        path.name: path.read_text()
+        for path in folder.iterdir()
+        if path.suffix in (".json", ".jinja") and path.name != "aprhub.json"
+    }
+
+
+@pytest.mark.parametrize("suffix", [".apr", ".gguf", ".safetensors", ""])
+def test_what_nobody_changed_stays_to_the_letter(
+    source: Path, suffix: str, tmp_path: Path
+) -> None:
+    convert(source, tmp_path / f"m{suffix}")
+    convert(tmp_path / f"m{suffix}", tmp_path / "back")
+
+    there, back = texts(source), texts(tmp_path / "back")
+    programs = [json.loads(each.pop("tokenizer.json")) for each in (there, back)]
+    assert there == back
+    assert programs[0] == programs[1]
+
+
+@pytest.mark.parametrize("suffix", [".apr", ".gguf"])
+def test_a_template_that_was_stamped_is_the_folders(
+    source: Path, suffix: str, tmp_path: Path
+) -> None:
+    model, back = tmp_path / f"m{suffix}", tmp_path / "back"
+    (tmp_path / "new.jinja").write_text(NEW)
+    convert(source, model)
+    succeed("stamp", model, "--chat-template", tmp_path / "new.jinja", "--in-place")
+
+    convert(model, back)
+
+    assert judged(back).chat_template == NEW
+    assert {*texts(back)} == {*texts(source)}
+
+
+def test_a_template_that_was_taken_out_is_gone(source: Path, tmp_path: Path) -> None:
+    model, back = tmp_path / "m.gguf", tmp_path / "back"
+    convert(source, model)
+    succeed("stamp", model, "--unset", "tokenizer.chat_template", "--in-place")
+
+    convert(model, back)
+
+    assert judged(back).chat_template is None
+    assert "chat_template" not in json.loads(texts(back)["tokenizer_config.json"])
+
+
+def test_a_merge_writes_the_template_that_it_was_told(
+    source: Path, tmp_path: Path
+) -> None:
+    recipe = tmp_path / "recipe.yaml"
+    recipe.write_text(
+        "merge_method: linear\nparameters: {weight: 1}\n"
+        f"models: [{{model: {source}}}, {{model: {source}}}]\n"
+        "chat_template: chatml\n"
+    )
+
+    succeed("merge", recipe, "-o", tmp_path / "merged")
+
+    assert "<|im_start|>" in judged(tmp_path / "merged").chat_template
+
+
+@pytest.mark.parametrize(
+    ("suffix", "key"),
+    [(".gguf", "tokenizer.ggml.eos_token_id"), (".apr", "tokenizer.eos_token_id")],
+)
+def test_another_end_of_texts_is_the_folders(
+    source: Path, suffix: str, key: str, tmp_path: Path
+) -> None:
+    model, back = tmp_path / f"m{suffix}", tmp_path / "back"
+    convert(source, model)
+    succeed("stamp", model, "--set", f"{key}=300", "--in-place")
+
+    convert(model, back)
+
+    assert judged(back).eos_token_id == 300
+    assert judged(back).bos_token_id == 1
+    for name in ("config.json", "generation_config.json"):
+        assert json.loads((back / name).read_text())["eos_token_id"] == 300
+    convert(model, tmp_path / "one.safetensors")
+    convert(tmp_path / "one.safetensors", tmp_path / "again")
+    once, again = texts(back), texts(tmp_path / "again")
+    assert {*once} == {*again}
+    # The new end is a special token there, as transformers takes it.
+    assert [name for name in once if once[name] != again[name]] == ["tokenizer.json"]
+
+
+def test_a_role_that_was_taken_away_and_a_flag_that_was_turned_are_the_folders(
+    source: Path, tmp_path: Path
+) -> None:
+    model, back = tmp_path / "m.gguf", tmp_path / "back"
+    convert(source, model)
+    words = ("--unset", "tokenizer.ggml.unknown_token_id")
+    turned = ("--set", "tokenizer.ggml.add_bos_token=false")
+    succeed("stamp", model, *words, *turned, "--in-place")
+
+    convert(model, back)
+
+    settings = json.loads((back / "tokenizer_config.json").read_text())
+    assert "unk_token" not in settings
+    assert settings["add_bos_token"] is False
+    assert settings["eos_token"] == "</s>"
+    assert (back / "config.json").read_text() == (source / "config.json").read_text()
