@@ -160,7 +160,7 @@ def _templates(tokenizer: Tokenizer) -> Any:
 
 def _put_templates(texts: dict[str, str], tokenizer: Tokenizer) -> None:
     """Put the templates of a tokenizer where the texts have others."""
-    settings = decoded_json(texts.get(TOKENIZER_CONFIG, "{}"))
+    settings = values_of(texts, TOKENIZER_CONFIG)
     said = texts.get(CHAT_TEMPLATE, settings.get("chat_template"))
     true = _templates(tokenizer)
     if _by_name(said) == _by_name(true):
@@ -175,10 +175,17 @@ def _put_templates(texts: dict[str, str], tokenizer: Tokenizer) -> None:
     )
 
 
-def _by_name(entry: Any) -> dict[str, str]:
-    if isinstance(entry, list):
-        return {each["name"]: each["template"] for each in entry}
-    return {} if entry is None else {"default": entry}
+def _by_name(entry: Any) -> Mapping[str, Any]:
+    """Return templates by name; of what is made otherwise, what there is."""
+    if not isinstance(entry, list):
+        return {} if entry is None else {"default": entry}
+    named = [each for each in entry if isinstance(each, Mapping)]
+    return {str(each.get("name")): each.get("template") for each in named}
+
+
+def values_of(texts: Mapping[str, str], name: str) -> Mapping[str, Any]:
+    """Return the object in a text, or an empty one; raises CorruptFileError."""
+    return Document.parse(Path(name), texts.get(name, "{}")).values
 
 
 def embedded(texts: Mapping[str, str]) -> dict[str, str]:

@@ -7,8 +7,12 @@ other special tokens since.
 from collections.abc import Mapping
 from typing import Any, Final
 
-from aprhub.api import StoredModel, Tokenizer, decoded_json, described
-from aprhub_safetensors.companions import generation_keys, tokenizer_config
+from aprhub.api import StoredModel, Tokenizer, described
+from aprhub_safetensors.companions import (
+    generation_keys,
+    tokenizer_config,
+    values_of,
+)
 from aprhub_safetensors.spelling import as_text
 from aprhub_safetensors.tables import (
     CONFIG,
@@ -53,7 +57,7 @@ def true_settings(texts: Mapping[str, str], stored: StoredModel) -> dict[str, st
 def _said(texts: Mapping[str, str], program: str) -> Tokenizer:
     """Return the tokenizer that a reader of the texts would find."""
     names = (TOKENIZER_CONFIG, SPECIAL_TOKENS, CONFIG, GENERATION)
-    return described(program, *(decoded_json(texts.get(name, "{}")) for name in names))
+    return described(program, *(values_of(texts, name) for name in names))
 
 
 def _wrong(said: Tokenizer, true: Tokenizer) -> list[str]:
@@ -82,6 +86,7 @@ def _changed(
 ) -> dict[str, str]:
     if name not in texts or not changes:
         return {}
-    values = {**decoded_json(texts[name]), **changes}
-    kept = {key: value for key, value in values.items() if value is not None}
+    gone = {key for key, value in changes.items() if value is None}
+    values = {**values_of(texts, name), **changes}
+    kept = {key: value for key, value in values.items() if key not in gone}
     return {name: as_text(kept)}

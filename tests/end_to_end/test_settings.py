@@ -14,7 +14,7 @@ import pytest
 from tests.end_to_end.roads import convert
 from tests.judges import hf
 from tests.judges.pico import pico
-from tests.unit.cli.program import succeed
+from tests.unit.cli.program import run, succeed
 
 NEW = "{{ 'another template' }}"
 
@@ -113,6 +113,11 @@ def test_another_end_of_texts_is_the_folders(
 
     assert judged(back).eos_token_id == 300
     assert judged(back).bos_token_id == 1
+    before, after = (
+        json.loads((each / "config.json").read_text()) for each in (source, back)
+    )
+    assert after == {**before, "eos_token_id": 300}
+    assert after["rope_scaling"] is None
     for name in ("config.json", "generation_config.json"):
         assert json.loads((back / name).read_text())["eos_token_id"] == 300
     convert(model, tmp_path / "one.safetensors")
@@ -139,3 +144,21 @@ def test_a_role_that_was_taken_away_and_a_flag_that_was_turned_are_the_folders(
     assert settings["add_bos_token"] is False
     assert settings["eos_token"] == "</s>"
     assert (back / "config.json").read_text() == (source / "config.json").read_text()
+
+
+@pytest.mark.parametrize(
+    "text", ["[]", "{", '{"chat_template": [1, {}]}', '{"chat_template": 5}']
+)
+def test_settings_that_nobody_can_read_are_refused_or_made_anew(
+    source: Path, text: str, tmp_path: Path
+) -> None:
+    model = tmp_path / "m.gguf"
+    convert(source, model)
+    key = "aprhub.hf.tokenizer_config_json"
+    succeed("stamp", model, "--set", f"{key}={text}", "--in-place")
+
+    done = run("convert", model, tmp_path / "back")
+
+    assert done.code in (0, 3)
+    assert "internal error" not in done.err
+    assert (tmp_path / "back").exists() is (done.code == 0)
