@@ -127,6 +127,7 @@ def test_what_llama_cpp_would_compute_otherwise_is_refused(
     assert _difference(source, target) > 10 * TOLERANCE
 
 
+@pytest.mark.slow
 def test_a_model_that_looks_both_ways_stays_so_and_runs_nowhere_else(
     folder: Path, tmp_path: Path
 ) -> None:

@@ -148,6 +148,7 @@ def test_what_cannot_be_run_has_its_fault(
     [
         ({"hidden_size": None}, "C-03: missing 'hidden_size'"),
         ({"intermediate_size": 0}, "C-03: intermediate_size is 0"),
+        ({"bidirectional": True}, "bidirectional: true, but programs let no token"),
         ({"num_heads": 3, "num_kv_heads": 1}, "8 is not a multiple of num_heads 3"),
         ({"num_kv_heads": 3}, "4 is not a multiple of num_kv_heads 3"),
         ({"num_kv_heads": 8}, "4 is not a multiple of num_kv_heads 8"),

@@ -169,6 +169,7 @@ def test_a_family_without_a_part_that_the_decoder_needs_is_refused() -> None:
         ({"rope_scaling": RopeScaling("yarn")}, "yarn needs"),
         ({"rope_scaling": RopeScaling("longrope", 2.0, 8)}, "longrope needs"),
         ({"rope_theta": None}, "rope_theta is not known"),
+        ({"bidirectional": True}, "bidirectional: its tokens see those behind them"),
         ({"layer_kinds": ("sliding", "full")}, "sliding_window is not known"),
     ],
     ids=str,
