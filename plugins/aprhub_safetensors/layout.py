@@ -1,8 +1,9 @@
 """Where every byte of a safetensors model goes: a folder, or one file.
 
     model.safetensors                      or model-00001-of-0000N.safetensors …
-    tokenizer.json, generation_config.json, tokenizer_config.json, …, aprhub.json
+    tokenizer.json, …, aprhub.json
     model.safetensors.index.json           (with several files)
+    generation_config.json, tokenizer_config.json
     config.json                            (last: a reader looks for it first)
 
 A single file has the texts in its metadata instead, under `aprhub.` and their name.
