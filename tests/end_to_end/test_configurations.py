@@ -18,6 +18,7 @@ from tests.end_to_end.roads import TOLERANCE, convert, own_logits
 from tests.judges import hf
 from tests.judges.compare import agreement
 from tests.judges.llama import Llama
+from tests.judges.pico_recipes import LLAMA3_ROPE
 from tests.judges.variants import (
     CAP,
     DYNAMIC,
@@ -34,14 +35,6 @@ from tests.judges.variants import (
 
 IDS: Final = [1, *np.random.default_rng(7).integers(300, 1900, 47).tolist()]
 
-_LLAMA3: Final = {
-    "factor": 8.0,
-    "high_freq_factor": 4.0,
-    "low_freq_factor": 1.0,
-    "original_max_position_embeddings": 64,
-    "rope_theta": 10000.0,
-    "rope_type": "llama3",
-}
 BOTH_WAYS: Final = Variant(
     "gemma3-both-ways", "gemma3", {"use_bidirectional_attention": True}
 )
@@ -62,7 +55,7 @@ REFUSED: Final = (
     (yarn("fast", beta_fast=1.5), "rope_scaling.beta_fast: 1.5, where llama.cpp"),
     (yarn("whole", truncate=False), "rope_scaling.truncate: false, where llama.cpp"),
     (
-        Variant("qwen3-llama3", "qwen3", {"rope_parameters": _LLAMA3}),
+        Variant("qwen3-llama3", "qwen3", {"rope_parameters": LLAMA3_ROPE}),
         "rope_freqs.weight: llama.cpp has no place for it in qwen3",
     ),
 )

@@ -60,7 +60,7 @@ _LLAMA: Final = {
     "vocab_size": 128256,
 }
 
-_LLAMA3_ROPE: Final = {
+LLAMA3_ROPE: Final = {
     "factor": 8.0,
     "high_freq_factor": 4.0,
     "low_freq_factor": 1.0,
@@ -149,7 +149,7 @@ RECIPES: Final[Mapping[str, Recipe]] = {
     "llama-rope": Recipe(
         {
             **_without(_LLAMA, "rope_scaling", "rope_theta"),
-            "rope_parameters": _LLAMA3_ROPE,
+            "rope_parameters": LLAMA3_ROPE,
         },
         "llama3_1",
         _LLAMA3_GENERATION,
