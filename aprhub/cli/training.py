@@ -132,7 +132,8 @@ class Interruption:
 def interruption() -> Iterator[Interruption]:
     """Let the first signal that ends the process end the training first.
 
-    A second one ends it at once.
+    A second one ends it at once. Where an error passes through, it stays so: torchrun
+    sends its signal when another process is lost, and the error is still to be told.
     """
     caught, before = Interruption(), dict[int, Any]()
 
@@ -148,11 +149,9 @@ def interruption() -> Iterator[Interruption]:
             before[number] = signal.getsignal(number)
             if before[number] is not signal.SIG_IGN:
                 signal.signal(number, catch)
-    try:
-        yield caught
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+    yield caught
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
 
 @contextmanager

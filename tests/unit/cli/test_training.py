@@ -3,6 +3,7 @@
 import gc
 import signal
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import NoReturn
 
@@ -11,6 +12,7 @@ import pytest
 from aprhub.cli.training import interruption, shown
 from aprhub.course import Course
 from aprhub.errors import UsageError
+from aprhub.runs import Interrupted
 from tests.unit.cli.program import refused
 
 STEP = {"loss": 5.0, "tokens_per_second": 1234.0, "utilisation": 0.45}
@@ -88,8 +90,31 @@ def test_garbage_is_collected_while_a_model_is_trained(
         seen.append(gc.isenabled())
         raise UsageError("that is enough")
 
-    monkeypatch.setattr("aprhub.runs.pretrain", run)
-    start = ("--dataset", tmp_path, "--init", tmp_path)
-    refused(2, "pretrain", *start, "--run-dir", tmp_path / "run")
-
+    assert "that is enough" in fails(run, tmp_path, monkeypatch)
     assert seen == [True]
+
+
+def test_a_signal_does_not_take_the_place_of_an_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class LateError(UsageError):
+        def __str__(self) -> str:
+            signal.raise_signal(signal.SIGTERM)
+            return "another process is lost"
+
+    def run(*_words: object, interrupted: Interrupted, **_more: object) -> NoReturn:
+        interrupted()
+        raise LateError
+
+    before = signal.getsignal(signal.SIGTERM)
+    assert "another process is lost" in fails(run, tmp_path, monkeypatch)
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+def fails(
+    run: Callable[..., NoReturn], place: Path, monkeypatch: pytest.MonkeyPatch
+) -> str:
+    """Let this be how a model is trained, and return what `pretrain` complains of."""
+    monkeypatch.setattr("aprhub.runs.pretrain", run)
+    start = ("--dataset", place, "--init", place)
+    return refused(2, "pretrain", *start, "--run-dir", place / "run")
