@@ -160,17 +160,12 @@ def _refuse_damaged(source: Path, witness: Witness) -> None:
 
 
 def _refuse_broken_program(found: Lifted, ready: Lowered) -> None:
-    """Raise if a `tokenizer.json` that is passed on contradicts itself or the model.
-
-    One that the flat vocabulary was made from has been read already.
-    """
+    """Raise if a `tokenizer.json` that is passed on contradicts itself or the model."""
     before, after = found.model.tokenizer, ready.stored.tokenizer
-    if found.family is None or before is None or after is None or not after.has_json:
-        return
-    if after.flat is None or before.flat is not None:
-        from aprhub.tokenizer import flattened
+    if found.family and before and after and after.has_json:
+        from aprhub.tokenizer import refuse_broken_program
 
-        flattened(evolve(after, flat=None), ready.stored.config.vocab_size)
+        refuse_broken_program(before, after, ready.stored.config.vocab_size)
 
 
 @frozen

@@ -17,12 +17,13 @@ from aprhub.spec.health import (
     RUNNABLE,
     TOKENIZER_MISSING,
     TOKENIZER_PADDED,
+    TOKENIZER_TWO,
     VOCABULARY,
     Finding,
     Mend,
     rewritten,
 )
-from aprhub.tokenizer import flattened
+from aprhub.tokenizer import disagreements, flattened
 from aprhub.tokenizer.placing import is_fill
 
 _MARKED = re.compile(r"<\|[a-z_]+\|>")
@@ -38,32 +39,33 @@ def tokenizer_findings(patient: Patient, given: Tokenizer | None) -> Iterator[Fi
         return
     found = patient.stored.tokenizer
     problem = _missing_part(found)
-    if problem and found and found.json is not None:
-        yield Finding(
-            TOKENIZER_MISSING,
-            "tokenizer",
-            problem,
-            "a vocabulary with merges or scores",
-            RUNNABLE,
-            "the tokenizer.json in the file has them",
-            covers=_COVERED,
-            mend=rewritten,
-        )
-    elif problem:
-        fault = _unfit(patient, given, ()) if given else _GIVE
-        yield Finding(
-            TOKENIZER_MISSING,
-            "tokenizer",
-            problem,
-            "a vocabulary with merges or scores",
-            RUNNABLE,
-            "text cannot be turned into tokens without",
-            fault,
-            (*_COVERED, *patient.vocabulary),
-            None if fault else _giving(patient, given),
-        )
-    elif found:
-        yield from _padded(patient, found, given)
+    if problem or found is None:
+        yield _incomplete(patient, problem, given)
+    else:
+        padded = list(_padded(patient, found, given))
+        yield from padded or _two(patient, found, given)
+
+
+def _incomplete(patient: Patient, problem: str, given: Tokenizer | None) -> Finding:
+    found = patient.stored.tokenizer
+    missing = Finding(
+        TOKENIZER_MISSING,
+        "tokenizer",
+        problem,
+        "a vocabulary with merges or scores",
+        RUNNABLE,
+    )
+    if found and found.json is not None:
+        evidence = "the tokenizer.json in the file has them"
+        return evolve(missing, evidence=evidence, covers=_COVERED, mend=rewritten)
+    fault = _unfit(patient, given, ()) if given else _GIVE
+    return evolve(
+        missing,
+        evidence="text cannot be turned into tokens without",
+        obstacle=fault,
+        covers=(*_COVERED, *patient.vocabulary),
+        mend=None if fault else _giving(patient, given),
+    )
 
 
 def _missing_part(found: Tokenizer | None) -> str:
@@ -98,6 +100,39 @@ def _padded(
     )
 
 
+def _two(
+    patient: Patient, found: Tokenizer, given: Tokenizer | None
+) -> Iterator[Finding]:
+    """Find lists and a `tokenizer.json` that are of two vocabularies.
+
+    The one that is given has to be either of them.
+    """
+    if found.flat is None or not found.has_json:
+        return
+    program = evolve(found, flat=None)
+    try:
+        first = next(disagreements(found, program, _rows(patient)), None)
+    except AprhubError:
+        return
+    if first is None:
+        return
+    fault = _GIVE
+    if given:
+        both = [_unfit(patient, given, _tokens_of(each)) for each in (found, program)]
+        fault = both[0] and both[1]
+    yield Finding(
+        TOKENIZER_TWO,
+        "tokenizer",
+        f"{first.subject}: {first.problem}",
+        "one vocabulary in both",
+        PACKAGING,
+        "programs read the one or the other",
+        fault,
+        (*_COVERED, *patient.vocabulary),
+        None if fault else _giving(patient, given),
+    )
+
+
 def _lost(found: Tokenizer, tokens: Sequence[str]) -> Iterator[tuple[str, str]]:
     for role, number in found.special_ids.items():
         if number < len(tokens) and is_fill(tokens[number], number):
@@ -122,9 +157,8 @@ def _tokens_of(tokenizer: Tokenizer) -> Sequence[str]:
 
 def _unfit(patient: Patient, given: Tokenizer, before: Sequence[str]) -> str:
     """Return why the tokenizer that was given is not the model's, or nothing."""
-    embedding = patient.alone.get(EMBEDDING)
     try:
-        tokens = flattened(given, embedding[1].shape[0] if embedding else None).flat
+        tokens = flattened(given, _rows(patient)).flat
     except AprhubError as error:
         return f"the one that was given does not fit: {error}"
     for number, (old, new) in enumerate(
@@ -136,6 +170,11 @@ def _unfit(patient: Patient, given: Tokenizer, before: Sequence[str]) -> str:
                 f" {new!r:.40} in it, {old!r:.40} here"
             )
     return ""
+
+
+def _rows(patient: Patient) -> int | None:
+    embedding = patient.alone.get(EMBEDDING)
+    return embedding[1].shape[0] if embedding else None
 
 
 def _giving(patient: Patient, given: Tokenizer | None) -> Mend:

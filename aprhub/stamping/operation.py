@@ -4,6 +4,7 @@ import hashlib
 import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from tempfile import gettempdir
 from typing import Any
@@ -38,7 +39,7 @@ from aprhub.stamping.judging import (
     same_but_origin,
 )
 from aprhub.stamping.options import StampOptions
-from aprhub.stamping.report import StampReport, changed
+from aprhub.stamping.report import KeyChange, StampReport, changed
 from aprhub.stamping.tokenizers import tokenizer_of
 
 _PIECE_BYTES = 1 << 22
@@ -107,16 +108,17 @@ class _Stamping:
     def report(self) -> StampReport:
         wanted = self._stamp()
         restated = self.restate(self.source, wanted, self.target)
+        told = partial(self._said, changed(self.keys, restated.keys))
         if self.in_place and restated.keys == self.keys:
-            return self._said(evolve(restated, layout=Layout(())), [_UNCHANGED])
+            return told(evolve(restated, layout=Layout(())), [_UNCHANGED])
         if not (self.options.force or self.replaces):
             folder = restated.layout.folder
             refuse_existing(self.target, _names(restated.layout), is_folder=folder)
         if not self.options.dry_run:
-            return self._said(restated, *self._written(restated, self.target))
+            return told(restated, *self._written(restated, self.target))
         place = Path(gettempdir()) / self.target.name
         whole = self.restate(self.source, wanted, place)
-        return self._said(restated, *self._written(whole, place))
+        return told(restated, *self._written(whole, place))
 
     def _stamp(self) -> Stamp:
         options = self.options
@@ -229,7 +231,11 @@ class _Stamping:
         staging.publish(names, owned)
 
     def _said(
-        self, restated: Restated, notes: Sequence[str], digest: str | None = None
+        self,
+        changes: tuple[KeyChange, ...],
+        restated: Restated,
+        notes: Sequence[str],
+        digest: str | None = None,
     ) -> StampReport:
         layout, tensors = restated.layout, self.stored.tensors.values()
         parent = self.target if layout.folder else self.target.parent
@@ -239,7 +245,7 @@ class _Stamping:
             self.source,
             self.target,
             self.format.name,
-            changed(self.keys, restated.keys),
+            changes,
             tuple(files),
             len(tensors),
             sum(each.nbytes for each in tensors),

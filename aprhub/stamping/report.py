@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from attrs import frozen
+from attrs import field, frozen
 
 from aprhub.report import WrittenFile
 
@@ -14,13 +14,25 @@ SCHEMA: Final = 1
 _SHOWN: Final = 4096
 
 
+def _read(value: Any) -> Any:
+    """Return a JSON-like value with all that its lists hold."""
+    if isinstance(value, Mapping):
+        return {key: _read(each) for key, each in value.items()}
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return [_read(each) for each in value]
+    return value
+
+
 @frozen
 class KeyChange:
-    """A key of the format, and its JSON-like values; None where it was or is not."""
+    """A key of the format, and its JSON-like values; None where it was or is not.
+
+    Lists are read at once: the file that they stand in may be replaced afterwards.
+    """
 
     key: str
-    before: Any
-    after: Any
+    before: Any = field(converter=_read)
+    after: Any = field(converter=_read)
 
 
 @frozen
@@ -90,16 +102,8 @@ def _differ(one: Any, other: Any) -> bool:
 
 def brief(value: Any) -> Any:
     """Return a value, or how long it is and its digest where that is much shorter."""
-    text = json.dumps(value, default=_listed)
+    text = json.dumps(_read(value))
     if len(text) <= _SHOWN:
         return json.loads(text)
     digest = hashlib.sha256(text.encode()).hexdigest()
     return {"json_bytes": len(text), "sha256": digest}
-
-
-def _listed(value: object) -> Any:
-    if isinstance(value, Mapping):
-        return dict(value)
-    if isinstance(value, Sequence):
-        return list(value)
-    raise TypeError(f"{type(value).__name__} has no form in JSON")

@@ -10,6 +10,7 @@ from aprhub.deferred import deferred
 if TYPE_CHECKING:
     from aprhub.tokenizer.added import completed_program
     from aprhub.tokenizer.assembling import assembled
+    from aprhub.tokenizer.consistency import disagreements, refuse_broken_program
     from aprhub.tokenizer.describing import described, described_pieces
     from aprhub.tokenizer.flattening import flattened
     from aprhub.tokenizer.folders import read_folder
@@ -25,10 +26,12 @@ _HOMES: Final = {
     "completed_program": "aprhub.tokenizer.added",
     "described": "aprhub.tokenizer.describing",
     "described_pieces": "aprhub.tokenizer.describing",
+    "disagreements": "aprhub.tokenizer.consistency",
     "flattened": "aprhub.tokenizer.flattening",
     "joined_files": "aprhub.tokenizer.vocabulary_files",
     "read_folder": "aprhub.tokenizer.folders",
     "read_sentencepiece": "aprhub.tokenizer.sentencepiece",
+    "refuse_broken_program": "aprhub.tokenizer.consistency",
     "restored": "aprhub.tokenizer.skeletons",
     "same_ids": "aprhub.tokenizer.parity",
     "skeleton": "aprhub.tokenizer.skeletons",
@@ -41,10 +44,12 @@ __all__ = [
     "completed_program",
     "described",
     "described_pieces",
+    "disagreements",
     "flattened",
     "joined_files",
     "read_folder",
     "read_sentencepiece",
+    "refuse_broken_program",
     "restored",
     "same_ids",
     "skeleton",

@@ -14,7 +14,7 @@ import pytest
 from tests.end_to_end.roads import convert
 from tests.judges import hf
 from tests.judges.pico import pico
-from tests.unit.cli.program import run, succeed
+from tests.unit.cli.program import refused, run, succeed
 
 NEW = "{{ 'another template' }}"
 
@@ -162,3 +162,53 @@ def test_settings_that_nobody_can_read_are_refused_or_made_anew(
     assert done.code in (0, 3)
     assert "internal error" not in done.err
     assert (tmp_path / "back").exists() is (done.code == 0)
+
+
+def renamed(model: Path, before: str, after: str) -> None:
+    """Put another text of the same length into the first list that has the one."""
+    length = len(before.encode()).to_bytes(8, "little")
+    assert len(before.encode()) == len(after.encode())
+    whole = model.read_bytes()
+    found = whole.replace(length + before.encode(), length + after.encode(), 1)
+    assert found != whole
+    model.write_bytes(found)
+
+
+@pytest.mark.parametrize("target", ["back", "m.apr", "again.gguf"])
+@pytest.mark.parametrize(
+    ("name", "what", "texts"),
+    [
+        ("llama-spm", "token 400", ("IK", "QJ")),
+        ("qwen2", "token 399", ("urn", "uxj")),
+        ("qwen2", "merge rule 101", ("Ġ st", "Ġ sx")),
+    ],
+)
+def test_lists_that_were_changed_beside_the_program_are_refused(
+    name: str, what: str, texts: tuple[str, str], target: str, tmp_path: Path
+) -> None:
+    model = tmp_path / "m.gguf"
+    convert(pico(name), model)
+    renamed(model, *texts)
+
+    told = refused(1, "convert", model, tmp_path / target)
+
+    before, after = map(repr, texts)
+    assert f"{what}: {after} in the lists, {before} in the tokenizer.json" in told
+    assert told.count("in the lists") == 1
+    assert not (tmp_path / target).exists()
+    succeed("stamp", model, "--tokenizer", pico(name), "--in-place")
+    convert(model, tmp_path / target)
+
+
+def test_a_stamp_in_place_tells_which_lists_it_replaced(tmp_path: Path) -> None:
+    model, folder = tmp_path / "m.gguf", tmp_path / "other"
+    convert(pico("qwen2"), model)
+    folder.mkdir()
+    program = json.loads((pico("qwen2") / "tokenizer.json").read_text())
+    program["model"]["merges"].pop()
+    (folder / "tokenizer.json").write_text(json.dumps(program))
+
+    words = ("--tokenizer", folder, "--in-place", "--json")
+    told = succeed("stamp", model, *words).json["stamped"]["tokenizer.ggml.merges"]
+
+    assert told["before"]["json_bytes"] > told["after"]["json_bytes"]

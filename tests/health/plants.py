@@ -149,6 +149,13 @@ def _gguf_padded(parts: Parts) -> None:
     parts.put(_TOKENS, _gguf_tokens(tokens))
 
 
+def _gguf_renamed(parts: Parts) -> None:
+    """Give a token another text in the lists alone, as an editor does."""
+    tokens = _gguf_strings(parts, _TOKENS)
+    tokens[40] = "another"
+    parts.put(_TOKENS, _gguf_tokens(tokens))
+
+
 def _gguf_shorter(parts: Parts) -> None:
     """Take the last token out of every list, which leaves a row without one."""
     parts.put(_TOKENS, _gguf_tokens(_gguf_strings(parts, _TOKENS)[:-1]))
@@ -385,6 +392,13 @@ GGUF: Final = (
         "padded-over", ".gguf", "DOC-TOKENIZER-PADDED-001", _gguf_padded, mendable=False
     ),
     Plant(
+        "renamed-token",
+        ".gguf",
+        "DOC-TOKENIZER-TWO-001",
+        _gguf_renamed,
+        mendable=False,
+    ),
+    Plant(
         "vocabulary",
         ".gguf",
         "DOC-VOCABULARY-001",
@@ -548,6 +562,8 @@ ABSENT: Final = {
     ("DOC-ENCODING-001", ""): "programs read a norm of any float type",
     ("DOC-ROPE-TYPE-001", ".gguf"): "the architecture says how rows are paired",
     ("DOC-ROPE-TYPE-001", ""): "rows are always paired by halves",
+    ("DOC-TOKENIZER-TWO-001", ".apr"): "it has the tokens once",
+    ("DOC-TOKENIZER-TWO-001", ""): "it has the tokens once",
     ("DOC-UNRUNNABLE-001", ""): "all that transformers needs has another id",
 }
 """The defects that a format cannot have, and why."""

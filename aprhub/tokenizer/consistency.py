@@ -1,0 +1,65 @@
+"""Whether the two forms of one tokenizer agree."""
+
+from collections.abc import Iterable, Iterator
+from itertools import islice, zip_longest
+from typing import Final
+
+from attrs import evolve
+
+from aprhub.errors import Fault, ModelCheckError
+from aprhub.ir.tokenizer import Tokenizer
+from aprhub.tokenizer.fitting import SUBJECT
+from aprhub.tokenizer.flattening import flattened
+
+_SHOWN: Final = 5
+_REPAIR: Final = "give the model the right one with 'aprhub stamp --tokenizer DIR'"
+
+
+def refuse_broken_program(
+    before: Tokenizer, after: Tokenizer, rows: int | None
+) -> None:
+    """Raise if a `tokenizer.json` that is passed on contradicts itself or the model.
+
+    `before` is the source's tokenizer and `after`, which has such a text, the target's,
+    for an embedding of `rows` rows. A text that the flat vocabulary was made from has
+    been read already; one that stood beside it has to name the same tokens and merge
+    rules. Raises what `flattened` does, and ModelCheckError.
+    """
+    if after.flat is not None and before.flat is None:
+        return
+    found = list(islice(disagreements(before, after, rows), _SHOWN))
+    if found:
+        raise ModelCheckError(
+            SUBJECT, "its lists and its tokenizer.json are of two vocabularies", found
+        )
+
+
+def disagreements(
+    lists: Tokenizer, program: Tokenizer, rows: int | None
+) -> Iterator[Fault]:
+    """Yield where the lists of one tokenizer and the program of another differ.
+
+    Lists that were not given a program agree with the one that is made of them. Raises
+    what `flattened` does.
+    """
+    read = flattened(evolve(program, flat=None), rows).flat
+    listed = flattened(lists, rows).flat if lists.json is not None else None
+    if read and listed:
+        yield from _differences("token", listed.tokens, read.tokens)
+        yield from _differences("merge rule", listed.merges or (), read.merges or ())
+
+
+def _differences(
+    what: str, listed: Iterable[str], read: Iterable[str]
+) -> Iterator[Fault]:
+    for number, (one, other) in enumerate(zip_longest(listed, read)):
+        if one != other:
+            yield Fault(
+                f"{what} {number}",
+                f"{_shown(one)} in the lists, {_shown(other)} in the tokenizer.json",
+                _REPAIR,
+            )
+
+
+def _shown(entry: str | None) -> str:
+    return "missing" if entry is None else f"{entry!r:.80}"
