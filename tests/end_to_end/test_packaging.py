@@ -16,8 +16,9 @@ import pytest
 from attrs import evolve
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
-from aprhub import ConvertOptions, open_model, save_model
+from aprhub import ConvertOptions, Registry, open_model, save_model
 from aprhub.errors import UnrunnableError
+from aprhub.testing.models import PICOS
 from tests.health import raw
 from tests.judges import apr_checker
 from tests.judges.pico import pico
@@ -239,7 +240,7 @@ def test_a_word_that_two_families_share_makes_no_class(
     family: str, words: dict[str, str | None], place: Path, tmp_path: Path
 ) -> None:
     """PKG-09: ggml says llama of a Mistral, too, and qwen2 of nothing else."""
-    succeed("convert", pico(family), tmp_path / "full.gguf")
+    save_model(PICOS[family].model(Registry.load()), tmp_path / "full.gguf")
     parts = raw.open_gguf(tmp_path / "full.gguf")
     parts.drop("aprhub.hf.", "general.name", "general.basename")
     source = tmp_path / "model.gguf"
