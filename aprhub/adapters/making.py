@@ -147,6 +147,7 @@ def _left_out(found: Sequence[Fitted]) -> Iterator[str]:
     for each in found:
         for fault in (*each.matched.unmatched, *each.matched.orphans):
             yield f"left out: {fault}"
+        yield from each.news("left out:")
 
 
 def _missing(found: Extracted) -> Iterator[str]:

@@ -16,7 +16,11 @@ from aprhub.adapters.parts import (
     misfits,
 )
 from aprhub.adapters.shares import misfit, shares
-from aprhub.adapters.vocabulary import grown_rows, grown_tokenizer, missing_head
+from aprhub.adapters.vocabulary import (
+    grown_rows,
+    missing_head,
+    own_tokenizer,
+)
 from aprhub.conversion import Opened
 from aprhub.equality import same_bytes
 from aprhub.errors import Fault, IdentityError, ModelCheckError
@@ -51,13 +55,15 @@ class MatchOptions:
 class Matched:
     """An adapter in canonical names and layouts, and what could not become part of it.
 
-    `alpha_from` says where alpha was found, None where no pair needs one.
+    `alpha_from` says where alpha was found, None where no pair needs one, and `news`
+    what its own tokenizer has that the base's has not.
     """
 
     adapter: Adapter
     unmatched: tuple[Fault, ...] = ()
     orphans: tuple[Fault, ...] = ()
     alpha_from: str | None = None
+    news: str = ""
 
 
 def matched(
@@ -112,9 +118,9 @@ class _Matching:
         self._refuse_misfits(groups, pairs, rows)
         alphas, where = self._alphas(pairs)
         changes = {name: self._change(pairs[name], alphas[name]) for name in pairs}
-        tokenizer = rows and grown_tokenizer(self.stored, self.model, rows)
-        adapter = Adapter(changes, wholes, tokenizer or None)
-        return Matched(adapter, tuple(unmatched), tuple(orphans), where)
+        tokenizer, news = own_tokenizer(self.stored, self.model, rows)
+        adapter = Adapter(changes, wholes, tokenizer)
+        return Matched(adapter, tuple(unmatched), tuple(orphans), where, news)
 
     def _groups(self) -> tuple[dict[str, Parts], list[Fault]]:
         """Return the tensors by canonical name and part, and those without a place."""

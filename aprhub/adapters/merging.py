@@ -1,6 +1,6 @@
 """Merges an adapter into a base: W + s B A, and nothing else is touched."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -8,6 +8,7 @@ import numpy as np
 from attrs import evolve, frozen
 
 from aprhub.adapters.parts import bias_of
+from aprhub.adapters.vocabulary import grows
 from aprhub.conversion import Opened
 from aprhub.encoders import Encoders
 from aprhub.equality import same_bytes
@@ -20,7 +21,6 @@ from aprhub.ir.lowrank import LowRank, shifted, updated
 from aprhub.ir.model import EMBEDDING, HEAD, ModelIR
 from aprhub.ir.source import Bytes
 from aprhub.ir.tensor import Tensor
-from aprhub.ir.tokenizer import Tokenizer
 from aprhub.registry import Registry
 from aprhub.report import MERGED
 from aprhub.spec.format import Format
@@ -97,8 +97,10 @@ class Merging:
         steps |= {name: (*steps.get(name, ()), MERGED) for name in changed}
         model = evolve(model, tensors={**model.tensors, **changed})
         if adapter.tokenizer:
-            model, grown = _grown(model, adapter.tokenizer)
-            notes += (grown,)
+            notes += tuple(_growth(model))
+            rows = model.tensors[EMBEDDING].shape[0]
+            config = evolve(model.config, vocab_size=rows)
+            model = evolve(model, config=config, tokenizer=adapter.tokenizer)
         return Changes(
             evolve(found, found=evolve(found.found, model=model, steps=steps)),
             {
@@ -213,15 +215,14 @@ def _differs(one: Tensor, other: Tensor) -> bool:
     return False
 
 
-def _grown(model: ModelIR, tokenizer: Tokenizer) -> tuple[ModelIR, str]:
-    """Return a model with a tokenizer for an embedding that has more rows."""
+def _growth(model: ModelIR) -> Iterator[str]:
+    """Say whether the embedding of a model has got more rows than it had."""
     before, rows = model.config.vocab_size, model.tensors[EMBEDDING].shape[0]
-    config = evolve(model.config, vocab_size=rows)
-    note = (
-        f"the vocabulary grows from {before} to {rows} rows: the tokenizer is that"
-        " beside the adapter"
-    )
-    return evolve(model, config=config, tokenizer=tokenizer), note
+    if before != rows:
+        yield (
+            f"the vocabulary grows from {before} to {rows} rows: the tokenizer is that"
+            " beside the adapter"
+        )
 
 
 def described(change: LowRank) -> str:
@@ -244,11 +245,12 @@ def _untied(
     model = base.found.model
     if HEAD in model.tensors or not made.keys() & {EMBEDDING, HEAD}:
         return base, ()
-    if adapter.tokenizer and _is_tied(adapter):
+    has_grown = grows(adapter, model)
+    if has_grown and _is_tied(adapter):
         made.pop(HEAD, None)
         return base, ()
     config = evolve(model.config, tie_embeddings=False)
-    whole = adapter.replacements if adapter.tokenizer else model.tensors
+    whole = adapter.replacements if has_grown else model.tensors
     tensors = {**model.tensors, HEAD: whole[EMBEDDING]}
     sources = {**base.found.sources, HEAD: base.found.sources[EMBEDDING]}
     model = evolve(model, config=config, tensors=tensors)

@@ -97,8 +97,13 @@ class Fitted:
             weight,
             self.matched.unmatched,
             self.matched.orphans,
-            self.stored.notes,
+            (*self.stored.notes, *self.news("the merged model takes")),
         )
+
+    def news(self, what: str) -> Iterator[str]:
+        """Say what happens to the tokenizer of the adapter, if it has another one."""
+        if self.matched.news:
+            yield f"{what} the tokenizer beside it, which has {self.matched.news}"
 
 
 def fitted(
@@ -170,7 +175,8 @@ def applied(base: Opened, adapter: Path, registry: Registry, *, hashed: bool) ->
     _refuse_nothing(base, changes)
     done = _extended(base, changes, [found], {}, hashed=hashed)
     left = (f"{adapter}: {name} is left as it was" for name in changes.left)
-    notes = (*done.found.notes, *changes.notes, *left)
+    taken = found.news(f"{adapter}: the model takes")
+    notes = (*done.found.notes, *changes.notes, *taken, *left)
     return evolve(done, found=evolve(done.found, notes=notes))
 
 

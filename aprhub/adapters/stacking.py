@@ -27,6 +27,7 @@ from aprhub.ir.joining import combined, concatenated
 from aprhub.ir.lowrank import LowRank
 from aprhub.ir.model import EMBEDDING
 from aprhub.ir.tensor import Tensor
+from aprhub.ir.tokenizer import Tokenizer
 
 Array = NDArray[np.float32]
 
@@ -111,20 +112,27 @@ def stacked(
         ]
         changes[name] = _Stack(name, tuple(parts), stacking, paths[0]).change()
     whole = {k: tensor for each in adapters for k, tensor in each.replacements.items()}
-    return Adapter(changes, whole)
+    return Adapter(changes, whole, _tokenizer(adapters))
+
+
+def _tokenizer(adapters: Sequence[Adapter]) -> Tokenizer | None:
+    """Return the first tokenizer that an adapter has of its own."""
+    return next((each.tokenizer for each in adapters if each.tokenizer), None)
 
 
 def _refuse_unsummable(adapters: Sequence[Adapter], paths: Sequence[Path]) -> None:
     faults: list[Fault] = []
     owners: dict[str, Path] = {}
+    own = _tokenizer(adapters)
     repair = "merge them one after the other"
     for adapter, path in zip(adapters, paths, strict=True):
         for name, change in adapter.changes.items():
             if change.magnitude is not None or change.bias is not None:
                 what = f"{path} has a magnitude or bias there, which cannot be weighted"
                 faults.append(Fault(name, what, repair))
-        if adapter.tokenizer:
-            what = f"{path} brings tokens of its own"
+        brings = EMBEDDING in adapter.replacements or adapter.tokenizer != own
+        if adapter.tokenizer and brings:
+            what = f"{path} brings tokens or a template of its own"
             faults.append(Fault(EMBEDDING, what, repair))
         for name in adapter.replacements:
             if name in owners:

@@ -1,4 +1,4 @@
-"""Adapters that bring new tokens: an embedding with more rows, and its tokenizer."""
+"""Adapters that bring new tokens, or another template: a tokenizer of their own."""
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -8,6 +8,7 @@ from attrs import evolve
 
 from aprhub.adapters.parts import Parts
 from aprhub.errors import Fault, ModelCheckError
+from aprhub.ir.adapter import Adapter
 from aprhub.ir.model import EMBEDDING, HEAD, ModelIR
 from aprhub.ir.tokenizer import Tokenizer
 from aprhub.spec.adapter import AdapterPart, StoredAdapter
@@ -25,6 +26,12 @@ def grown_rows(groups: Mapping[str, Parts], model: ModelIR) -> int | None:
     return rows if rows > model.tensors[EMBEDDING].shape[0] else None
 
 
+def grows(adapter: Adapter, model: ModelIR) -> bool:
+    """Return whether an adapter gives the embedding of its base more rows."""
+    whole = adapter.replacements.get(EMBEDDING)
+    return whole is not None and whole.shape[0] > model.tensors[EMBEDDING].shape[0]
+
+
 def missing_head(
     groups: Mapping[str, Parts], model: ModelIR, rows: int
 ) -> Iterator[Fault]:
@@ -36,7 +43,7 @@ def missing_head(
         yield Fault(HEAD, f"{what} {before} in the base", repair)
 
 
-def grown_tokenizer(stored: StoredAdapter, model: ModelIR, rows: int) -> Tokenizer:
+def _grown_tokenizer(stored: StoredAdapter, model: ModelIR, rows: int) -> Tokenizer:
     """Return the base's tokenizer with the tokens of the one beside the adapter.
 
     Raises ModelCheckError where that is missing, gives a token of the base another id,
@@ -65,6 +72,73 @@ def grown_tokenizer(stored: StoredAdapter, model: ModelIR, rows: int) -> Tokeniz
     return grown
 
 
+def own_tokenizer(
+    stored: StoredAdapter, model: ModelIR, grown: int | None
+) -> tuple[Tokenizer | None, str]:
+    """Return the tokenizer that an adapter was trained with, and what is new in it.
+
+    That is None where the one beside it, if any, has no token or template that the
+    base's has not. `grown` is how many rows the embedding gets, if more than it has:
+    then it has to be there. Raises ModelCheckError where it gives a token of the base
+    another id, or has one without a row.
+    """
+    if grown:
+        return _grown_tokenizer(stored, model, grown), ""
+    given, own = stored.container.tokenizer, model.tokenizer
+    if given is None or given.json is None or own is None:
+        return None, ""
+    found, news = own, []
+    new = _new_tokens(stored.path, model, own, given)
+    if new:
+        roles = {k: n for k, n in given.special_ids.items() if n in new.values()}
+        ids = {**own.special_ids, **roles}
+        program = given.json
+        found = evolve(own, json=program, flat=None, skeleton=None, special_ids=ids)
+        news.append(f"{len(new)} more tokens, such as {next(iter(new))!r:.40}")
+    template = given.chat_template
+    if template is not None and template != own.chat_template:
+        found = evolve(found, chat_template=template)
+        news.append("another chat template" if own.chat_template else "a chat template")
+    return (found if news else None), " and ".join(news)
+
+
+def _new_tokens(
+    path: Path, model: ModelIR, own: Tokenizer, given: Tokenizer
+) -> dict[str, int]:
+    """Return the tokens that a tokenizer has and the base's has not, with their ids."""
+    if given.json == own.json:
+        return {}
+    here, there = (_lexicon(path, model, each) for each in (own, given))
+    rows = model.tensors[EMBEDDING].shape[0]
+    new = {t: n for t, n in there.ids.items() if here.ids.get(t) != n}
+    faults = [
+        _moved(token, number, there.ids.get(token))
+        for token, number in here.ids.items()
+        # One that was added may have been given another name.
+        if there.ids.get(token, number) != number
+        or (token not in there.ids and token not in here.added)
+    ]
+    repair = "train the embedding along, or resize it as it was in training"
+    faults += [
+        Fault(f"token {token!r:.40}", f"has id {number}, of {rows} rows", repair)
+        for token, number in new.items()
+        if number >= rows
+    ]
+    if faults:
+        what = (
+            "the tokenizer beside it is not for this base; take it out of the folder if"
+            " the base's is right"
+        )
+        raise ModelCheckError(path, what, faults)
+    return new
+
+
+def _lexicon(path: Path, model: ModelIR, tokenizer: Tokenizer) -> Lexicon:
+    """Return the tokens of a tokenizer, with a row in a model's embedding or not."""
+    config = evolve(model.config, vocab_size=None)
+    return Lexicon.of(path, evolve(model, config=config, tokenizer=tokenizer))
+
+
 def _token_faults(
     path: Path, model: ModelIR, grown: Tokenizer, new: range
 ) -> Iterator[Fault]:
@@ -72,9 +146,15 @@ def _token_faults(
     found = Lexicon.of(path, evolve(model, config=config, tokenizer=grown)).ids
     for token, number in Lexicon.of(path, model).ids.items():
         if found.get(token) != number:
-            what = f"id {number} in the base, {found.get(token, 'no id')} there"
-            yield Fault(f"token {token!r:.40}", what, _BESIDE)
+            yield _moved(token, number, found.get(token))
     untold = {*new} - {*found.values()}
     if untold:
         what = f"{len(untold)} of {len(new)} new rows have no token"
         yield Fault(EMBEDDING, f"{what}, the first is {min(untold)}", _BESIDE)
+
+
+def _moved(token: str, before: int, after: int | None) -> Fault:
+    there = "no id" if after is None else after
+    return Fault(
+        f"token {token!r:.40}", f"id {before} in the base, {there} there", _BESIDE
+    )

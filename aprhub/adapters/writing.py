@@ -11,6 +11,7 @@ from aprhub import detect
 from aprhub.adapters.lowering import Lowering
 from aprhub.adapters.matching import Matched, MatchOptions, matched
 from aprhub.adapters.opening import open_adapter
+from aprhub.adapters.vocabulary import grows
 from aprhub.conversion import Announce, Opened
 from aprhub.errors import Fault, UnrepresentableError, UnrunnableError, UsageError
 from aprhub.export import commit
@@ -79,7 +80,7 @@ class AdapterWriter:
                 f"layout {self.layout.name} is only read, not written; choose another,"
                 " such as peft"
             )
-        if adapter.tokenizer:
+        if grows(adapter, self.base.found.model):
             what = (
                 "an adapter with new tokens can be merged, and not converted; merge it"
                 " with 'aprhub adapter merge'"

@@ -24,7 +24,7 @@ class Adapter:
 
     Names are canonical, and so are layouts; an adapter that is about to be written has
     those of its target. A weight may have both: then it is replaced, then changed.
-    `tokenizer` is there where the embedding has more rows than the model's.
+    `tokenizer` is the one that it was trained with, where that is not the model's.
     """
 
     changes: Mapping[str, LowRank] = field(factory=dict, converter=_frozen_changes)

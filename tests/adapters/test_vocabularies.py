@@ -1,6 +1,7 @@
 """Adapters that bring new tokens, judged by PEFT with an embedding of as many rows."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -9,7 +10,7 @@ import pytest
 from safetensors.numpy import load_file
 from tokenizers import Tokenizer
 
-from aprhub import open_model
+from aprhub import convert, open_model
 from aprhub.adapters.making import AdapterConversion, converted
 from aprhub.adapters.operations import AdapterMerge
 from aprhub.adapters.writing import WriteOptions
@@ -125,3 +126,140 @@ def test_new_tokens_are_merged_and_not_converted(tmp_path: Path) -> None:
 
     with pytest.raises(UnrepresentableError, match="can be merged"):
         converted(request, tmp_path / "out", WriteOptions(), REGISTRY)
+
+
+TEMPLATE: Final = "{% for message in messages %}{{ message.content }}{% endfor %}"
+
+
+def _spare(base: Path, folder: Path, *tokens: str) -> None:
+    """Save an adapter with a tokenizer that names rows of the base without a token."""
+    peft.trained(base, folder, r=4, lora_alpha=8, target_modules=["q_proj"])
+    program = json.loads((base / "tokenizer.json").read_text())
+    known = Tokenizer.from_file(str(base / "tokenizer.json")).get_vocab_size()
+    flags = dict.fromkeys(("single_word", "lstrip", "rstrip", "normalized"), False)
+    program["added_tokens"] += [
+        {"id": known + place, "content": token, "special": True, **flags}
+        for place, token in enumerate(tokens)
+    ]
+    (folder / "tokenizer.json").write_text(json.dumps(program))
+
+
+def _ids(path: Path) -> Mapping[str, int]:
+    tokenizer = open_model(path).tokenizer
+    assert tokenizer is not None
+    return tokenizer.special_ids
+
+
+def _settle(folder: Path, **values: Any) -> None:
+    (folder / "tokenizer_config.json").write_text(json.dumps(values))
+
+
+@pytest.mark.parametrize("suffix", ["", ".gguf", ".apr"])
+def test_tokens_and_a_template_come_with_an_adapter_that_changes_no_row(
+    suffix: str, tmp_path: Path
+) -> None:
+    base, merged = saved(model(), tmp_path / "base"), tmp_path / f"merged{suffix}"
+    _spare(base, tmp_path / "adapter", *NEW[:2])
+    _settle(tmp_path / "adapter", chat_template=TEMPLATE, eos_token=NEW[1])
+    known = Tokenizer.from_file(str(base / "tokenizer.json")).get_vocab_size()
+
+    report = _merged(base, tmp_path / "adapter", merged)
+    convert(merged, tmp_path / "back")
+
+    (note,) = report.adapters[0].notes
+    assert "which has 2 more tokens, such as '<|one|>' and another chat" in note
+    judge = hf.transformers().AutoTokenizer.from_pretrained(tmp_path / "back")
+    assert judge.convert_tokens_to_ids([*NEW[:2]]) == [known, known + 1]
+    assert judge("a<|two|>").input_ids[-1] == known + 1
+    assert (judge.chat_template, judge.eos_token_id) == (TEMPLATE, known + 1)
+    assert judge.bos_token_id == _ids(base)["bos"]
+
+
+def test_the_tokenizer_of_the_base_stays_where_the_other_has_no_more(
+    tmp_path: Path,
+) -> None:
+    base = saved(model(), tmp_path / "base")
+    _spare(base, tmp_path / "adapter")
+    _settle(tmp_path / "adapter", eos_token="<|begin|>")
+
+    report = _merged(base, tmp_path / "adapter", tmp_path / "merged")
+
+    assert report.adapters[0].notes == ()
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        one, other = (tmp_path / each / name for each in ("base", "merged"))
+        assert one.read_bytes() == other.read_bytes()
+
+
+def test_an_added_token_may_have_got_another_name(tmp_path: Path) -> None:
+    base = saved(model(), tmp_path / "base")
+    _spare(base, tmp_path / "adapter")
+    file = tmp_path / "adapter" / "tokenizer.json"
+    file.write_text(file.read_text().replace("<|begin|>", "<|tool|>"))
+
+    _merged(base, tmp_path / "adapter", tmp_path / "merged")
+
+    program = Tokenizer.from_file(str(tmp_path / "merged" / "tokenizer.json"))
+    before = Tokenizer.from_file(str(base / "tokenizer.json"))
+    assert program.token_to_id("<|tool|>") == before.token_to_id("<|begin|>")
+    assert program.token_to_id("<|begin|>") is None
+
+
+@pytest.mark.parametrize("converted", [False, True])
+def test_a_tokenizer_of_another_model_beside_an_adapter_is_refused(
+    converted: bool, tmp_path: Path
+) -> None:
+    base = saved(model(), tmp_path / "base")
+    _spare(base, tmp_path / "adapter")
+    file = tmp_path / "adapter" / "tokenizer.json"
+    program = json.loads(file.read_text())
+    vocabulary = program["model"]["vocab"]
+    one, other = [*vocabulary][40:42]
+    vocabulary[one], vocabulary[other] = vocabulary[other], vocabulary[one]
+    file.write_text(json.dumps(program))
+    if converted:
+        convert(base, tmp_path / "base.gguf")
+        base = tmp_path / "base.gguf"
+
+    with pytest.raises(ModelCheckError, match="is not for this base") as caught:
+        _merged(base, tmp_path / "adapter", tmp_path / "merged")
+    assert {each.problem for each in caught.value.faults} == {
+        "id 40 in the base, 41 there",
+        "id 41 in the base, 40 there",
+    }
+
+
+def test_a_token_without_a_row_is_refused(tmp_path: Path) -> None:
+    base = saved(model(), tmp_path / "base")
+    rows = open_model(base).config.vocab_size or 0
+    known = Tokenizer.from_file(str(base / "tokenizer.json")).get_vocab_size()
+    names = (f"<|{number}|>" for number in range(known, rows + 1))
+    _spare(base, tmp_path / "adapter", *names)
+
+    with pytest.raises(ModelCheckError, match=f"has id {rows}, of {rows} rows"):
+        _merged(base, tmp_path / "adapter", tmp_path / "merged")
+
+
+def test_a_tokenizer_is_left_out_of_a_layout_with_a_note(tmp_path: Path) -> None:
+    base = saved(model(), tmp_path / "base")
+    _spare(base, tmp_path / "adapter", *NEW)
+    request = AdapterConversion(base, [tmp_path / "adapter"], "gguf")
+
+    report = converted(request, tmp_path / "out.gguf", WriteOptions(), REGISTRY)
+
+    assert "left out: the tokenizer beside it, which has 3 more tokens" in " ".join(
+        report.notes
+    )
+
+
+def test_adapters_made_one_have_one_tokenizer_at_most(tmp_path: Path) -> None:
+    base = saved(model(), tmp_path / "base")
+    for name, tokens in {"one": NEW[:1], "other": NEW[1:], "none": ()}.items():
+        _spare(base, tmp_path / name, *tokens)
+    one, other, none = (tmp_path / name for name in ("one", "other", "none"))
+
+    with pytest.raises(UnrepresentableError, match="tokens or a template of its own"):
+        merge_adapters(AdapterMerge(base, [one, other]), tmp_path / "no")
+    merge_adapters(AdapterMerge(base, [none, one]), tmp_path / "merged")
+
+    program = Tokenizer.from_file(str(tmp_path / "merged" / "tokenizer.json"))
+    assert program.token_to_id(NEW[0]) is not None
