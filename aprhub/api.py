@@ -20,7 +20,7 @@ from aprhub.errors import (
 )
 from aprhub.files import opened_file, reading
 from aprhub.hookspecs import hookimpl
-from aprhub.ir.adapter import Adapter
+from aprhub.ir.adapter import Adapter, Rows
 from aprhub.ir.config import Identity, ModelConfig, RopeScaling
 from aprhub.ir.encoding import ENCODINGS, Encoding, opaque
 from aprhub.ir.importance import Importance, Measured
@@ -180,6 +180,7 @@ __all__ = [
     "Provenance",
     "Restated",
     "RopeScaling",
+    "Rows",
     "Rule",
     "Setting",
     "Settings",

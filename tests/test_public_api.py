@@ -32,7 +32,7 @@ ImportanceFormat InputError KeyFate Layout LayoutFile LayoutOptions LineageStep 
 LowRank Magic Measured
 Memory MergeMethod MissingFileError ModelCheckError ModelConfig ModelError ModelIR
 Naming Number Numbers Packing PackingClaim Padding Parameter Part Piece Provenance
-Restated RopeScaling Rule Setting Settings Source Spelling Stamp StoredAdapter
+Restated RopeScaling Rows Rule Setting Settings Source Spelling Stamp StoredAdapter
 StoredChecksum StoredModel Tensor TensorData Tokenizer Transform UNDECIDED
 UnrepresentableError UnsupportedFileError UsageError Values WeightSpec assembled
 combined completed_program computed_part concatenated decoded_json described

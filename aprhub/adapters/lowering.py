@@ -5,12 +5,14 @@ from typing import NoReturn
 
 from attrs import evolve, frozen
 
+from aprhub.adapters.rows import same_rows
 from aprhub.conversion import Opened
 from aprhub.equality import same_bytes
 from aprhub.errors import UnrepresentableError
-from aprhub.ir.adapter import Adapter
+from aprhub.ir.adapter import Adapter, Rows
 from aprhub.ir.joining import concatenated, stacked
 from aprhub.ir.lowrank import LowRank
+from aprhub.ir.model import EMBEDDING, HEAD
 from aprhub.ir.tensor import Tensor
 from aprhub.spec.family import Family
 from aprhub.spec.naming import Naming
@@ -44,7 +46,21 @@ class Lowering:
             for stored, group in groups.items()
         }
         whole = dict(self._whole(*each) for each in adapter.replacements.items())
-        return Adapter(changes, whole)
+        rows = dict(self._rows(*each) for each in self._own_rows(adapter))
+        return Adapter(changes, whole, rows=rows)
+
+    def _own_rows(self, adapter: Adapter) -> list[tuple[str, Rows]]:
+        """Return the rows of each tensor but those that a tied head shares."""
+        rows = dict(adapter.rows)
+        if HEAD not in self.base.found.model.tensors and _is_shared(rows):
+            del rows[HEAD]
+        return [*rows.items()]
+
+    def _rows(self, name: str, rows: Rows) -> tuple[str, Rows]:
+        spelling = self._spelling(name)
+        if spelling.steps or spelling.part(name).transform:
+            self._refuse(f"{name} has single rows, which {spelling.stored} has not")
+        return spelling.stored, rows
 
     def _whole(self, name: str, tensor: Tensor) -> tuple[str, Tensor]:
         spelling = self._spelling(name)
@@ -130,6 +146,10 @@ class Lowering:
             self.base.stored.path,
             f"{what}; choose another layout, or merge the adapter into its base",
         )
+
+
+def _is_shared(rows: Mapping[str, Rows]) -> bool:
+    return HEAD in rows and same_rows(rows.get(EMBEDDING), rows[HEAD])
 
 
 def _go_together(one: LowRank, other: LowRank) -> bool:

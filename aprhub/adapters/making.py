@@ -137,7 +137,7 @@ def _written(
         writer.layout.name,
         files,
         {name: described(change) for name, change in adapter.changes.items()},
-        tuple(adapter.replacements),
+        adapter.replaced,
         (*notes, *more),
         writer.options.dry_run,
     )

@@ -15,6 +15,7 @@ from aprhub.adapters.parts import (
     is_pair,
     misfits,
 )
+from aprhub.adapters.rows import own, row_faults, single_rows
 from aprhub.adapters.shares import misfit, shares
 from aprhub.adapters.vocabulary import (
     grown_rows,
@@ -119,7 +120,7 @@ class _Matching:
         alphas, where = self._alphas(pairs)
         changes = {name: self._change(pairs[name], alphas[name]) for name in pairs}
         tokenizer, news = own_tokenizer(self.stored, self.model, rows)
-        adapter = Adapter(changes, wholes, tokenizer)
+        adapter = Adapter(changes, wholes, tokenizer, single_rows(groups, self.model))
         return Matched(adapter, tuple(unmatched), tuple(orphans), where, news)
 
     def _groups(self) -> tuple[dict[str, Parts], list[Fault]]:
@@ -180,6 +181,7 @@ class _Matching:
             for name, parts in groups.items()
             for fault in misfits(self._shape(name, rows), parts, name in pairs)
         ]
+        faults += row_faults(groups, self.model)
         faults += missing_head(groups, self.model, rows) if rows else ()
         faults += [
             Fault(parts[AdapterPart.BIAS].told.stored, "the base has no bias", BASE)
@@ -192,9 +194,8 @@ class _Matching:
 
     def _shape(self, name: str, rows: int | None) -> tuple[int, ...]:
         """Return the shape that a weight has when the vocabulary has grown."""
-        tensors = self.model.tensors
-        own = tensors[name if name in tensors else EMBEDDING].shape
-        return (rows, *own[1:]) if rows and name in (EMBEDDING, HEAD) else own
+        shape = own(self.model, name).shape
+        return (rows, *shape[1:]) if rows and name in (EMBEDDING, HEAD) else shape
 
     def _alphas(
         self, pairs: Mapping[str, Parts]
@@ -250,7 +251,7 @@ def _refuse_unmatched(
     stored: StoredAdapter, base: Opened, found: Matched, options: MatchOptions
 ) -> None:
     faults = [*found.unmatched, *found.orphans]
-    if not (found.adapter.changes or found.adapter.replacements):
+    if not (found.adapter.changes or found.adapter.replaced):
         raise _error(
             stored.path,
             f"none of its {_count(stored)} tensors matches a weight of"

@@ -8,17 +8,17 @@ import numpy as np
 from attrs import evolve, frozen
 
 from aprhub.adapters.parts import bias_of
-from aprhub.adapters.vocabulary import grows
+from aprhub.adapters.rows import with_rows
+from aprhub.adapters.ties import untied
 from aprhub.conversion import Opened
 from aprhub.encoders import Encoders
-from aprhub.equality import same_bytes
 from aprhub.errors import ModelCheckError, UnrepresentableError
-from aprhub.ir.adapter import Adapter
+from aprhub.ir.adapter import Adapter, Rows
 from aprhub.ir.casting import refuse_overflow
 from aprhub.ir.computed import PIECE_BYTES, Mapped, Operation
 from aprhub.ir.encoding import ENCODINGS, F32, Encoding
 from aprhub.ir.lowrank import LowRank, shifted, updated
-from aprhub.ir.model import EMBEDDING, HEAD, ModelIR
+from aprhub.ir.model import EMBEDDING, ModelIR
 from aprhub.ir.source import Bytes
 from aprhub.ir.tensor import Tensor
 from aprhub.registry import Registry
@@ -31,15 +31,6 @@ _GLANCE_BYTES: Final = 1 << 16
 KEEP = "keep"
 ENCODINGS_OF_MERGED = (KEEP, "f16", "bf16", "f32")
 """How changed tensors can be encoded: as they were, or plainly."""
-
-UNTIED = (
-    "the embedding is changed and the head is not, as while the adapter is applied: the"
-    " model is no longer tied, and a copy of the old embedding is its head"
-)
-UNTIED_HEAD = (
-    "the head is changed and the embedding is not, as while the adapter is applied: the"
-    " model is no longer tied, and has a head of its own"
-)
 
 
 @frozen
@@ -90,10 +81,11 @@ class Merging:
             for name, change in adapter.changes.items()
             if is_effective(self.base.stored.path, name, change)
         }
-        made = asked(self.base.found.model, evolve(adapter, changes=effective))
-        found, notes = _untied(self.base, made, adapter)
+        wanted = evolve(adapter, changes=effective)
+        made = asked(self.base.found.model, wanted)
+        found, notes = untied(self.base, made, adapter)
         model, steps = found.found.model, dict(found.found.steps)
-        changed = self._changed(made, effective, model)
+        changed = self._changed(made, wanted, model)
         steps |= {name: (*steps.get(name, ()), MERGED) for name in changed}
         model = evolve(model, tensors={**model.tensors, **changed})
         if adapter.tokenizer:
@@ -108,36 +100,51 @@ class Merging:
                 for name, change in effective.items()
                 if name in changed or bias_of(name) in changed
             },
-            tuple(name for name in adapter.replacements if name in changed),
+            tuple(name for name in adapter.replaced if name in changed),
             tuple(name for name in adapter.changes if name not in effective),
             tuple(name for name in made if name not in changed),
             notes,
         )
 
     def _changed(
-        self, made: Mapping[str, Tensor], changes: Mapping[str, LowRank], model: ModelIR
+        self, made: Mapping[str, Tensor], adapter: Adapter, model: ModelIR
     ) -> dict[str, Tensor]:
         """Return what was made, as it is stored, where that tells it from before."""
         found = {}
         for name, tensor in made.items():
             before = model.tensors[name]
-            after = self._encoded(name, tensor, before)
-            plain = before
-            if after.encoding.is_quantized and name in changes:
-                plain = _recomputed(before, changes[name])
-            if _differs(after, self._encoded(name, plain, before)):
+            after, without = self._both(name, tensor, before, adapter)
+            if _differs(after, without):
                 found[name] = after
         return found
 
+    def _both(
+        self, name: str, tensor: Tensor, before: Tensor, adapter: Adapter
+    ) -> tuple[Tensor, Tensor]:
+        """Return a tensor as it is stored with what was made of it, and without."""
+        rows, more = adapter.rows.get(name), {*adapter.changes, *adapter.replacements}
+        if rows and name not in more and self._wanted(name, before) == before.encoding:
+            # The other rows keep their bytes.
+            values = self._encoded(name, rows.values.cast(F32), before)
+            return with_rows(before, Rows(rows.ids, values)), before
+        after = self._encoded(name, tensor, before)
+        plain = before
+        if after.encoding.is_quantized and name in adapter.changes:
+            plain = _recomputed(before, adapter.changes[name])
+        return after, self._encoded(name, plain, before)
+
     def _encoded(self, name: str, merged: Tensor, before: Tensor) -> Tensor:
-        wanted = before.encoding
-        if self.encoding != KEEP:
-            wanted = ENCODINGS[self.encoding]
-        elif wanted.is_quantized and not self._holds(name, before):
-            wanted = F32
+        wanted = self._wanted(name, before)
         if wanted.is_plain:
             return _finite(name, merged).cast(wanted, refuse_overflow(name, wanted))
         return self._quantised(name, merged, wanted)
+
+    def _wanted(self, name: str, before: Tensor) -> Encoding:
+        if self.encoding != KEEP:
+            return ENCODINGS[self.encoding]
+        if before.encoding.is_quantized and not self._holds(name, before):
+            return F32
+        return before.encoding
 
     def _holds(self, name: str, tensor: Tensor) -> bool:
         """Return whether the target stores a quantised tensor as it is."""
@@ -166,8 +173,11 @@ def asked(model: ModelIR, adapter: Adapter) -> dict[str, Tensor]:
     """Return every tensor that an adapter changes, as it asks for it, by name."""
     before = {**model.tensors, **adapter.replacements}
     made = dict(adapter.replacements)
-    for name, change in adapter.changes.items():
+    for name, rows in adapter.rows.items():
         # A tied head is the embedding.
+        whole = before[name if name in before else EMBEDDING]
+        made[name] = before[name] = with_rows(whole, rows)
+    for name, change in adapter.changes.items():
         weight = before[name if name in before else EMBEDDING]
         made[name] = updated(weight, change)
         if change.bias is not None:
@@ -233,37 +243,6 @@ def described(change: LowRank) -> str:
     if change.magnitude is not None:
         words.append("DoRA")
     return ", ".join(words)
-
-
-def _untied(
-    base: Opened, made: dict[str, Tensor], adapter: Adapter
-) -> tuple[Opened, tuple[str, ...]]:
-    """Give a tied model a head of its own where only one of both is changed.
-
-    One whose vocabulary grows stays tied, unless its head comes with other rows.
-    """
-    model = base.found.model
-    if HEAD in model.tensors or not made.keys() & {EMBEDDING, HEAD}:
-        return base, ()
-    has_grown = grows(adapter, model)
-    if has_grown and _is_tied(adapter):
-        made.pop(HEAD, None)
-        return base, ()
-    config = evolve(model.config, tie_embeddings=False)
-    whole = adapter.replacements if has_grown else model.tensors
-    tensors = {**model.tensors, HEAD: whole[EMBEDDING]}
-    sources = {**base.found.sources, HEAD: base.found.sources[EMBEDDING]}
-    model = evolve(model, config=config, tensors=tensors)
-    found = evolve(base.found, model=model, sources=sources)
-    note = UNTIED if EMBEDDING in made else UNTIED_HEAD
-    return evolve(base, found=found), (note,)
-
-
-def _is_tied(adapter: Adapter) -> bool:
-    """Return whether an adapter has nothing for the head but the rows it shares."""
-    head = adapter.replacements.get(HEAD)
-    same = head is None or same_bytes(head, adapter.replacements[EMBEDDING])
-    return same and not adapter.changes.keys() & {EMBEDDING, HEAD}
 
 
 def is_effective(path: Path, name: str, change: LowRank) -> bool:

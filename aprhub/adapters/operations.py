@@ -92,7 +92,7 @@ class Fitted:
             self.path,
             self.layout.name,
             len(self.stored.tensors) + len(self.stored.strangers),
-            len({*adapter.changes, *adapter.replacements}),
+            len({*adapter.changes, *adapter.replaced}),
             self.matched.alpha_from,
             weight,
             self.matched.unmatched,

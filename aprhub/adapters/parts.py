@@ -40,7 +40,7 @@ def halves(parts: Parts) -> Iterator[Fault]:
         part for part in (AdapterPart.A, AdapterPart.B) if part not in parts
     )
     for part, placed in parts.items():
-        if part is not AdapterPart.WHOLE:
+        if part not in (AdapterPart.WHOLE, AdapterPart.ROWS):
             what = f"the {part} of a pair without {missing}"
             yield Fault(placed.told.stored, what, "get the whole adapter again")
 
@@ -62,6 +62,9 @@ def misfits(shape: tuple[int, ...], parts: Parts, pair: bool) -> Iterator[Fault]
     elif pair:
         what = f"is for a matrix, the base has {shape}"
         yield Fault(parts[AdapterPart.A].told.stored, what, BASE)
+    if AdapterPart.ROWS in parts:
+        count = len(parts[AdapterPart.ROWS].told.rows)
+        expected[AdapterPart.ROWS] = (count, *shape[1:])
     for part, placed in parts.items():
         found = placed.tensor.shape
         if part in expected and found != expected[part]:

@@ -112,7 +112,8 @@ def stacked(
         ]
         changes[name] = _Stack(name, tuple(parts), stacking, paths[0]).change()
     whole = {k: tensor for each in adapters for k, tensor in each.replacements.items()}
-    return Adapter(changes, whole, _tokenizer(adapters))
+    rows = {name: each for adapter in adapters for name, each in adapter.rows.items()}
+    return Adapter(changes, whole, _tokenizer(adapters), rows)
 
 
 def _tokenizer(adapters: Sequence[Adapter]) -> Tokenizer | None:
@@ -134,7 +135,7 @@ def _refuse_unsummable(adapters: Sequence[Adapter], paths: Sequence[Path]) -> No
         if adapter.tokenizer and brings:
             what = f"{path} brings tokens or a template of its own"
             faults.append(Fault(EMBEDDING, what, repair))
-        for name in adapter.replacements:
+        for name in adapter.replaced:
             if name in owners:
                 what = f"replaced by {owners[name]} and {path}"
                 faults.append(Fault(name, what, repair))

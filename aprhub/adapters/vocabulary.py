@@ -7,6 +7,7 @@ from typing import Final
 from attrs import evolve
 
 from aprhub.adapters.parts import Parts
+from aprhub.adapters.rows import row_count
 from aprhub.errors import Fault, ModelCheckError
 from aprhub.ir.adapter import Adapter
 from aprhub.ir.model import EMBEDDING, HEAD, ModelIR
@@ -19,28 +20,34 @@ _BESIDE: Final = "put the tokenizer.json beside it that it was trained with"
 
 def grown_rows(groups: Mapping[str, Parts], model: ModelIR) -> int | None:
     """Return how many rows an adapter gives the embedding, if more than the base."""
-    whole = groups.get(EMBEDDING, {}).get(AdapterPart.WHOLE)
-    if whole is None or len(whole.tensor.shape) != 2:
-        return None
-    rows = whole.tensor.shape[0]
-    return rows if rows > model.tensors[EMBEDDING].shape[0] else None
+    before = model.tensors[EMBEDDING].shape[0]
+    rows = _rows(groups.get(EMBEDDING, {}), before)
+    return rows if rows > before else None
+
+
+def _rows(parts: Parts, before: int) -> int:
+    """Return how many rows a matrix has after all that an adapter has for it."""
+    whole, single = parts.get(AdapterPart.WHOLE), parts.get(AdapterPart.ROWS)
+    if whole and len(whole.tensor.shape) == 2:
+        before = whole.tensor.shape[0]
+    return max(before, *(each + 1 for each in single.told.rows)) if single else before
 
 
 def grows(adapter: Adapter, model: ModelIR) -> bool:
     """Return whether an adapter gives the embedding of its base more rows."""
-    whole = adapter.replacements.get(EMBEDDING)
-    return whole is not None and whole.shape[0] > model.tensors[EMBEDDING].shape[0]
+    return row_count(adapter, EMBEDDING) > model.tensors[EMBEDDING].shape[0]
 
 
 def missing_head(
     groups: Mapping[str, Parts], model: ModelIR, rows: int
 ) -> Iterator[Fault]:
     """Yield what is wrong where the embedding grows and the head does not."""
-    if HEAD in model.tensors and AdapterPart.WHOLE not in groups.get(HEAD, {}):
+    if HEAD in model.tensors:
         before = model.tensors[HEAD].shape[0]
-        what = f"the adapter has an embedding of {rows} rows and no head, which has"
-        repair = "save the adapter together with its head"
-        yield Fault(HEAD, f"{what} {before} in the base", repair)
+        if _rows(groups.get(HEAD, {}), before) < rows:
+            what = f"the adapter has an embedding of {rows} rows and no head, which has"
+            repair = "save the adapter together with its head"
+            yield Fault(HEAD, f"{what} {before} in the base", repair)
 
 
 def _grown_tokenizer(stored: StoredAdapter, model: ModelIR, rows: int) -> Tokenizer:
@@ -110,20 +117,14 @@ def _new_tokens(
         return {}
     here, there = (_lexicon(path, model, each) for each in (own, given))
     rows = model.tensors[EMBEDDING].shape[0]
-    new = {t: n for t, n in there.ids.items() if here.ids.get(t) != n}
-    faults = [
-        _moved(token, number, there.ids.get(token))
-        for token, number in here.ids.items()
-        # One that was added may have been given another name.
-        if there.ids.get(token, number) != number
-        or (token not in there.ids and token not in here.added)
-    ]
-    repair = "train the embedding along, or resize it as it was in training"
-    faults += [
-        Fault(f"token {token!r:.40}", f"has id {number}, of {rows} rows", repair)
-        for token, number in new.items()
-        if number >= rows
-    ]
+    new = {
+        token: number
+        for token, number in there.ids.items()
+        if here.ids.get(token) != number
+        # Some tokenizers list special tokens of a larger sibling, which have no row.
+        and (number < rows or not there.added.get(token, {}).get("special"))
+    }
+    faults = [*_contradictions(here, there), *_rowless(new, rows)]
     if faults:
         what = (
             "the tokenizer beside it is not for this base; take it out of the folder if"
@@ -131,6 +132,24 @@ def _new_tokens(
         )
         raise ModelCheckError(path, what, faults)
     return new
+
+
+def _contradictions(here: Lexicon, there: Lexicon) -> Iterator[Fault]:
+    """Yield the tokens of a base that have another id, or none."""
+    for token, number in here.ids.items():
+        found = there.ids.get(token)
+        # One that was added may have been given another name.
+        renamed = found is None and token in here.added
+        if found != number and not renamed:
+            yield _moved(token, number, found)
+
+
+def _rowless(new: Mapping[str, int], rows: int) -> Iterator[Fault]:
+    repair = "train the embedding along, or resize it as it was in training"
+    for token, number in new.items():
+        if number >= rows:
+            what = f"has id {number}, of {rows} rows"
+            yield Fault(f"token {token!r:.40}", what, repair)
 
 
 def _lexicon(path: Path, model: ModelIR, tokenizer: Tokenizer) -> Lexicon:

@@ -11,6 +11,7 @@ from aprhub import detect
 from aprhub.adapters.lowering import Lowering
 from aprhub.adapters.matching import Matched, MatchOptions, matched
 from aprhub.adapters.opening import open_adapter
+from aprhub.adapters.rows import same_rows
 from aprhub.adapters.vocabulary import grows
 from aprhub.conversion import Announce, Opened
 from aprhub.errors import Fault, UnrepresentableError, UnrunnableError, UsageError
@@ -161,6 +162,9 @@ def _differences(meant: Adapter, found: Matched, layout: str) -> Iterator[Fault]
         yield Fault(name, "changed in only one of both", repair)
     for name in sorted(meant.replacements.keys() ^ other.replacements.keys()):
         yield Fault(name, "replaced in only one of both", repair)
+    for name in sorted({*meant.rows, *other.rows}):
+        if not same_rows(meant.rows.get(name), other.rows.get(name)):
+            yield Fault(name, "has other rows in one of both", repair)
     for name in sorted(meant.changes.keys() & other.changes.keys()):
         if not _is_same(meant.changes[name], other.changes[name]):
             yield Fault(name, "reads back as another change", repair)

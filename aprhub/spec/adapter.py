@@ -16,7 +16,8 @@ class AdapterPart(StrEnum):
     """What a tensor of an adapter is.
 
     `A` is `(r, in)` and `B` `(out, r)`; `MAGNITUDE` and `BIAS` are `(out)`, `LENGTHS`
-    `(in)`; `WHOLE` takes the place of the model's own tensor. For experts that are
+    `(in)`; `WHOLE` takes the place of the model's own tensor, and
+    `ROWS`, `(rows, columns)`, that of some of its rows. For experts that are
     stacked, `A` is `(experts * r, in)`, one expert below the other, and `B` is `(out, r
     * experts)`, with the experts side by side for each rank.
     """
@@ -27,6 +28,7 @@ class AdapterPart(StrEnum):
     LENGTHS = "magnitude of columns"
     BIAS = "bias of lora B"
     WHOLE = "whole tensor"
+    ROWS = "single rows"
 
 
 @frozen
@@ -34,7 +36,8 @@ class AdapterTensor:
     """One tensor of an adapter, as what it is and for which weight.
 
     `stored` is its name in the file, `weight` that of the weight in one of the layout's
-    namings. `alpha` is set where the file says one for this pair alone.
+    namings. `alpha` is set where the file says one for this pair alone, and `rows` are
+    the indices of single rows.
     """
 
     stored: str
@@ -42,6 +45,7 @@ class AdapterTensor:
     part: AdapterPart
     tensor: Tensor = field(repr=False)
     alpha: float | None = None
+    rows: tuple[int, ...] = ()
 
 
 @frozen

@@ -126,6 +126,7 @@ def named(pairs: Mapping[str, tuple[Tensor, Tensor]]) -> dict[str, Tensor]:
 def _refuse_more(adapter: Adapter, target: Path, layout: str) -> None:
     repair = "choose the layout peft, or merge it with 'aprhub adapter merge'"
     faults = [Fault(name, "is replaced", repair) for name in adapter.replacements]
+    faults += [Fault(name, "has single rows", repair) for name in adapter.rows]
     faults += [
         Fault(name, f"has a {what}", repair)
         for name, change in adapter.changes.items()

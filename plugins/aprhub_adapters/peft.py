@@ -34,8 +34,12 @@ _LORA = re.compile(
 )
 _REPEATED = re.compile(r"\)[*+{]")
 _WHOLE = re.compile(
-    r"(.+?)(?:\.modules_to_save(?:\.[^.]+)?|\.base_layer)?\.(weight|bias)"
+    r"(.+?)(?:\.modules_to_save(?:\.[^.]+)?|(?:\.token_adapter)?\.base_layer)?"
+    r"\.(weight|bias)"
 )
+
+_TOKENS: Final = re.compile(r"(.+?)(?:\.token_adapter)?\.trainable_tokens_delta")
+"""Rows of single tokens, in place of those of the embedding, or of the head."""
 
 _PARTS: Final[Mapping[tuple[str, str | None], AdapterPart]] = {
     ("lora_A", "weight"): AdapterPart.A,
@@ -52,6 +56,9 @@ _EXPERTS: Final = ("gate_up_proj", "down_proj")
 """The parameters of stacked experts in their order in `transformers` 5, which is that
 of their wrappers, from the inside."""
 _INNER: Final = ".base_layer"
+_STACK: Final = ".experts"
+
+_TOKENS_ALONE: Final = "TRAINABLE_TOKENS"
 
 _HARMLESS_STARTS: Final = (None, True, False, "gaussian", "eva", "orthogonal")
 """How matrices can start without that the base is changed, too."""
@@ -77,7 +84,10 @@ def open_peft(container: StoredModel) -> StoredAdapter:
         _refuse_other_kinds(config)
     config = config or Document(path, {})
     reading = _Reading(
-        _patterns(config), config.texts("target_parameters") or (), container.tensors
+        config,
+        _patterns(config),
+        config.texts("target_parameters") or (),
+        container.tensors,
     )
     before = [name for name in container.tensors if reading.is_before(name)]
     told = {
@@ -133,6 +143,7 @@ class _Reading:
     `parameters` are the ends of the paths of adapted parameters.
     """
 
+    config: Document
     patterns: Mapping[re.Pattern[str], float]
     parameters: Sequence[str]
     tensors: Mapping[str, Tensor] = field(repr=False)
@@ -140,6 +151,10 @@ class _Reading:
     def told(self, name: str) -> AdapterTensor | None:
         """Return what a tensor is, or None where the name has no meaning."""
         path, tensor = name.removeprefix(PREFIX), self.tensors[name]
+        if tokens := _TOKENS.fullmatch(path):
+            rows = _rows(self.config, tokens[1])
+            weight = f"{tokens[1]}.weight"
+            return AdapterTensor(name, weight, AdapterPart.ROWS, tensor, rows=rows)
         found = _LORA.fullmatch(path)
         if found is None:
             whole = _WHOLE.fullmatch(path)
@@ -177,12 +192,34 @@ class _Reading:
         module, depth = wrapped, 0
         while module.endswith(_INNER):
             module, depth = module.removesuffix(_INNER), depth + 1
+        # What is adapted may be named by its last word alone, which fits any module.
+        if not module.endswith(_STACK):
+            return None
         paths = (f"{module}.{name}" for name in _EXPERTS)
         adapted = [path for path in paths if self._is_adapted(path)]
         return adapted[-1 - depth] if depth < len(adapted) else None
 
     def _is_adapted(self, path: str) -> bool:
         return any(f".{path}".endswith(f".{each}") for each in self.parameters)
+
+
+def _rows(config: Document, module: str) -> tuple[int, ...]:
+    """Return the rows of a module that single tokens have, in the order of the file."""
+    key = "trainable_token_indices"
+    found = config.values.get(key)
+    if config.text("peft_type") == _TOKENS_ALONE:
+        key = "token_indices"
+        found = config.values.get(key)
+    if isinstance(found, dict):
+        ends = (ids for end, ids in found.items() if f".{module}".endswith(f".{end}"))
+        found = next(ends, None)
+    if not isinstance(found, list) or not all(map(_is_index, found)):
+        raise config.fault(key, f"the ids of the rows that there are for {module}")
+    return tuple(found)
+
+
+def _is_index(value: object) -> bool:
+    return type(value) is int and value >= 0
 
 
 def _own(module: str, patterns: Mapping[re.Pattern[str], float]) -> float | None:
@@ -192,11 +229,11 @@ def _own(module: str, patterns: Mapping[re.Pattern[str], float]) -> float | None
 
 
 def _refuse_other_kinds(config: Document) -> None:
-    if config.text("peft_type") not in (None, "LORA"):
+    if config.text("peft_type") not in (None, "LORA", _TOKENS_ALONE):
         raise UnsupportedFileError(
             config.path,
-            f"{_said(config, 'peft_type')}, only 'LORA' is read; run it with PEFT, or"
-            " merge it there",
+            f"{_said(config, 'peft_type')}, only 'LORA' and {_TOKENS_ALONE!r} are read;"
+            " run it with PEFT, or merge it there",
         )
     for key in ("layer_replication", "alora_invocation_tokens", "arrow_config"):
         if config.values.get(key):

@@ -108,7 +108,13 @@ def _tensors(adapter: Adapter) -> Iterator[tuple[str, Tensor]]:
     for name, tensor in adapter.replacements.items():
         module, _, kind = name.rpartition(".")
         inner = ".base_layer" if f"{module}.weight" in adapter.changes else ""
+        inner = ".token_adapter.base_layer" if name in adapter.rows else inner
         yield f"{PREFIX}{module}{inner}.{kind}", tensor
+    for name, rows in adapter.rows.items():
+        yield (
+            f"{PREFIX}{_module(name)}.token_adapter.trainable_tokens_delta",
+            rows.values,
+        )
 
 
 def _module(name: str) -> str:
@@ -124,6 +130,7 @@ def _config(adapter: Adapter) -> dict[str, Any]:
     alphas = {module: _alpha(each, stabilised) for module, each in changes.items()}
     rank, alpha = _usual(ranks), _usual(alphas)
     replaced = {_module(n) for n in adapter.replacements if n.endswith(".weight")}
+    tokens = {_module(name): [*rows.ids] for name, rows in adapter.rows.items()}
     biased = any(name.endswith(".bias") for name in adapter.replacements)
     return {
         "peft_type": "LORA",
@@ -139,7 +146,8 @@ def _config(adapter: Adapter) -> dict[str, Any]:
         "rank_pattern": {m: r for m, r in ranks.items() if r != rank},
         "alpha_pattern": {m: a for m, a in alphas.items() if a != alpha},
         "target_modules": sorted(changes),
-        "modules_to_save": sorted(replaced - changes.keys()) or None,
+        "modules_to_save": sorted(replaced - changes.keys() - tokens.keys()) or None,
+        "trainable_token_indices": tokens or None,
         "bias": "all" if biased else "none",
         "fan_in_fan_out": False,
     }

@@ -166,6 +166,26 @@ def test_adapters_of_stacked_experts_are_merged_as_by_peft(
     )
 
 
+@pytest.mark.parametrize("family", ["mixtral", "qwen3_moe"])
+@pytest.mark.parametrize("modules", ["all-linear", ["v_proj", "down_proj"], ["gate"]])
+def test_modules_that_are_parameters_of_today_are_merged_as_by_peft(
+    family: str, modules: str | list[str], tmp_path: Path
+) -> None:
+    base = saved(model(family), tmp_path / "base")
+    if family == "mixtral" and isinstance(modules, list):
+        modules = ["w2" if each == "down_proj" else each for each in modules]
+    adapter = _trained(base, tmp_path / "adapter", target_modules=modules)
+    said = json.loads((adapter / "adapter_config.json").read_text())
+
+    merge_adapters(AdapterMerge(base, [adapter]), tmp_path / "merged")
+
+    # PEFT names them by their last words, which fit any module.
+    assert {*said["target_parameters"]} <= {"gate.weight", "gate_up_proj", "down_proj"}
+    expected = peft.judged(base, adapter, IDS).logits
+    found = hf.logits(tmp_path / "merged", IDS)
+    np.testing.assert_allclose(found, expected, atol=1e-5 * np.abs(expected).max())
+
+
 @pytest.mark.parametrize("target", ["embed_tokens", "lm_head"])
 def test_a_tied_model_computes_what_it_did_while_the_adapter_was_applied(
     target: str, tmp_path: Path

@@ -228,15 +228,28 @@ def test_a_tokenizer_of_another_model_beside_an_adapter_is_refused(
     }
 
 
-def test_a_token_without_a_row_is_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize("special", [False, True])
+def test_a_token_without_a_row_is_refused_or_never_used(
+    special: bool, tmp_path: Path
+) -> None:
     base = saved(model(), tmp_path / "base")
     rows = open_model(base).config.vocab_size or 0
     known = Tokenizer.from_file(str(base / "tokenizer.json")).get_vocab_size()
     names = (f"<|{number}|>" for number in range(known, rows + 1))
     _spare(base, tmp_path / "adapter", *names)
+    file = tmp_path / "adapter" / "tokenizer.json"
+    program = json.loads(file.read_text())
+    program["added_tokens"][-1]["special"] = special
+    file.write_text(json.dumps(program))
 
-    with pytest.raises(ModelCheckError, match=f"has id {rows}, of {rows} rows"):
-        _merged(base, tmp_path / "adapter", tmp_path / "merged")
+    if special:
+        (note,) = (
+            _merged(base, tmp_path / "adapter", tmp_path / "m.gguf").adapters[0].notes
+        )
+        assert f"has {rows - known} more tokens" in note
+    else:
+        with pytest.raises(ModelCheckError, match=f"has id {rows}, of {rows} rows"):
+            _merged(base, tmp_path / "adapter", tmp_path / "m.gguf")
 
 
 def test_a_tokenizer_is_left_out_of_a_layout_with_a_note(tmp_path: Path) -> None:

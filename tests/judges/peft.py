@@ -27,15 +27,17 @@ def trained(
 ) -> None:
     """Save an adapter of a model, as PEFT does; all that it trains is random.
 
-    With `rows` the embedding gets that many before.
+    With `rows` the embedding gets that many before. With `token_indices`, only those
+    rows are trained.
     """
     torch: Any = import_module("torch")
     peft: Any = import_module("peft")
     torch.manual_seed(seed)
+    alone = "token_indices" in config
+    kind = peft.TrainableTokensConfig if alone else peft.LoraConfig
     with _quiet():
-        model = peft.get_peft_model(
-            _model(base, rows), peft.LoraConfig(task_type="CAUSAL_LM", **config)
-        )
+        wanted = kind(task_type="CAUSAL_LM", **config)
+        model = peft.get_peft_model(_model(base, rows), wanted)
         with torch.no_grad():
             for name, values in model.named_parameters():
                 if values.requires_grad:

@@ -1,0 +1,200 @@
+"""Adapters with rows of single tokens, judged by PEFT."""
+
+import json
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file, save_file
+
+from aprhub import open_model
+from aprhub.adapters.making import AdapterConversion, converted
+from aprhub.adapters.operations import AdapterMerge
+from aprhub.adapters.writing import WriteOptions
+from aprhub.errors import CorruptFileError, ModelCheckError, UnrepresentableError
+from aprhub.front import merge_adapters
+from aprhub.ir.model import EMBEDDING
+from tests.adapters.makers import REGISTRY, model, saved
+from tests.judges import hf, peft
+
+IDS: Final = (1, 7, 3, 40, 50, 0)
+LORA: Final[dict[str, Any]] = {"r": 4, "lora_alpha": 8, "target_modules": ["q_proj"]}
+TOKENS: Final = [7, 0, 40]
+DELTA: Final = (
+    "base_model.model.model.embed_tokens.token_adapter.trainable_tokens_delta"
+)
+
+
+def merged(base: Path, adapter: Path, target: Path) -> Any:
+    return merge_adapters(AdapterMerge(base, [adapter]), target, registry=REGISTRY)
+
+
+@pytest.mark.parametrize("suffix", ["", ".gguf", ".apr"])
+@pytest.mark.parametrize(
+    ("tied", "config"),
+    [
+        (True, {**LORA, "trainable_token_indices": TOKENS}),
+        (False, {**LORA, "trainable_token_indices": TOKENS}),
+        (False, {**LORA, "trainable_token_indices": {"lm_head": [3, 1]}}),
+        (
+            False,
+            {
+                **LORA,
+                "trainable_token_indices": {"embed_tokens": TOKENS, "lm_head": [3]},
+            },
+        ),
+        (True, {"token_indices": TOKENS}),
+        (False, {"token_indices": [263]}),
+    ],
+)
+def test_rows_of_tokens_take_the_place_of_the_bases(
+    tied: bool, config: dict[str, Any], suffix: str, tmp_path: Path
+) -> None:
+    base = saved(model(tie_embeddings=tied), tmp_path / "base")
+    peft.trained(base, tmp_path / "adapter", **config)
+
+    merged(base, tmp_path / "adapter", tmp_path / f"merged{suffix}")
+
+    found = open_model(tmp_path / f"merged{suffix}")
+    assert (found.config.tie_embeddings is True) is tied
+    folder = saved(found, tmp_path / "back") if suffix else tmp_path / "merged"
+    expected = peft.judged(base, tmp_path / "adapter", IDS)
+    logits = hf.logits(folder, IDS)
+    tolerance = 1e-5 * np.abs(expected.logits).max()
+    np.testing.assert_allclose(logits, expected.logits, atol=tolerance)
+    rows = expected.weights["model.embed_tokens.weight"]
+    np.testing.assert_array_equal(found.tensors[EMBEDDING].numpy(), rows)
+
+
+def test_a_row_that_is_new_comes_with_its_token(tmp_path: Path) -> None:
+    base = saved(model(tie_embeddings=True), tmp_path / "base")
+    rows = (open_model(base).config.vocab_size or 0) + 2
+    new = [rows - 1, 7, rows - 2]
+    config = {**LORA, "trainable_token_indices": new}
+    peft.trained(base, tmp_path / "adapter", rows=rows, **config)
+    named(base, tmp_path / "adapter", rows)
+
+    report = merged(base, tmp_path / "adapter", tmp_path / "merged")
+
+    ids = (*IDS, *new)
+    expected = peft.judged(base, tmp_path / "adapter", ids, rows).logits
+    found = hf.logits(tmp_path / "merged", ids)
+    np.testing.assert_allclose(found, expected, atol=1e-5 * np.abs(expected).max())
+    assert any(f"to {rows} rows" in note for note in report.notes)
+
+
+def named(base: Path, adapter: Path, rows: int) -> None:
+    """Put a tokenizer beside an adapter that has a token for each row."""
+    program = json.loads((base / "tokenizer.json").read_text())
+    known = {*program["model"]["vocab"].values()}
+    known |= {each["id"] for each in program["added_tokens"]}
+    flags = dict.fromkeys(("single_word", "lstrip", "rstrip", "normalized"), False)
+    program["added_tokens"] += [
+        {"id": number, "content": f"<|{number}|>", "special": True, **flags}
+        for number in range(max(known) + 1, rows)
+    ]
+    (adapter / "tokenizer.json").write_text(json.dumps(program))
+
+
+def test_rows_of_a_quantised_embedding_are_quantised(tmp_path: Path) -> None:
+    base = saved(model("llama", "q8_0", tie_embeddings=True), tmp_path / "base.gguf")
+    plain = saved(open_model(base), tmp_path / "plain")
+    peft.trained(plain, tmp_path / "adapter", **LORA, trainable_token_indices=TOKENS)
+
+    merged(base, tmp_path / "adapter", tmp_path / "merged.gguf")
+
+    before, after = (
+        open_model(path).tensors[EMBEDDING] for path in (base, tmp_path / "merged.gguf")
+    )
+    assert after.encoding == before.encoding
+    delta = load_file(tmp_path / "adapter" / "adapter_model.safetensors")[DELTA]
+    steps = np.abs(delta).max(axis=1, keepdims=True) / 127
+    assert (np.abs(after.numpy()[TOKENS] - delta) <= steps).all()
+    others = [n for n in range(before.shape[0]) if n not in TOKENS]
+    np.testing.assert_array_equal(after.numpy()[others], before.numpy()[others])
+
+
+def test_rows_are_written_as_peft_reads_them(tmp_path: Path) -> None:
+    base = saved(model(), tmp_path / "base")
+    peft.trained(base, tmp_path / "adapter", **LORA, trainable_token_indices=TOKENS)
+    request = AdapterConversion(base, [tmp_path / "adapter"], "peft")
+
+    converted(request, tmp_path / "again", WriteOptions(), REGISTRY)
+
+    one, other = (
+        peft.judged(base, tmp_path / each, IDS).logits for each in ("adapter", "again")
+    )
+    np.testing.assert_allclose(one, other, atol=1e-6 * np.abs(one).max())
+
+
+@pytest.mark.parametrize(
+    ("indices", "error", "problem"),
+    [
+        (None, CorruptFileError, "expected the ids of the rows"),
+        ({"lm_head": TOKENS}, CorruptFileError, "the ids of the rows that there are"),
+        ([7, 0, "40"], CorruptFileError, "expected the ids of the rows"),
+        ([7, 0, -1], CorruptFileError, "expected the ids of the rows"),
+        ([7, 0], ModelCheckError, r"has shape \(3, 64\), expected \(2, 64\)"),
+        ([7, 0, 7], ModelCheckError, "names a row twice"),
+        (
+            [7, 0, 300],
+            ModelCheckError,
+            "has row 300 of a tensor of 288, and no row 288",
+        ),
+    ],
+)
+def test_rows_that_do_not_fit_are_refused(
+    indices: Any, error: type[Exception], problem: str, tmp_path: Path
+) -> None:
+    base, folder = saved(model(), tmp_path / "base"), tmp_path / "adapter"
+    peft.trained(base, folder, **LORA, trainable_token_indices=TOKENS)
+    config = json.loads((folder / "adapter_config.json").read_text())
+    config["trainable_token_indices"] = indices
+    (folder / "adapter_config.json").write_text(json.dumps(config))
+
+    with pytest.raises(error, match=problem):
+        merged(base, folder, tmp_path / "merged")
+    assert not (tmp_path / "merged").exists()
+
+
+def test_rows_beside_a_change_of_the_same_weight_are_refused(tmp_path: Path) -> None:
+    base, folder = saved(model(), tmp_path / "base"), tmp_path / "adapter"
+    config = {**LORA, "target_modules": ["embed_tokens"]}
+    peft.trained(base, folder, **config)
+    tensors = load_file(folder / "adapter_model.safetensors")
+    tensors[DELTA] = np.ones((3, 64), np.float32)
+    save_file(tensors, folder / "adapter_model.safetensors")
+    said = json.loads((folder / "adapter_config.json").read_text())
+    said["trainable_token_indices"] = TOKENS
+    (folder / "adapter_config.json").write_text(json.dumps(said))
+
+    with pytest.raises(ModelCheckError, match="has a low-rank change, too"):
+        merged(base, folder, tmp_path / "merged")
+
+
+@pytest.mark.parametrize("layout", ["gguf", "apr"])
+def test_layouts_of_pairs_have_no_place_for_rows(layout: str, tmp_path: Path) -> None:
+    base, folder = saved(model(), tmp_path / "base"), tmp_path / "adapter"
+    peft.trained(base, folder, **LORA, trainable_token_indices=TOKENS)
+    request = AdapterConversion(base, [folder], layout)
+
+    with pytest.raises(UnrepresentableError, match="has single rows"):
+        converted(request, tmp_path / "out", WriteOptions(), REGISTRY)
+
+
+def test_rows_of_two_adapters_are_not_made_one(tmp_path: Path) -> None:
+    base = saved(model(), tmp_path / "base")
+    for name in ("one", "other"):
+        config = {**LORA, "trainable_token_indices": TOKENS}
+        peft.trained(base, tmp_path / name, seed=len(name), **config)
+    peft.trained(base, tmp_path / "none", **LORA)
+    one, other, none = (tmp_path / name for name in ("one", "other", "none"))
+
+    with pytest.raises(UnrepresentableError, match="replaced by"):
+        merge_adapters(AdapterMerge(base, [one, other]), tmp_path / "no")
+    merge_adapters(AdapterMerge(base, [none, one]), tmp_path / "merged")
+
+    delta = load_file(one / "adapter_model.safetensors")[DELTA]
+    rows = open_model(tmp_path / "merged").tensors[EMBEDDING].numpy()[TOKENS]
+    np.testing.assert_array_equal(rows, delta)
