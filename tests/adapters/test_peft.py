@@ -206,3 +206,18 @@ def test_a_tied_model_computes_what_it_did_while_the_adapter_was_applied(
     found = hf.logits(tmp_path / "merged", IDS)
     np.testing.assert_allclose(found, expected, atol=1e-5 * spread)
     assert "no longer tied" in report.notes[0]
+
+
+def test_a_tied_embedding_that_is_trained_whole_is_no_longer_the_head(
+    tmp_path: Path,
+) -> None:
+    base = saved(model(tie_embeddings=True), tmp_path / "base")
+    config = {"target_modules": ["q_proj"], "modules_to_save": ["embed_tokens"]}
+    adapter = _trained(base, tmp_path / "adapter", **config)
+
+    merge_adapters(AdapterMerge(base, [adapter]), tmp_path / "merged")
+
+    expected = peft.judged(base, adapter, IDS).logits
+    found = hf.logits(tmp_path / "merged", IDS)
+    np.testing.assert_allclose(found, expected, atol=1e-5 * np.abs(expected).max())
+    assert open_model(tmp_path / "merged").config.tie_embeddings is False

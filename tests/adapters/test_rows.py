@@ -6,15 +6,24 @@ from typing import Any, Final
 
 import numpy as np
 import pytest
+from attrs import evolve
 from safetensors.numpy import load_file, save_file
 
-from aprhub import open_model
+from aprhub import conversion, open_model
 from aprhub.adapters.making import AdapterConversion, converted
-from aprhub.adapters.operations import AdapterMerge
-from aprhub.adapters.writing import WriteOptions
-from aprhub.errors import CorruptFileError, ModelCheckError, UnrepresentableError
+from aprhub.adapters.matching import MatchOptions
+from aprhub.adapters.operations import AdapterMerge, fitted
+from aprhub.adapters.writing import AdapterWriter, WriteOptions
+from aprhub.errors import (
+    CorruptFileError,
+    ModelCheckError,
+    UnrepresentableError,
+    UnrunnableError,
+)
 from aprhub.front import merge_adapters
+from aprhub.ir.adapter import Adapter
 from aprhub.ir.model import EMBEDDING
+from aprhub.lift import LiftOptions
 from tests.adapters.makers import REGISTRY, model, saved
 from tests.judges import hf, peft
 
@@ -44,6 +53,13 @@ def merged(base: Path, adapter: Path, target: Path) -> Any:
                 "trainable_token_indices": {"embed_tokens": TOKENS, "lm_head": [3]},
             },
         ),
+        (
+            True,
+            {
+                **LORA,
+                "trainable_token_indices": {"embed_tokens": TOKENS, "lm_head": [3]},
+            },
+        ),
         (True, {"token_indices": TOKENS}),
         (False, {"token_indices": [263]}),
     ],
@@ -57,31 +73,48 @@ def test_rows_of_tokens_take_the_place_of_the_bases(
     merged(base, tmp_path / "adapter", tmp_path / f"merged{suffix}")
 
     found = open_model(tmp_path / f"merged{suffix}")
-    assert (found.config.tie_embeddings is True) is tied
+    own_head = "lm_head" in config.get("trainable_token_indices", ())
+    assert (found.config.tie_embeddings is True) is (tied and not own_head)
     folder = saved(found, tmp_path / "back") if suffix else tmp_path / "merged"
     expected = peft.judged(base, tmp_path / "adapter", IDS)
     logits = hf.logits(folder, IDS)
     tolerance = 1e-5 * np.abs(expected.logits).max()
     np.testing.assert_allclose(logits, expected.logits, atol=tolerance)
-    rows = expected.weights["model.embed_tokens.weight"]
-    np.testing.assert_array_equal(found.tensors[EMBEDDING].numpy(), rows)
+    if not (tied and own_head):
+        # PEFT's merge puts both into the one tensor that they share.
+        rows = expected.weights["model.embed_tokens.weight"]
+        np.testing.assert_array_equal(found.tensors[EMBEDDING].numpy(), rows)
 
 
-def test_a_row_that_is_new_comes_with_its_token(tmp_path: Path) -> None:
-    base = saved(model(tie_embeddings=True), tmp_path / "base")
+@pytest.mark.parametrize("has_whole", [True, False])
+def test_a_row_that_is_new_comes_with_its_token(
+    has_whole: bool, tmp_path: Path
+) -> None:
+    base, folder = (
+        saved(model(tie_embeddings=True), tmp_path / "base"),
+        tmp_path / "new",
+    )
     rows = (open_model(base).config.vocab_size or 0) + 2
-    new = [rows - 1, 7, rows - 2]
+    new = [rows - 1, 7] if has_whole else [rows - 1, 7, rows - 2]
     config = {**LORA, "trainable_token_indices": new}
-    peft.trained(base, tmp_path / "adapter", rows=rows, **config)
-    named(base, tmp_path / "adapter", rows)
+    peft.trained(base, folder, rows=rows, **config)
+    if not has_whole:
+        tensors = load_file(folder / "adapter_model.safetensors")
+        kept = {
+            name: each for name, each in tensors.items() if "base_layer" not in name
+        }
+        assert len(kept) < len(tensors)
+        save_file(kept, folder / "adapter_model.safetensors")
+    named(base, folder, rows)
 
-    report = merged(base, tmp_path / "adapter", tmp_path / "merged")
+    report = merged(base, folder, tmp_path / "merged")
 
     ids = (*IDS, *new)
-    expected = peft.judged(base, tmp_path / "adapter", ids, rows).logits
+    expected = peft.judged(base, folder, ids, rows).logits
     found = hf.logits(tmp_path / "merged", ids)
     np.testing.assert_allclose(found, expected, atol=1e-5 * np.abs(expected).max())
     assert any(f"to {rows} rows" in note for note in report.notes)
+    assert "lm_head.weight" not in load_file(tmp_path / "merged" / "model.safetensors")
 
 
 def named(base: Path, adapter: Path, rows: int) -> None:
@@ -115,17 +148,59 @@ def test_rows_of_a_quantised_embedding_are_quantised(tmp_path: Path) -> None:
     np.testing.assert_array_equal(after.numpy()[others], before.numpy()[others])
 
 
-def test_rows_are_written_as_peft_reads_them(tmp_path: Path) -> None:
-    base = saved(model(), tmp_path / "base")
-    peft.trained(base, tmp_path / "adapter", **LORA, trainable_token_indices=TOKENS)
-    request = AdapterConversion(base, [tmp_path / "adapter"], "peft")
+@pytest.mark.parametrize("has_whole", [True, False])
+@pytest.mark.parametrize("tied", [True, False])
+def test_rows_are_written_as_peft_reads_them(
+    tied: bool, has_whole: bool, tmp_path: Path
+) -> None:
+    base = saved(model(tie_embeddings=tied), tmp_path / "base")
+    folder, again = tmp_path / "adapter", tmp_path / "again"
+    peft.trained(base, folder, **LORA, trainable_token_indices=TOKENS)
+    before = load_file(folder / "adapter_model.safetensors")
+    if has_whole:
+        whole = 2 * open_model(base).tensors[EMBEDDING].numpy()
+        before[DELTA.replace("trainable_tokens_delta", "base_layer.weight")] = whole
+        save_file(before, folder / "adapter_model.safetensors")
+    request = AdapterConversion(base, [folder], "peft")
 
-    converted(request, tmp_path / "again", WriteOptions(), REGISTRY)
+    converted(request, again, WriteOptions(), REGISTRY)
 
-    one, other = (
-        peft.judged(base, tmp_path / each, IDS).logits for each in ("adapter", "again")
-    )
+    assert load_file(again / "adapter_model.safetensors").keys() == before.keys()
+    one, other = (peft.judged(base, each, IDS).logits for each in (folder, again))
     np.testing.assert_allclose(one, other, atol=1e-6 * np.abs(one).max())
+
+
+def test_a_layout_that_forgets_rows_is_found_out(tmp_path: Path) -> None:
+    base = saved(model(), tmp_path / "base")
+    peft.trained(base, tmp_path / "one", **LORA, trainable_token_indices=TOKENS)
+    opened = conversion.opened(base, REGISTRY, LiftOptions())
+    layout = REGISTRY.adapter_layout("peft")
+    lay_out = layout.lay_out
+    assert lay_out is not None
+    forgetful = evolve(layout, lay_out=lambda each, *rest: lay_out(_bare(each), *rest))
+    found = fitted(tmp_path / "one", opened, REGISTRY, MatchOptions(), None)
+
+    writer = AdapterWriter(opened, forgetful, REGISTRY)
+    with pytest.raises(UnrunnableError, match="has other rows in one of both"):
+        writer.written(found.matched.adapter, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def _bare(adapter: Adapter) -> Adapter:
+    return evolve(adapter, rows={})
+
+
+@pytest.mark.parametrize("encoding", ["f16", "f32"])
+def test_changed_rows_come_in_the_encoding_that_was_asked_for(
+    encoding: str, tmp_path: Path
+) -> None:
+    base = saved(model("llama", "bf16"), tmp_path / "base")
+    peft.trained(base, tmp_path / "one", **LORA, trainable_token_indices=TOKENS)
+
+    request = AdapterMerge(base, [tmp_path / "one"], encoding=encoding)
+    merge_adapters(request, tmp_path / "merged")
+
+    assert open_model(tmp_path / "merged").tensors[EMBEDDING].encoding.name == encoding
 
 
 @pytest.mark.parametrize(

@@ -12,10 +12,12 @@ from tokenizers import Tokenizer
 
 from aprhub import convert, open_model
 from aprhub.adapters.making import AdapterConversion, converted
-from aprhub.adapters.operations import AdapterMerge
+from aprhub.adapters.operations import AdapterMerge, applied
 from aprhub.adapters.writing import WriteOptions
+from aprhub.conversion import opened
 from aprhub.errors import ModelCheckError, UnrepresentableError
 from aprhub.front import merge_adapters
+from aprhub.lift import LiftOptions
 from tests.adapters.makers import REGISTRY, model, saved
 from tests.judges import hf, peft
 
@@ -160,7 +162,8 @@ def test_tokens_and_a_template_come_with_an_adapter_that_changes_no_row(
 ) -> None:
     base, merged = saved(model(), tmp_path / "base"), tmp_path / f"merged{suffix}"
     _spare(base, tmp_path / "adapter", *NEW[:2])
-    _settle(tmp_path / "adapter", chat_template=TEMPLATE, eos_token=NEW[1])
+    said = {"eos_token": NEW[1], "bos_token": "<|end|>"}
+    _settle(tmp_path / "adapter", chat_template=TEMPLATE, **said)
     known = Tokenizer.from_file(str(base / "tokenizer.json")).get_vocab_size()
 
     report = _merged(base, tmp_path / "adapter", merged)
@@ -202,6 +205,27 @@ def test_an_added_token_may_have_got_another_name(tmp_path: Path) -> None:
     before = Tokenizer.from_file(str(base / "tokenizer.json"))
     assert program.token_to_id("<|tool|>") == before.token_to_id("<|begin|>")
     assert program.token_to_id("<|begin|>") is None
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "problem"),
+    [
+        ('"<|begin|>"', '"<|end|>"', "id 265 in the base, 266 there"),
+        ('"a"', '"another"', "id 97 in the base, no id there"),
+    ],
+)
+def test_a_token_that_moved_or_is_gone_is_refused(
+    old: str, new: str, problem: str, tmp_path: Path
+) -> None:
+    base = saved(model(), tmp_path / "base")
+    _spare(base, tmp_path / "adapter")
+    file = tmp_path / "adapter" / "tokenizer.json"
+    text = file.read_text().replace(old, "\0").replace(new, old).replace("\0", new)
+    file.write_text(text)
+
+    with pytest.raises(ModelCheckError) as caught:
+        _merged(base, tmp_path / "adapter", tmp_path / "merged")
+    assert problem in {each.problem for each in caught.value.faults}
 
 
 @pytest.mark.parametrize("converted", [False, True])
@@ -276,3 +300,27 @@ def test_adapters_made_one_have_one_tokenizer_at_most(tmp_path: Path) -> None:
 
     program = Tokenizer.from_file(str(tmp_path / "merged" / "tokenizer.json"))
     assert program.token_to_id(NEW[0]) is not None
+
+
+def test_new_rows_are_not_made_one_with_other_adapters(tmp_path: Path) -> None:
+    base = saved(model(), tmp_path / "base")
+    _grown(base, tmp_path / "one", NEW, modules_to_save=["embed_tokens", "lm_head"])
+    peft.trained(base, tmp_path / "other", r=4, target_modules=["q_proj"])
+    both = [tmp_path / "one", tmp_path / "other"]
+
+    with pytest.raises(UnrepresentableError, match="tokens or a template of its own"):
+        merge_adapters(AdapterMerge(base, both), tmp_path / "no")
+
+
+def test_a_model_that_an_adapter_is_applied_to_has_its_tokenizer(
+    tmp_path: Path,
+) -> None:
+    base = saved(model(), tmp_path / "base")
+    _spare(base, tmp_path / "adapter", *NEW)
+    before = opened(base, REGISTRY, LiftOptions())
+
+    found = applied(before, tmp_path / "adapter", REGISTRY, hashed=False).found
+
+    assert any("has 3 more tokens" in note for note in found.notes)
+    assert found.model.tokenizer is not None
+    assert NEW[2] in (found.model.tokenizer.json or "")
