@@ -99,12 +99,7 @@ def test_a_row_that_is_new_comes_with_its_token(
     config = {**LORA, "trainable_token_indices": new}
     peft.trained(base, folder, rows=rows, **config)
     if not has_whole:
-        tensors = load_file(folder / "adapter_model.safetensors")
-        kept = {
-            name: each for name, each in tensors.items() if "base_layer" not in name
-        }
-        assert len(kept) < len(tensors)
-        save_file(kept, folder / "adapter_model.safetensors")
+        drop_whole(folder)
     named(base, folder, rows)
 
     report = merged(base, folder, tmp_path / "merged")
@@ -115,6 +110,33 @@ def test_a_row_that_is_new_comes_with_its_token(
     np.testing.assert_allclose(found, expected, atol=1e-5 * np.abs(expected).max())
     assert any(f"to {rows} rows" in note for note in report.notes)
     assert "lm_head.weight" not in load_file(tmp_path / "merged" / "model.safetensors")
+
+
+def test_new_rows_need_their_tokens_and_are_not_converted(tmp_path: Path) -> None:
+    base, folder = (
+        saved(model(tie_embeddings=True), tmp_path / "base"),
+        tmp_path / "new",
+    )
+    rows = (open_model(base).config.vocab_size or 0) + 1
+    config = {**LORA, "trainable_token_indices": [rows - 1]}
+    peft.trained(base, folder, rows=rows, **config)
+    drop_whole(folder)
+
+    with pytest.raises(ModelCheckError, match=r"no tokenizer\.json beside it"):
+        merged(base, folder, tmp_path / "merged")
+    named(base, folder, rows)
+    request = AdapterConversion(base, [folder], "peft")
+    with pytest.raises(UnrepresentableError, match="can be merged"):
+        converted(request, tmp_path / "again", WriteOptions(), REGISTRY)
+
+
+def drop_whole(adapter: Path) -> None:
+    """Leave out the whole embedding, which PEFT saves when it has grown."""
+    file = adapter / "adapter_model.safetensors"
+    tensors = load_file(file)
+    kept = {name: each for name, each in tensors.items() if "base_layer" not in name}
+    assert len(kept) < len(tensors)
+    save_file(kept, file)
 
 
 def named(base: Path, adapter: Path, rows: int) -> None:
