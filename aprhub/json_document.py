@@ -3,6 +3,7 @@
 import json
 import math
 import reprlib
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
@@ -23,11 +24,11 @@ MAX_WHOLE = (1 << 53) - 1
 
 
 def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for key, value in pairs:
-        if key in found:
-            raise ValueError(f"the key {shown(key)} is there twice")
-        found[key] = value
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        counts = Counter(key for key, _ in pairs)
+        again = next(key for key in counts if counts[key] > 1)
+        raise ValueError(f"the key {shown(again)} is there twice")
     return found
 
 
