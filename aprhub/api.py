@@ -53,6 +53,7 @@ from aprhub.spec.format import (
     PackingClaim,
     StoredChecksum,
     StoredModel,
+    TextPart,
 )
 from aprhub.spec.health import (
     UNDECIDED,
@@ -192,6 +193,7 @@ __all__ = [
     "StoredModel",
     "Tensor",
     "TensorData",
+    "TextPart",
     "Tokenizer",
     "Transform",
     "UnrepresentableError",

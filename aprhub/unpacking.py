@@ -1,4 +1,7 @@
-"""Unpacking: the parts that quantised weights are stored as become weights again."""
+"""Unpacking: the parts that quantised weights are stored as become weights again.
+
+And the text model is taken out of a model that sees or hears.
+"""
 
 from attrs import evolve
 
@@ -11,11 +14,14 @@ from aprhub.spec.format import StoredModel
 def unpacked(
     stored: StoredModel, registry: Registry, naming: str | None = None
 ) -> StoredModel:
-    """Return a model with one tensor for each weight; nothing is computed yet.
+    """Return a text model with one tensor for each weight; nothing is computed yet.
 
-    With the naming `keep`, the parts stay as they are. Raises UnsupportedFileError for
+    What is no part of the text model keeps its name, so that no family knows it. With
+    the naming `keep`, all stays as it is. Raises UnsupportedFileError for
     a packing that no plugin knows, and what its `unpack` raises.
     """
+    if naming != KEEP:
+        stored = _text_model(stored, registry)
     claim = stored.packing
     if claim is None:
         return stored
@@ -32,3 +38,16 @@ def unpacked(
         )
     result = registry.packing(claim.method).unpack(stored, claim)
     return evolve(result, packing=None)
+
+
+def _text_model(stored: StoredModel, registry: Registry) -> StoredModel:
+    """Return the text model in a model, if there is one of a family that is known."""
+    part = stored.text_part
+    families = [each.value for each in registry.families]
+    found = (
+        each for each in families if part and part.model_type in each.hf_model_types
+    )
+    family = next(found, None)
+    if part is None or family is None:
+        return stored
+    return part.narrowed(stored, family.hf_classes[0])

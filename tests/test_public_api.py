@@ -33,7 +33,7 @@ LowRank Magic Measured
 Memory MergeMethod MissingFileError ModelCheckError ModelConfig ModelError ModelIR
 Naming Number Numbers Packing PackingClaim Padding Parameter Part Piece Provenance
 Restated RopeScaling Rows Rule Setting Settings Source Spelling Stamp StoredAdapter
-StoredChecksum StoredModel Tensor TensorData Tokenizer Transform UNDECIDED
+StoredChecksum StoredModel Tensor TensorData TextPart Tokenizer Transform UNDECIDED
 UnrepresentableError UnsupportedFileError UsageError Values WeightSpec assembled
 combined completed_program computed_part concatenated decoded_json described
 described_pieces flattened hookimpl joined_files meant_number mistyped near_miss opaque

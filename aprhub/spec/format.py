@@ -120,6 +120,21 @@ class PackingClaim:
     native: Encoding | None = None
 
 
+@frozen
+class TextPart:
+    """The text model in a model that sees or hears.
+
+    `model_type` is its type in the words of transformers. `narrowed` takes the whole
+    and the name of the text model's class, and returns it as that: the names and the
+    metadata of the text model, and whatever else there is as it was.
+    """
+
+    model_type: str | None
+    narrowed: Callable[["StoredModel", str], "StoredModel"] = field(
+        eq=False, repr=False
+    )
+
+
 def _frozen_tensors(values: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
     return MappingProxyType(dict(values))
 
@@ -150,7 +165,7 @@ class StoredModel:
     `mixture` names the mixture of encodings that a model was just quantised to, and
     `importance` is the matrix that was used for it. `packing` says how the tensors are
     parts of weights: of a source until they are unpacked, of a target where they were
-    packed.
+    packed. `text_part` is the text model in a source that is more than that.
     """
 
     format: str
@@ -170,6 +185,7 @@ class StoredModel:
     mixture: str | None = None
     packing: PackingClaim | None = None
     importance: Importance | None = field(default=None, repr=False)
+    text_part: TextPart | None = None
 
 
 def _no_structure(_evidence: FileEvidence) -> bool:

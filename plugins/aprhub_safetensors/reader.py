@@ -36,6 +36,7 @@ from aprhub_safetensors.tables import (
     TEXTS,
     TOKENIZER,
 )
+from aprhub_safetensors.text_part import text_part
 from aprhub_safetensors.vocabulary import read_tokenizer
 
 TEXT_NAMES = (*TEXTS, TOKENIZER, RECORD)
@@ -189,6 +190,7 @@ def _stored(
         notes=(*notes, *found.notes, *tokenizer_notes),
         fates=(*found.fates, *_fates(weights, companions)),
         packing=read_claim(document, weights.tensors) if document else None,
+        text_part=text_part(document, weights.tensors),
     )
 
 

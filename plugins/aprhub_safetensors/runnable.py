@@ -5,6 +5,7 @@ from typing import Final
 
 from aprhub.api import Fault, ModelConfig, StoredModel
 from aprhub_safetensors.classes import class_of
+from aprhub_safetensors.defaults import completed
 from aprhub_safetensors.spelling import identity_names
 
 EMBEDDING: Final = "model.embed_tokens.weight"
@@ -25,7 +26,8 @@ _CORRECT: Final = "correct it in the source, such as with 'aprhub stamp --set'"
 def faults(stored: StoredModel) -> Iterator[Fault]:
     """Yield everything that would keep transformers from running a model."""
     yield from _identity(stored)
-    yield from _sizes(stored.config)
+    # A size that the class assumes need not be said.
+    yield from _sizes(completed(stored.config, stored.family))
     yield from _rotary(stored)
     yield from _experts(stored.config)
     yield from _weights(stored)

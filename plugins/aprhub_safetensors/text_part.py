@@ -1,0 +1,90 @@
+"""The text model in a model that sees or hears, as such folders have it.
+
+Its configuration is a section of `config.json`, and its tensors have a prefix; which
+one depends on the version of transformers that saved them.
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+from functools import partial
+from typing import Any, Final
+
+from attrs import evolve
+
+from aprhub.api import HF_WORLD, Document, KeyFate, StoredModel, Tensor, TextPart
+from aprhub_safetensors.config import WRAPPED, read_config
+from aprhub_safetensors.spelling import as_text
+from aprhub_safetensors.tables import CONFIG
+
+_PREFIXED = re.compile(
+    r"(?:language_model\.(?=model\.|lm_head\.)|(?P<inner>model\.)language_model\.)(.+)"
+)
+_TIED: Final = "tie_word_embeddings"
+_SHARED: Final = (
+    "bos_token_id",
+    "dtype",
+    "eos_token_id",
+    "pad_token_id",
+    "quantization_config",
+    _TIED,
+    "torch_dtype",
+    "transformers_version",
+)
+"""Keys of the whole that say something of its text model, too."""
+
+
+def text_part(
+    document: Document | None, tensors: Mapping[str, Tensor]
+) -> TextPart | None:
+    """Return the text model in a model of more than text, or None for any other."""
+    inner = document.section(WRAPPED) if document else None
+    if document is None or inner is None or not any(map(_PREFIXED.fullmatch, tensors)):
+        return None
+    return TextPart(inner.text("model_type"), partial(_narrowed, document, inner))
+
+
+def _narrowed(
+    document: Document, inner: Document, stored: StoredModel, hf_class: str
+) -> StoredModel:
+    """Return a model as one of its text part; other tensors keep their names."""
+    shared = {key: document.values[key] for key in _SHARED if key in document}
+    values = {"architectures": [hf_class], **shared, **inner.values}
+    # The class of the whole ties its head, whatever it says of the text model.
+    if _TIED in shared:
+        values[_TIED] = shared[_TIED]
+    found = read_config(evolve(document, values=values))
+    texts = {**stored.carried[HF_WORLD], CONFIG: as_text(values)}
+    return evolve(
+        stored,
+        tensors=_renamed(stored.tensors),
+        config=found.config,
+        carried={**stored.carried, HF_WORLD: texts},
+        fates=(*_fates(document, values, stored), *found.fates),
+        text_part=None,
+    )
+
+
+def _renamed(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    names = {name: _bare(name) for name in tensors}
+    return {
+        name if bare != name and bare in tensors else bare: tensors[name]
+        for name, bare in names.items()
+    }
+
+
+def _bare(name: str) -> str:
+    found = _PREFIXED.fullmatch(name)
+    return f"{found['inner'] or ''}{found[2]}" if found else name
+
+
+def _fates(
+    document: Document, values: Mapping[str, Any], stored: StoredModel
+) -> Iterator[KeyFate]:
+    """Yield what became of the keys of the whole, and of all but the configuration."""
+    for fate in stored.fates:
+        if not fate.key.startswith(f"{CONFIG}/"):
+            yield fate
+    for key in document.values:
+        if key not in values and key != WRAPPED:
+            why = "it is about more than the text model"
+            yield KeyFate(f"{CONFIG}/{key}", "dropped", why=why)

@@ -1,0 +1,207 @@
+"""The text model in a model that sees, judged by transformers and llama.cpp."""
+
+import json
+from collections.abc import Mapping
+from functools import cache
+from importlib import import_module
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from safetensors.numpy import load_file, save_file
+
+from aprhub import open_model
+from tests.end_to_end.roads import convert
+from tests.judges import hf, spm
+from tests.judges.llama import Llama
+from tests.unit.cli.program import refused, succeed
+
+IDS: Final = [1, *range(300, 340)]
+SIZES: Final = {
+    "hidden_size": 64,
+    "intermediate_size": 96,
+    "num_hidden_layers": 3,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "head_dim": 32,
+    "max_position_embeddings": 128,
+    "vocab_size": 2048,
+    "bos_token_id": 1,
+    "eos_token_id": 2,
+    "pad_token_id": 0,
+}
+SPARSE: Final = {
+    "hidden_size": 64,
+    "intermediate_size": 96,
+    "model_type": "gemma3_text",
+    "num_hidden_layers": 7,
+    "rope_scaling": {"factor": 8.0, "rope_type": "linear"},
+    "sliding_window": 16,
+}
+"""As `google/gemma-3-4b-it` has it: what its class assumes is not said."""
+GEMMA: Final = {**SIZES, "sliding_window": 16, "query_pre_attn_scalar": 32}
+VISION: Final = {
+    "hidden_size": 32,
+    "intermediate_size": 48,
+    "num_hidden_layers": 1,
+    "num_attention_heads": 2,
+    "image_size": 28,
+    "patch_size": 14,
+}
+CONFIGS: Final[Mapping[str, tuple[str, dict[str, Any], str]]] = {
+    "gemma3": ("Gemma3Config", GEMMA, "siglip_vision_model"),
+    "sparse": ("Gemma3Config", {**SPARSE, "vocab_size": 2048}, "siglip_vision_model"),
+    "mistral3": ("Mistral3Config", {**SIZES, "model_type": "mistral"}, "pixtral"),
+    "llama": ("LlavaConfig", {**SIZES, "model_type": "llama"}, "clip_vision_model"),
+}
+CLASSES: Final = {
+    "gemma3": "Gemma3ForCausalLM",
+    "sparse": "Gemma3ForCausalLM",
+    "mistral3": "MistralForCausalLM",
+    "llama": "LlamaForCausalLM",
+}
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("models")
+
+
+@cache
+def made(name: str, place: Path) -> tuple[Path, NDArray[np.float32]]:
+    """Return the folder of a small model with an eye, and its logits of a text."""
+    torch: Any = import_module("torch")
+    kind, text, vision = CONFIGS[name]
+    config = getattr(hf.transformers(), kind)(
+        text_config=text, vision_config={**VISION, "model_type": vision}
+    )
+    torch.manual_seed(0)
+    model = hf.transformers().AutoModelForImageTextToText.from_config(config).float()
+    with torch.no_grad():
+        for each, values in model.named_parameters():
+            scale = 1.0 if "embed" in each else values.shape[-1] ** -0.5
+            # The norms of Gemma have one added to them.
+            mean = "norm" in each and kind != "Gemma3Config"
+            values.copy_(torch.randn(values.shape) * scale + mean)
+    folder = place / name
+    model.save_pretrained(folder)
+    if name == "sparse":
+        said = json.loads((folder / "config.json").read_text())
+        del said["tie_word_embeddings"]
+        said["text_config"] = SPARSE
+        (folder / "config.json").write_text(json.dumps(said))
+    (folder / "tokenizer.json").write_text(spm.trained(), "utf-8")
+    (folder / "tokenizer_config.json").write_text(json.dumps(spm.CONFIG))
+    ids = torch.tensor([IDS])
+    with torch.no_grad():
+        logits = model.eval()(input_ids=ids, attention_mask=torch.ones_like(ids)).logits
+    return folder, logits[0].numpy()
+
+
+def tensors(folder: Path) -> dict[str, NDArray[np.float32]]:
+    return load_file(folder / "model.safetensors")
+
+
+def renamed(folder: Path, target: Path) -> Path:
+    """Copy a folder with the names that some versions of transformers save."""
+    target.mkdir()
+    for file in folder.iterdir():
+        (target / file.name).write_bytes(file.read_bytes())
+    names = {
+        name: name.replace("language_model.model.", "model.language_model.").replace(
+            "language_model.lm_head.", "lm_head."
+        )
+        for name in tensors(folder)
+    }
+    found = {names[name]: each for name, each in tensors(folder).items()}
+    save_file(found, target / "model.safetensors", {"format": "pt"})
+    return target
+
+
+@pytest.mark.parametrize("is_renamed", [False, True])
+@pytest.mark.parametrize("name", CONFIGS)
+def test_the_text_model_has_the_logits_of_the_whole(
+    name: str, is_renamed: bool, place: Path, tmp_path: Path
+) -> None:
+    folder, expected = made(name, place)
+    if is_renamed:
+        folder = renamed(folder, tmp_path / "renamed")
+
+    for target in ("m.gguf", "m.apr", "text"):
+        succeed("convert", folder, tmp_path / target, "--lossy")
+    convert(tmp_path / "m.apr", tmp_path / "back")
+
+    with Llama.load(tmp_path / "m.gguf") as judge:
+        logits = judge.logits(IDS)
+    spread = expected.std()
+    for found in (logits, *(hf.logits(tmp_path / p, IDS) for p in ("text", "back"))):
+        assert np.abs(found[:, : expected.shape[1]] - expected).max() <= 1e-3 * spread
+    said = json.loads((tmp_path / "text" / "config.json").read_text())
+    assert said["architectures"] == [CLASSES[name]]
+    assert not {"text_config", "vision_config"} & said.keys()
+
+
+def test_what_is_no_text_is_only_left_out_when_that_is_allowed(
+    place: Path, tmp_path: Path
+) -> None:
+    folder, _ = made("gemma3", place)
+    seeing = [n for n in tensors(folder) if not n.startswith("language_model.")]
+    assert seeing
+
+    told = refused(1, "convert", folder, tmp_path / "m.gguf")
+    done = succeed("convert", folder, tmp_path / "m.gguf", "--lossy", "--json").json
+
+    assert f"{len(seeing)} of {len(tensors(folder))} tensors have no place" in told
+    assert "convert with --lossy to do without" in told
+    gone = [each for each in done["tensors"] if "not in gemma3" in each["steps"]]
+    assert {each["source"] for each in gone} == {*seeing}
+    dropped = {each["key"] for each in done["keys"] if each["fate"] == "dropped"}
+    assert "config.json/vision_config" in dropped
+    assert "config.json/text_config" not in dropped
+
+
+def test_the_whole_stays_what_it_is_where_names_are_kept(
+    place: Path, tmp_path: Path
+) -> None:
+    folder, _ = made("gemma3", place)
+
+    succeed("convert", folder, tmp_path / "again", "--naming", "keep")
+
+    assert tensors(tmp_path / "again").keys() == tensors(folder).keys()
+    one, other = (
+        json.loads((each / "config.json").read_text())
+        for each in (folder, tmp_path / "again")
+    )
+    assert one == other
+
+
+def test_a_text_model_that_nobody_knows_is_refused_as_a_whole(
+    place: Path, tmp_path: Path
+) -> None:
+    folder = renamed(made("llama", place)[0], tmp_path / "unknown")
+    said = json.loads((folder / "config.json").read_text())
+    said["text_config"]["model_type"] = "cohere"
+    (folder / "config.json").write_text(json.dumps(said))
+
+    told = refused(1, "convert", folder, tmp_path / "m.gguf", "--lossy")
+
+    assert "LlavaForConditionalGeneration" in told
+    assert "known: gemma3" in told
+
+
+def test_a_name_that_is_there_with_and_without_its_prefix_stays(
+    place: Path, tmp_path: Path
+) -> None:
+    folder = renamed(made("llama", place)[0], tmp_path / "twice")
+    found = tensors(folder)
+    found["model.norm.weight"] = 2 * found["model.language_model.norm.weight"]
+    save_file(found, folder / "model.safetensors", {"format": "pt"})
+
+    told = refused(1, "convert", folder, tmp_path / "m.gguf")
+    succeed("convert", folder, tmp_path / "m.apr", "--lossy")
+
+    assert "model.language_model.norm.weight: no weight of llama is called so" in told
+    norm = open_model(tmp_path / "m.apr").tensors["norm.weight"].numpy()
+    np.testing.assert_array_equal(norm, found["model.norm.weight"])
