@@ -190,7 +190,7 @@ def _stored(
         notes=(*notes, *found.notes, *tokenizer_notes),
         fates=(*found.fates, *_fates(weights, companions)),
         packing=read_claim(document, weights.tensors) if document else None,
-        text_part=text_part(document, weights.tensors),
+        text_part=text_part(document),
     )
 
 

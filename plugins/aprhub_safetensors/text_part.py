@@ -33,12 +33,10 @@ _SHARED: Final = (
 """Keys of the whole that say something of its text model, too."""
 
 
-def text_part(
-    document: Document | None, tensors: Mapping[str, Tensor]
-) -> TextPart | None:
+def text_part(document: Document | None) -> TextPart | None:
     """Return the text model in a model of more than text, or None for any other."""
     inner = document.section(WRAPPED) if document else None
-    if document is None or inner is None or not any(map(_PREFIXED.fullmatch, tensors)):
+    if document is None or inner is None:
         return None
     return TextPart(inner.text("model_type"), partial(_narrowed, document, inner))
 
@@ -60,7 +58,6 @@ def _narrowed(
         config=found.config,
         carried={**stored.carried, HF_WORLD: texts},
         fates=(*_fates(document, values, stored), *found.fates),
-        text_part=None,
     )
 
 

@@ -160,6 +160,8 @@ def test_what_is_no_text_is_only_left_out_when_that_is_allowed(
     dropped = {each["key"] for each in done["keys"] if each["fate"] == "dropped"}
     assert "config.json/vision_config" in dropped
     assert "config.json/text_config" not in dropped
+    keys = [each["key"] for each in done["keys"]]
+    assert len(keys) == len({*keys})
 
 
 def test_the_whole_stays_what_it_is_where_names_are_kept(
