@@ -53,7 +53,6 @@ from aprhub.spec.format import (
     PackingClaim,
     StoredChecksum,
     StoredModel,
-    TextPart,
 )
 from aprhub.spec.health import (
     UNDECIDED,
@@ -95,6 +94,7 @@ from aprhub.spec.packing import Packing
 from aprhub.spec.quality import Answers
 from aprhub.spec.spelling import Part, Spelling, Transform
 from aprhub.spec.stamp import Restated, Setting, Stamp
+from aprhub.spec.text_part import TextPart, name_in_text_model
 
 if TYPE_CHECKING:
     from aprhub.tokenizer import (
@@ -214,6 +214,7 @@ __all__ = [
     "joined_files",
     "meant_number",
     "mistyped",
+    "name_in_text_model",
     "near_miss",
     "opaque",
     "opened_file",

@@ -24,6 +24,7 @@ from aprhub.spec.family import Family
 from aprhub.spec.layout import Layout, LayoutOptions
 from aprhub.spec.quality import Answers
 from aprhub.spec.stamp import Restated, Stamp
+from aprhub.spec.text_part import TextPart
 
 if TYPE_CHECKING:
     from aprhub.spec.health import Examined
@@ -118,21 +119,6 @@ class PackingClaim:
     settings: Mapping[str, Any] = field(factory=dict, repr=False)
     where: str = ""
     native: Encoding | None = None
-
-
-@frozen
-class TextPart:
-    """The text model in a model that sees or hears.
-
-    `model_type` is its type in the words of transformers. `narrowed` takes the whole
-    and the name of the text model's class, and returns it as that: the names and the
-    metadata of the text model, and whatever else there is as it was.
-    """
-
-    model_type: str | None
-    narrowed: Callable[["StoredModel", str], "StoredModel"] = field(
-        eq=False, repr=False
-    )
 
 
 def _frozen_tensors(values: Mapping[str, Tensor]) -> Mapping[str, Tensor]:

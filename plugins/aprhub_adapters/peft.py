@@ -24,6 +24,7 @@ from aprhub.api import (
     StoredModel,
     Tensor,
     UnsupportedFileError,
+    name_in_text_model,
 )
 from aprhub_adapters import documents, headers
 from aprhub_adapters.peft_writing import CONFIG, PREFIX, WEIGHTS
@@ -153,13 +154,16 @@ class _Reading:
         path, tensor = name.removeprefix(PREFIX), self.tensors[name]
         if tokens := _TOKENS.fullmatch(path):
             rows = _rows(self.config, tokens[1])
-            weight = f"{tokens[1]}.weight"
+            weight = name_in_text_model(f"{tokens[1]}.weight")
             return AdapterTensor(name, weight, AdapterPart.ROWS, tensor, rows=rows)
         found = _LORA.fullmatch(path)
         if found is None:
             whole = _WHOLE.fullmatch(path)
             return whole and AdapterTensor(
-                name, f"{whole[1]}.{whole[2]}", AdapterPart.WHOLE, tensor
+                name,
+                name_in_text_model(f"{whole[1]}.{whole[2]}"),
+                AdapterPart.WHOLE,
+                tensor,
             )
         module, matrix, kind = found.groups()
         part = _PARTS.get((matrix, kind))
@@ -171,7 +175,8 @@ class _Reading:
             part = AdapterPart.LENGTHS
         parameter = self._parameter(module)
         alpha = _own(parameter or module, self.patterns)
-        return AdapterTensor(name, parameter or f"{module}.weight", part, tensor, alpha)
+        weight = name_in_text_model(parameter or f"{module}.weight")
+        return AdapterTensor(name, weight, part, tensor, alpha)
 
     def is_before(self, name: str) -> bool:
         """Return whether a tensor is that of a module before it was trained whole.

@@ -1,24 +1,27 @@
 """The text model in a model that sees or hears, as such folders have it.
 
-Its configuration is a section of `config.json`, and its tensors have a prefix; which
-one depends on the version of transformers that saved them.
+Its configuration is a section of `config.json`, and its tensors have a prefix.
 """
 
-import re
 from collections.abc import Iterator, Mapping
 from functools import partial
 from typing import Any, Final
 
 from attrs import evolve
 
-from aprhub.api import HF_WORLD, Document, KeyFate, StoredModel, Tensor, TextPart
+from aprhub.api import (
+    HF_WORLD,
+    Document,
+    KeyFate,
+    StoredModel,
+    Tensor,
+    TextPart,
+    name_in_text_model,
+)
 from aprhub_safetensors.config import WRAPPED, read_config
 from aprhub_safetensors.spelling import as_text
 from aprhub_safetensors.tables import CONFIG
 
-_PREFIXED = re.compile(
-    r"(?:language_model\.(?=model\.|lm_head\.)|(?P<inner>model\.)language_model\.)(.+)"
-)
 _TIED: Final = "tie_word_embeddings"
 _SHARED: Final = (
     "bos_token_id",
@@ -62,16 +65,11 @@ def _narrowed(
 
 
 def _renamed(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    names = {name: _bare(name) for name in tensors}
+    names = {name: name_in_text_model(name) for name in tensors}
     return {
         name if bare != name and bare in tensors else bare: tensors[name]
         for name, bare in names.items()
     }
-
-
-def _bare(name: str) -> str:
-    found = _PREFIXED.fullmatch(name)
-    return f"{found['inner'] or ''}{found[2]}" if found else name
 
 
 def _fates(

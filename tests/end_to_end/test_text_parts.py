@@ -207,3 +207,39 @@ def test_a_name_that_is_there_with_and_without_its_prefix_stays(
     assert "model.language_model.norm.weight: no weight of llama is called so" in told
     norm = open_model(tmp_path / "m.apr").tensors["norm.weight"].numpy()
     np.testing.assert_array_equal(norm, found["model.norm.weight"])
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("name", ["gemma3", "llama"])
+def test_an_adapter_of_the_whole_goes_into_its_text_model(
+    name: str, place: Path, tmp_path: Path
+) -> None:
+    torch: Any = import_module("torch")
+    peft: Any = import_module("peft")
+    folder, before = made(name, place)
+    whole = hf.transformers().AutoModelForImageTextToText.from_pretrained(folder)
+    saved = ["lm_head"] if name == "llama" else None
+    config = peft.LoraConfig(
+        r=2,
+        target_modules=r".*language_model.*(q_proj|down_proj)",
+        modules_to_save=saved,
+    )
+    tuned = peft.get_peft_model(whole, config)
+    ids = torch.tensor([IDS])
+    with torch.no_grad():
+        for values in tuned.parameters():
+            if values.requires_grad:
+                values.add_(torch.randn(values.shape) * 0.05)
+        expected = tuned.eval()(ids).logits[0].numpy()
+    tuned.save_pretrained(tmp_path / "adapter")
+    assert np.abs(expected - before).max() > 0.1 * before.std()
+
+    words = ("--lossy", "-o", tmp_path / "merged")
+    succeed("adapter", "merge", folder, tmp_path / "adapter", *words)
+    succeed("convert", folder, tmp_path / "text", "--lossy")
+    words = ("-o", tmp_path / "text-merged")
+    succeed("adapter", "merge", tmp_path / "text", tmp_path / "adapter", *words)
+
+    for target in ("merged", "text-merged"):
+        found = hf.logits(tmp_path / target, IDS)
+        np.testing.assert_allclose(found, expected, atol=1e-4 * expected.std())
