@@ -23,7 +23,7 @@ from aprhub.registry import Registry
 from aprhub.report import Report, WrittenFile
 from aprhub.spec.format import Format, StoredModel
 from aprhub.spec.layout import Layout, LayoutOptions
-from aprhub.unpacking import unpacked
+from aprhub.unpacking import prepared
 
 Announce = Callable[[int], commit.Progress]
 """Is told the bytes to come, and returns what is told of each part written."""
@@ -97,7 +97,7 @@ def opened(
 ) -> Opened:
     """Open a model, bring it into canonical form and check it against its family."""
     stored = detect.identify(source, registry, source_format).opened(source)
-    stored = unpacked(stored, registry, options.naming)
+    stored = prepared(stored, registry, options.naming)
     return Opened(stored, checked(lifted(stored, registry, options), stored))
 
 

@@ -17,7 +17,7 @@ from aprhub.lift import Lifted, LiftOptions, lifted
 from aprhub.options import ConvertOptions, VerifyOptions
 from aprhub.registry import Registry
 from aprhub.report import Report
-from aprhub.unpacking import unpacked
+from aprhub.unpacking import prepared
 
 if TYPE_CHECKING:
     from aprhub.adapters.operations import AdapterMerge
@@ -237,4 +237,4 @@ def merge_adapters(
 
 def _lifted(path: Path, registry: Registry, options: LiftOptions) -> Lifted:
     stored = identify(path, registry).opened(path)
-    return lifted(unpacked(stored, registry, options.naming), registry, options)
+    return lifted(prepared(stored, registry, options.naming), registry, options)

@@ -11,17 +11,27 @@ from aprhub.registry import Registry
 from aprhub.spec.format import StoredModel
 
 
-def unpacked(
+def prepared(
     stored: StoredModel, registry: Registry, naming: str | None = None
 ) -> StoredModel:
-    """Return a text model with one tensor for each weight; nothing is computed yet.
+    """Return a model as it is lifted: of text alone, and unpacked.
 
     What is no part of the text model keeps its name, so that no family knows it. With
-    the naming `keep`, all stays as it is. Raises UnsupportedFileError for
-    a packing that no plugin knows, and what its `unpack` raises.
+    the naming `keep`, all stays as it is. Raises what `unpacked` does.
     """
     if naming != KEEP:
         stored = _text_model(stored, registry)
+    return unpacked(stored, registry, naming)
+
+
+def unpacked(
+    stored: StoredModel, registry: Registry, naming: str | None = None
+) -> StoredModel:
+    """Return a model with one tensor for each weight; nothing is computed yet.
+
+    With the naming `keep`, the parts stay as they are. Raises UnsupportedFileError for
+    a packing that no plugin knows, and what its `unpack` raises.
+    """
     claim = stored.packing
     if claim is None:
         return stored

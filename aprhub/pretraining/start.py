@@ -27,7 +27,7 @@ from aprhub.pretraining.tokens import marked, read_tokenizer, refuse_other_token
 from aprhub.registry import Registry
 from aprhub.spec.family import Family
 from aprhub.spec.format import StoredModel
-from aprhub.unpacking import unpacked
+from aprhub.unpacking import prepared
 
 MISSING: Final = "FALSIFY-APR-PRETRAIN-INIT-006"
 """The rule that a checkpoint that is not there is an error, never random weights."""
@@ -71,7 +71,7 @@ def _from_checkpoint(path: Path, options: TrainingOptions, registry: Registry) -
         )
     stored = identify(path, registry, options.source_format).opened(path)
     refuse_encoder(stored)
-    stored = unpacked(stored, registry, options.naming)
+    stored = prepared(stored, registry, options.naming)
     refuse_mismatch(stored, registry, options)
     found = lifted(stored, registry, options.lift)
     family = _checked(found, stored)

@@ -12,7 +12,7 @@ from aprhub.lift import KEEP, Lifted, LiftOptions, lifted, namings_of
 from aprhub.options import ConvertOptions, VerifyOptions
 from aprhub.registry import Registry
 from aprhub.spec.format import Format, StoredModel
-from aprhub.unpacking import unpacked
+from aprhub.unpacking import prepared
 from aprhub.verification.companions import companion_findings, metadata_kept
 from aprhub.verification.logits import LogitsComparison, Side, refuse_idle_judges
 from aprhub.verification.tensors import TensorComparison, Terms, found_in
@@ -44,7 +44,7 @@ def _source(
     with about(path):
         fmt = identify(path, registry)
         stored = _as_stored(fmt.opened(path), options.level)
-        meant = lifted(unpacked(stored, registry, asked.naming), registry, asked)
+        meant = lifted(prepared(stored, registry, asked.naming), registry, asked)
         if options.imatrix:
             from aprhub.importance import weighed
 
@@ -98,7 +98,7 @@ class _Target:
         empty = Verification(str(given.path), str(self.path), self.terms.level, (), ())
         try:
             stored = _as_stored(self.format.opened(self.path), self.terms.level)
-            stored = unpacked(stored, self.registry, options.naming)
+            stored = prepared(stored, self.registry, options.naming)
             found = lifted(stored, self.registry, options)
         except ModelError as error:
             subject = error.faults[0].subject if error.faults else "target"

@@ -234,11 +234,11 @@ def test_an_adapter_of_the_whole_goes_into_its_text_model(
     tuned.save_pretrained(tmp_path / "adapter")
     assert np.abs(expected - before).max() > 0.1 * before.std()
 
-    words = ("--lossy", "-o", tmp_path / "merged")
-    succeed("adapter", "merge", folder, tmp_path / "adapter", *words)
-    succeed("convert", folder, tmp_path / "text", "--lossy")
-    words = ("-o", tmp_path / "text-merged")
-    succeed("adapter", "merge", tmp_path / "text", tmp_path / "adapter", *words)
+    adapter, text = tmp_path / "adapter", tmp_path / "text"
+    out = ("-o", tmp_path / "merged", "--lossy")
+    succeed("adapter", "merge", folder, adapter, *out)
+    succeed("convert", folder, text, "--lossy")
+    succeed("adapter", "merge", text, adapter, "-o", tmp_path / "text-merged")
 
     for target in ("merged", "text-merged"):
         found = hf.logits(tmp_path / target, IDS)
