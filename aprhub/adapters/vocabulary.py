@@ -1,6 +1,6 @@
 """Adapters that bring new tokens, or another template: a tokenizer of their own."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -65,14 +65,10 @@ def _grown_tokenizer(stored: StoredAdapter, model: ModelIR, rows: int) -> Tokeni
             " tokenizer.json beside it says what the new tokens are; put the one there"
             " that it was trained with",
         )
-    grown = evolve(
-        own,
-        json=given.json,
-        flat=None,
-        skeleton=None,
-        chat_template=given.chat_template or own.chat_template,
-    )
-    faults = [*_token_faults(stored.path, model, grown, range(before, rows))]
+    new = range(before, rows)
+    grown = _with_program(own, given, new)
+    grown = evolve(grown, chat_template=given.chat_template or own.chat_template)
+    faults = [*_token_faults(stored.path, model, grown, new)]
     if faults:
         what = "its tokenizer does not go with its embedding and the base"
         raise ModelCheckError(stored.path, what, faults)
@@ -97,16 +93,22 @@ def own_tokenizer(
     found, news = own, []
     new = _new_tokens(stored.path, model, own, given)
     if new:
-        roles = {k: n for k, n in given.special_ids.items() if n in new.values()}
-        ids = {**own.special_ids, **roles}
-        program = given.json
-        found = evolve(own, json=program, flat=None, skeleton=None, special_ids=ids)
+        found = _with_program(own, given, {*new.values()})
         news.append(f"{len(new)} more tokens, such as {next(iter(new))!r:.40}")
     template = given.chat_template
     if template is not None and template != own.chat_template:
         found = evolve(found, chat_template=template)
         news.append("another chat template" if own.chat_template else "a chat template")
     return (found if news else None), " and ".join(news)
+
+
+def _with_program(own: Tokenizer, given: Tokenizer, new: Collection[int]) -> Tokenizer:
+    """Return a tokenizer with another's program, and with the roles of new tokens."""
+    roles = {
+        role: number for role, number in given.special_ids.items() if number in new
+    }
+    ids = {**own.special_ids, **roles}
+    return evolve(own, json=given.json, flat=None, skeleton=None, special_ids=ids)
 
 
 def _new_tokens(

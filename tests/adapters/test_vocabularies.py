@@ -62,6 +62,7 @@ def test_new_tokens_come_with_their_rows_and_their_names(
 ) -> None:
     base = saved(model(tie_embeddings=tied), tmp_path / "base")
     rows = _grown(base, tmp_path / "adapter", NEW, **config)
+    _settle(tmp_path / "adapter", eos_token=NEW[1])
     ids = (*IDS, rows - 1, rows - 3)
 
     report = _merged(base, tmp_path / "adapter", tmp_path / "merged")
@@ -81,6 +82,8 @@ def test_new_tokens_come_with_their_rows_and_their_names(
     assert flat is not None
     assert flat.flat is not None
     assert tuple(flat.flat.tokens[-3:]) == NEW
+    for target in ("merged", "merged.gguf"):
+        assert _ids(tmp_path / target) == {**_ids(base), "eos": rows - 2}
 
 
 def test_rows_without_a_token_are_refused(tmp_path: Path) -> None:
