@@ -43,6 +43,15 @@ def _grown(base: Path, folder: Path, tokens: tuple[str, ...], **config: Any) -> 
     return rows
 
 
+def _swap_two(file: Path) -> None:
+    """Give two tokens of a vocabulary each other's id."""
+    program = json.loads(file.read_text())
+    vocabulary = program["model"]["vocab"]
+    one, other = [*vocabulary][40:42]
+    vocabulary[one], vocabulary[other] = vocabulary[other], vocabulary[one]
+    file.write_text(json.dumps(program))
+
+
 def _merged(base: Path, adapter: Path, target: Path) -> Any:
     return merge_adapters(AdapterMerge(base, [adapter]), target, registry=REGISTRY)
 
@@ -103,12 +112,7 @@ def test_a_token_of_the_base_with_another_id_is_refused(tmp_path: Path) -> None:
     base = saved(model(), tmp_path / "base")
     whole = ["embed_tokens", "lm_head"]
     _grown(base, tmp_path / "adapter", NEW, modules_to_save=whole)
-    file = tmp_path / "adapter" / "tokenizer.json"
-    program = json.loads(file.read_text())
-    vocabulary = program["model"]["vocab"]
-    one, other = [*vocabulary][40:42]
-    vocabulary[one], vocabulary[other] = vocabulary[other], vocabulary[one]
-    file.write_text(json.dumps(program))
+    _swap_two(tmp_path / "adapter" / "tokenizer.json")
 
     with pytest.raises(ModelCheckError, match=r"id 4[01] in the base, 4[01] there"):
         _merged(base, tmp_path / "adapter", tmp_path / "merged")
@@ -237,12 +241,7 @@ def test_a_tokenizer_of_another_model_beside_an_adapter_is_refused(
 ) -> None:
     base = saved(model(), tmp_path / "base")
     _spare(base, tmp_path / "adapter")
-    file = tmp_path / "adapter" / "tokenizer.json"
-    program = json.loads(file.read_text())
-    vocabulary = program["model"]["vocab"]
-    one, other = [*vocabulary][40:42]
-    vocabulary[one], vocabulary[other] = vocabulary[other], vocabulary[one]
-    file.write_text(json.dumps(program))
+    _swap_two(tmp_path / "adapter" / "tokenizer.json")
     if converted:
         convert(base, tmp_path / "base.gguf")
         base = tmp_path / "base.gguf"
