@@ -10,6 +10,7 @@ from aprhub.errors import Fault, ModelCheckError
 from aprhub.ir.tokenizer import Tokenizer
 from aprhub.tokenizer.fitting import SUBJECT
 from aprhub.tokenizer.flattening import flattened
+from aprhub.tokenizer.placing import is_fill
 
 _SHOWN: Final = 5
 _REPAIR: Final = "give the model the right one with 'aprhub stamp --tokenizer DIR'"
@@ -45,12 +46,19 @@ def disagreements(
     read = flattened(evolve(program, flat=None), rows).flat
     listed = flattened(lists, rows).flat if lists.json is not None else None
     if read and listed:
-        yield from _differences("token", listed.tokens, read.tokens)
+        both = map(_without_fill, (listed.tokens, read.tokens))
+        yield from _differences("token", *both)
         yield from _differences("merge rule", listed.merges or (), read.merges or ())
 
 
+def _without_fill(tokens: Iterable[str]) -> Iterator[str | None]:
+    """Yield tokens, None for those that only fill an id: writers name them freely."""
+    for number, token in enumerate(tokens):
+        yield None if is_fill(token, number) else token
+
+
 def _differences(
-    what: str, listed: Iterable[str], read: Iterable[str]
+    what: str, listed: Iterable[str | None], read: Iterable[str | None]
 ) -> Iterator[Fault]:
     for number, (one, other) in enumerate(zip_longest(listed, read)):
         if one != other:
@@ -62,4 +70,4 @@ def _differences(
 
 
 def _shown(entry: str | None) -> str:
-    return "missing" if entry is None else f"{entry!r:.80}"
+    return "nothing" if entry is None else f"{entry!r:.80}"

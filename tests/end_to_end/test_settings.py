@@ -11,7 +11,9 @@ from typing import Any
 
 import pytest
 
+from aprhub import open_model
 from tests.end_to_end.roads import convert
+from tests.health import raw
 from tests.judges import hf
 from tests.judges.pico import pico
 from tests.unit.cli.program import refused, run, succeed
@@ -198,6 +200,27 @@ def test_lists_that_were_changed_beside_the_program_are_refused(
     assert not (tmp_path / target).exists()
     succeed("stamp", model, "--tokenizer", pico(name), "--in-place")
     convert(model, tmp_path / target)
+
+
+def test_other_names_of_ids_without_a_token_are_no_disagreement(
+    tmp_path: Path,
+) -> None:
+    model = tmp_path / "m.gguf"
+    convert(pico("qwen2"), model)
+    tokens = open_model(model).tokenizer
+    assert tokens is not None
+    assert tokens.flat is not None
+    last = len(tokens.flat.tokens) - 1
+    assert tokens.flat.tokens[last] == f"<|pad_{last}|>"
+    parts = raw.open_gguf(model)
+    key = "tokenizer.ggml.tokens"
+    before, after = f"<|pad_{last}|>".encode(), f"[PAD{last}]".encode()
+    sizes = (len(each).to_bytes(8, "little") for each in (before, after))
+    old, new = (size + each for size, each in zip(sizes, (before, after), strict=True))
+    parts.put(key, parts.get(key).replace(old, new))
+    raw.write_gguf(parts, tmp_path / "other.gguf")
+
+    convert(tmp_path / "other.gguf", tmp_path / "back")
 
 
 def test_a_stamp_in_place_tells_which_lists_it_replaced(tmp_path: Path) -> None:
