@@ -170,7 +170,7 @@ def test_a_start_from_a_model_is_better_than_one_from_nothing(
     for number in range(2):
         part = text[number * 1_200_000 : (number + 1) * 1_200_000]
         (tmp_path / f"{number}.txt").write_text(part, "utf-8")
-    more = ("--batch-size", 8, "--seq-len", 64, "--validation-fraction", 0.02)
+    more = ("--batch-size", 8, "--seq-len", 64, "--validation-fraction", 0.1)
     first = (*more, "--dataset", tmp_path / "0.txt", "--num-steps", 400, "--lr", 1e-2)
     then = (*more, "--dataset", tmp_path / "1.txt", "--num-steps", 200)
 
@@ -361,11 +361,11 @@ def test_checkpoints_are_written_in_other_formats(format: str, place: Path) -> N
 
 
 def test_only_the_last_checkpoints_stay(place: Path) -> None:
-    often = ("--steps-per-epoch", 1, "--num-steps", 4, "--keep", 2)
-    succeed(*from_nothing(place, "kept", *often))
+    often = ("--steps-per-epoch", 1, "--num-steps", 3, "--keep", 2)
+    succeed(*from_nothing(place, "kept", *often, "--validation-fraction", 0.1))
 
     names = sorted(each.name for each in (place / "kept" / "checkpoints").iterdir())
-    assert names == ["step-000003.apr", "step-000004.apr"]
+    assert names == ["step-000002.apr", "step-000003.apr"]
 
 
 def started(place: Path, name: str) -> subprocess.Popen[str]:
