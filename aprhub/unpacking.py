@@ -19,9 +19,9 @@ def prepared(
     What is no part of the text model keeps its name, so that no family knows it. With
     the naming `keep`, all stays as it is. Raises what `unpacked` does.
     """
-    if naming != KEEP:
-        stored = _text_model(stored, registry)
-    return unpacked(stored, registry, naming)
+    # What a file says of its packing is in the names of the whole.
+    found = unpacked(stored, registry, naming)
+    return found if naming == KEEP else _text_model(found, registry)
 
 
 def unpacked(

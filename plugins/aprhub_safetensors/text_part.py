@@ -4,7 +4,6 @@ Its configuration is a section of `config.json`, and its tensors have a prefix.
 """
 
 from collections.abc import Iterator, Mapping
-from functools import partial
 from typing import Any, Final
 
 from attrs import evolve
@@ -41,13 +40,15 @@ def text_part(document: Document | None) -> TextPart | None:
     inner = document.section(WRAPPED) if document else None
     if document is None or inner is None:
         return None
-    return TextPart(inner.text("model_type"), partial(_narrowed, document, inner))
+    return TextPart(inner.text("model_type"), _narrowed)
 
 
-def _narrowed(
-    document: Document, inner: Document, stored: StoredModel, hf_class: str
-) -> StoredModel:
+def _narrowed(stored: StoredModel, hf_class: str) -> StoredModel:
     """Return a model as one of its text part; other tensors keep their names."""
+    # What was unpacked is no longer called packed in what is carried.
+    text = stored.carried[HF_WORLD][CONFIG]
+    document = Document.parse(stored.path, text, f"{CONFIG}: ")
+    inner = document.section(WRAPPED) or evolve(document, values={})
     shared = {key: document.values[key] for key in _SHARED if key in document}
     values = {"architectures": [hf_class], **shared, **inner.values}
     # The class of the whole ties its head, whatever it says of the text model.

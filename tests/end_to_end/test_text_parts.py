@@ -1,6 +1,7 @@
 """The text model in a model that sees, judged by transformers and llama.cpp."""
 
 import json
+import shutil
 from collections.abc import Mapping
 from functools import cache
 from importlib import import_module
@@ -16,6 +17,8 @@ from aprhub import open_model
 from tests.end_to_end.roads import convert
 from tests.judges import hf, spm
 from tests.judges.llama import Llama
+from tests.judges.packing import pack
+from tests.judges.pico import pico
 from tests.unit.cli.program import refused, succeed
 
 IDS: Final = [1, *range(300, 340)]
@@ -243,3 +246,32 @@ def test_an_adapter_of_the_whole_goes_into_its_text_model(
     for target in ("merged", "text-merged"):
         found = hf.logits(tmp_path / target, IDS)
         np.testing.assert_allclose(found, expected, atol=1e-4 * expected.std())
+
+
+@pytest.mark.parametrize("method", ["gptq", "fp8"])
+def test_a_text_model_that_is_packed_is_unpacked(method: str, tmp_path: Path) -> None:
+    alone, whole = tmp_path / "alone", tmp_path / "whole"
+    pack(pico("llama-spm"), method, alone, tmp_path / "plain")
+    shutil.copytree(alone, whole)
+    weights = safetensors_torch().load_file(alone / "model.safetensors")
+    prefixed = {f"language_model.{name}": each for name, each in weights.items()}
+    safetensors_torch().save_file(prefixed, whole / "model.safetensors")
+    text = json.loads((alone / "config.json").read_text())
+    said = {
+        "architectures": ["LlavaForConditionalGeneration"],
+        "model_type": "llava",
+        "quantization_config": text.pop("quantization_config"),
+        "text_config": text,
+    }
+    (whole / "config.json").write_text(json.dumps(said))
+
+    for source in (alone, whole):
+        convert(source, tmp_path / f"{source.name}-unpacked")
+
+    one, other = (tmp_path / f"{name}-unpacked" for name in ("alone", "whole"))
+    np.testing.assert_array_equal(hf.logits(one, IDS), hf.logits(other, IDS))
+    assert "quantization_config" not in json.loads((other / "config.json").read_text())
+
+
+def safetensors_torch() -> Any:
+    return import_module("safetensors.torch")
