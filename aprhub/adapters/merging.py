@@ -174,9 +174,9 @@ def asked(model: ModelIR, adapter: Adapter) -> dict[str, Tensor]:
     before = {**model.tensors, **adapter.replacements}
     made = dict(adapter.replacements)
     for name, rows in adapter.rows.items():
-        # A tied head is the embedding.
-        whole = before[name if name in before else EMBEDDING]
-        made[name] = before[name] = with_rows(whole, rows)
+        # A tied head is the embedding, as it was before its own rows.
+        made[name] = with_rows(before[name if name in before else EMBEDDING], rows)
+    before |= made
     for name, change in adapter.changes.items():
         weight = before[name if name in before else EMBEDDING]
         made[name] = updated(weight, change)

@@ -8,6 +8,7 @@ from aprhub.adapters.rows import same_rows
 from aprhub.adapters.vocabulary import grows
 from aprhub.conversion import Opened
 from aprhub.equality import same_bytes
+from aprhub.errors import ModelCheckError
 from aprhub.ir.adapter import Adapter
 from aprhub.ir.model import EMBEDDING, HEAD
 from aprhub.ir.tensor import Tensor
@@ -29,7 +30,8 @@ def untied(
 
     `made` is what the adapter asks for; it loses a head that stays tied. One whose
     vocabulary grows does, unless its head comes with other rows, and so does one whose
-    embedding and head come alike.
+    embedding and head come alike. Raises ModelCheckError where a head of its own would
+    have rows that nothing says.
     """
     model = base.found.model
     if HEAD in model.tensors or not made.keys() & {EMBEDDING, HEAD}:
@@ -38,6 +40,13 @@ def untied(
     if _is_tied(adapter, has_grown=has_grown):
         made.pop(HEAD, None)
         return base, ()
+    if has_grown and EMBEDDING not in adapter.replacements:
+        raise ModelCheckError(
+            base.stored.path,
+            "the adapter has new rows for the embedding and others for the head that is"
+            " tied to it, and does not say what else they had; save it together with"
+            " its embedding",
+        )
     config = evolve(model.config, tie_embeddings=False)
     whole = adapter.replacements if has_grown else model.tensors
     tensors = {**model.tensors, HEAD: whole[EMBEDDING]}

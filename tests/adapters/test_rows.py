@@ -9,9 +9,10 @@ import pytest
 from attrs import evolve
 from safetensors.numpy import load_file, save_file
 
-from aprhub import conversion, open_model
+from aprhub import Tensor, conversion, open_model
 from aprhub.adapters.making import AdapterConversion, converted
 from aprhub.adapters.matching import MatchOptions
+from aprhub.adapters.merging import asked
 from aprhub.adapters.operations import AdapterMerge, fitted
 from aprhub.adapters.writing import AdapterWriter, WriteOptions
 from aprhub.errors import (
@@ -21,8 +22,8 @@ from aprhub.errors import (
     UnrunnableError,
 )
 from aprhub.front import merge_adapters
-from aprhub.ir.adapter import Adapter
-from aprhub.ir.model import EMBEDDING
+from aprhub.ir.adapter import Adapter, Rows
+from aprhub.ir.model import EMBEDDING, HEAD
 from aprhub.lift import LiftOptions
 from tests.adapters.makers import REGISTRY, model, saved
 from tests.judges import hf, peft
@@ -150,6 +151,40 @@ def named(base: Path, adapter: Path, rows: int) -> None:
         for number in range(max(known) + 1, rows)
     ]
     (adapter / "tokenizer.json").write_text(json.dumps(program))
+
+
+@pytest.mark.parametrize("order", [(EMBEDDING, HEAD), (HEAD, EMBEDDING)])
+def test_a_tied_head_does_not_have_the_rows_of_the_embedding_too(
+    order: tuple[str, str],
+) -> None:
+    found = model(tie_embeddings=True)
+    before = found.tensors[EMBEDDING].numpy()
+    new = Tensor.of(np.full((1, before.shape[1]), 9, np.float32))
+    rows = {EMBEDDING: Rows((7,), new), HEAD: Rows((3,), new)}
+
+    made = asked(found, Adapter(rows={name: rows[name] for name in order}))
+
+    for name, number in ((EMBEDDING, 7), (HEAD, 3)):
+        changed = np.flatnonzero((made[name].numpy() != before).any(axis=1))
+        assert changed.tolist() == [number]
+
+
+def test_a_head_that_does_not_grow_with_its_embedding_is_refused(
+    tmp_path: Path,
+) -> None:
+    base, folder = (
+        saved(model(tie_embeddings=True), tmp_path / "base"),
+        tmp_path / "new",
+    )
+    rows = (open_model(base).config.vocab_size or 0) + 1
+    indices = {"embed_tokens": [rows - 1], "lm_head": [3]}
+    peft.trained(base, folder, rows=rows, **LORA, trainable_token_indices=indices)
+    drop_whole(folder)
+    named(base, folder, rows)
+
+    with pytest.raises(ModelCheckError, match="save it together with its embedding"):
+        merged(base, folder, tmp_path / "merged")
+    assert not (tmp_path / "merged").exists()
 
 
 def test_rows_of_a_quantised_embedding_are_quantised(tmp_path: Path) -> None:
