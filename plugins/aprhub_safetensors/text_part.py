@@ -3,6 +3,7 @@
 Its configuration is a section of `config.json`, and its tensors have a prefix.
 """
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
@@ -66,9 +67,11 @@ def _narrowed(stored: StoredModel, hf_class: str) -> StoredModel:
 
 
 def _renamed(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return tensors without their prefix, but those that another would be called."""
     names = {name: name_in_text_model(name) for name in tensors}
+    counts = Counter([*names.values(), *tensors])
     return {
-        name if bare != name and bare in tensors else bare: tensors[name]
+        name if name != bare and counts[bare] > 1 else bare: tensors[name]
         for name, bare in names.items()
     }
 
@@ -77,8 +80,10 @@ def _fates(
     document: Document, values: Mapping[str, Any], stored: StoredModel
 ) -> Iterator[KeyFate]:
     """Yield what became of the keys of the whole, and of all but the configuration."""
+    told = {*document.values, *values}
     for fate in stored.fates:
-        if not fate.key.startswith(f"{CONFIG}/"):
+        # A key that is there no more was unpacked, and is not told again.
+        if fate.key.removeprefix(f"{CONFIG}/") not in told:
             yield fate
     for key in document.values:
         if key not in values and key != WRAPPED:

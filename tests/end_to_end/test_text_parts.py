@@ -212,6 +212,22 @@ def test_a_name_that_is_there_with_and_without_its_prefix_stays(
     np.testing.assert_array_equal(norm, found["model.norm.weight"])
 
 
+def test_two_tensors_that_would_have_one_name_keep_theirs(
+    place: Path, tmp_path: Path
+) -> None:
+    folder = renamed(made("llama", place)[0], tmp_path / "both")
+    found = tensors(folder)
+    found["language_model.model.norm.weight"] = found[
+        "model.language_model.norm.weight"
+    ]
+    save_file(found, folder / "model.safetensors", {"format": "pt"})
+
+    told = refused(1, "convert", folder, tmp_path / "m.gguf")
+
+    for name in ("language_model.model.norm.weight", "model.language_model.norm."):
+        assert name in told
+
+
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("name", ["gemma3", "llama"])
 def test_an_adapter_of_the_whole_goes_into_its_text_model(
@@ -265,8 +281,11 @@ def test_a_text_model_that_is_packed_is_unpacked(method: str, tmp_path: Path) ->
     }
     (whole / "config.json").write_text(json.dumps(said))
 
-    for source in (alone, whole):
-        convert(source, tmp_path / f"{source.name}-unpacked")
+    convert(alone, tmp_path / "alone-unpacked")
+    words = ("convert", whole, tmp_path / "whole-unpacked", "--json")
+    keys = [each["key"] for each in succeed(*words).json["keys"]]
+    assert keys.count("config.json/quantization_config") == 1
+    assert len(keys) == len({*keys})
 
     one, other = (tmp_path / f"{name}-unpacked" for name in ("alone", "whole"))
     np.testing.assert_array_equal(hf.logits(one, IDS), hf.logits(other, IDS))
