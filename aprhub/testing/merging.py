@@ -1,13 +1,16 @@
 """MergeConformance: methods that are repeatable, whoever reads what first."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from typing import Any, NoReturn
 
 import numpy as np
 import pytest
+from attrs import evolve
 from numpy.typing import NDArray
 
 from aprhub.api import (
+    AprhubError,
     MergeMethod,
     Number,
     Parameter,
@@ -102,6 +105,21 @@ class MergeConformance:
 
         assert not merge(*[zeros] * 8).any()
 
+    def test_what_parameters_allow_gives_numbers_or_an_error(
+        self, method: MergeMethod, settings: Settings, models: list[Array]
+    ) -> None:
+        """Nothing is divided by zero: by no bound, no weights, no model of zeros."""
+        zeros = np.zeros_like(models[0])
+        for chosen in _extremes(method, settings):
+            for arrays in (models, [zeros, *models[1:]], [models[-1], *models[1:]]):
+                operands = _operands(method, chosen, arrays, 0)
+                with (
+                    suppress(AprhubError),
+                    np.errstate(divide="raise", invalid="raise"),
+                ):
+                    found = blended(NAME, method, operands, F32).numpy()
+                    assert np.isfinite(found).all(), chosen
+
     def test_the_pieces_that_are_read_do_not_matter(
         self, method: MergeMethod, settings: Settings, models: list[Array]
     ) -> None:
@@ -162,6 +180,23 @@ def _value(parameter: Parameter) -> Number:
     if parameter.default is not None:
         return parameter.default
     return 0.5
+
+
+def _extremes(method: MergeMethod, settings: Settings) -> Iterator[Settings]:
+    """Yield the settings with one parameter at a bound; at zero, if it has none.
+
+    That of a model is it for the first model, for two, and for all.
+    """
+    for each in method.parameters:
+        low = each.low or 0
+        for bound in {low, low if each.high is None else each.high}:
+            changed = {each.name: each.kind(bound)}
+            if not each.per_model:
+                yield evolve(settings, shared={**settings.shared, **changed})
+                continue
+            for count in range(1, len(settings.own) + 1):
+                first = ({**one, **changed} for one in settings.own[:count])
+                yield evolve(settings, own=(*first, *settings.own[count:]))
 
 
 def _count(method: MergeMethod) -> int:

@@ -95,7 +95,7 @@ def multislerp_apr(group: Group) -> Blend:
     total = np.eye(len(weights))[0]
     for place in range(1, len(weights)):
         ends = np.stack([total, np.eye(len(weights))[place]])
-        share = weights[place] / weights[: place + 1].sum()
+        share = normalised(weights[: place + 1])[-1]
         total = rescaled_arc(ends @ products @ ends.T, share) @ ends
     return summed(total)
 
@@ -113,9 +113,10 @@ def multislerp(group: Group) -> Blend:
     lengths = np.sqrt(np.diag(products))
     if len(weights) == 1 or lengths.max() <= eps:
         return summed(weights / (weights.sum() or 1))
-    shares = weights / (lengths + eps)
+    reach = lengths + eps
+    shares = np.divide(weights, reach, out=np.zeros_like(reach), where=reach > 0)
     length = _length(products, shares)
-    if length >= eps:
+    if length and length >= eps:
         return summed(shares * (lengths @ weights) / length)
     if len(weights) == 2:
         return summed(weights)
@@ -144,20 +145,20 @@ def _balanced(units: Numbers, shares: Numbers, steps: int, tolerance: float) -> 
     """Return the mean of unit vectors on the sphere as their coefficients.
 
     `units` are the products of the vectors. Each step goes along the mean of the ways
-    to all vectors, until that is shorter than the tolerance.
+    to all vectors, until that is no longer than the tolerance.
     """
     length = _length(units, shares)
     first = np.eye(len(shares))[np.argmax(shares > 0)]
-    mean = first if length < tolerance else shares / length
+    mean = first if length <= tolerance else shares / length
     for _ in range(steps):
         cosines = np.clip(units @ mean, -1, 1)
         angles = np.arccos(cosines)
-        apart = (angles >= tolerance) & (shares > 0)
+        apart = (angles > tolerance) & (shares > 0)
         pull = np.zeros_like(shares)
         pull[apart] = (shares * angles)[apart] / np.sin(angles[apart])
         tangent = pull - (pull @ cosines) * mean
         length = _length(units, tangent)
-        if length < tolerance:
+        if length <= tolerance:
             break
         mean = math.cos(length) * mean + math.sin(length) / length * tangent
         mean /= _length(units, mean)
