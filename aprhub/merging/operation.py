@@ -134,7 +134,8 @@ def _vocabulary(
     if isinstance(policy.source, Path):
         known = plan.models.get(policy.source)
         donor = known or _opened(policy.source, options, registry).found.model
-    return vocabulary(policy, models, recipe.models[0], donor)
+    compared = (each.base.model for each in rows if each.base)
+    return vocabulary(policy, models, next(compared, recipe.base), donor)
 
 
 @frozen

@@ -71,6 +71,7 @@ class Vocabulary:
     """The tokens of a result: its tokenizer, and those of the models.
 
     `rows` is how many rows the embedding gets; those past the last token are filled.
+    `base` is the model whose row a token has where others lack it.
     """
 
     tokenizer: Tokenizer
@@ -78,7 +79,7 @@ class Vocabulary:
     rows: int
     rules: Mapping[str, TokenRule]
     lexicons: Mapping[Path, Lexicon]
-    base: Path
+    base: Path | None
 
     @property
     def size(self) -> int:
@@ -105,7 +106,7 @@ class Vocabulary:
         """
         if rule is None or rule.source is None:
             having = [path for path in others if token in self.lexicons[path].ids]
-            chosen = [self.base] if self.base in having else having
+            chosen = [path for path in having if path == self.base] or having
             return tuple((path, self.lexicons[path].ids[token]) for path in chosen)
         if isinstance(rule.source, str):
             return ()
@@ -130,17 +131,22 @@ class Vocabulary:
 
 
 def vocabulary(
-    policy: TokenizerPolicy, models: Models, base: Path, donor: ModelIR | None
+    policy: TokenizerPolicy, models: Models, base: Path | None, donor: ModelIR | None
 ) -> Vocabulary:
-    """Return the vocabulary that a policy asks for; `donor` is a model it names."""
+    """Return the vocabulary that a policy asks for.
+
+    `donor` is a model it names; without one, the tokenizer is that of the first model.
+    """
     lexicons = {path: Lexicon.of(path, model) for path, model in models.items()}
     if donor is None:
-        tokenizer, known = models[base].tokenizer, lexicons[base]
+        giver = next(iter(models))
+        tokenizer, known = models[giver].tokenizer, lexicons[giver]
     else:
-        tokenizer, known = donor.tokenizer, Lexicon.of(Path(str(policy.source)), donor)
+        giver = Path(str(policy.source))
+        tokenizer, known = donor.tokenizer, Lexicon.of(giver, donor)
     if tokenizer is None:
         what = "has no tokenizer; give it one with 'aprhub stamp --tokenizer'"
-        raise ModelCheckError(base, what)
+        raise ModelCheckError(giver, what)
     wanted = _united(known, lexicons.values()) if policy.source == "union" else {}
     for token in policy.tokens:
         if token not in known.ids:

@@ -72,6 +72,15 @@ models:
 tokenizer: {source: union}
 dtype: float32
 """,
+    "a token that one of three lacks": """
+merge_method: linear
+models:
+  - {model: odd, parameters: {weight: 1.0}}
+  - {model: other, parameters: {weight: 2.0}}
+  - {model: one, parameters: {weight: 0.5}}
+tokenizer: {source: union}
+dtype: float32
+""",
     "the tokens of the base": """
 merge_method: ties
 base_model: base
@@ -101,13 +110,14 @@ dtype: float32
 def written(folder: Path) -> None:
     """Write the models of the recipes into a folder."""
     saved(folder, num_layers=4)
-    save_model(odd(), folder / "odd")
+    save_model(odd(5), folder / "odd")
+    save_model(odd(6), folder / "other")
     peft(pairs(layers=4), folder / "adapter", target_modules=["q_proj", "v_proj"])
 
 
-def odd() -> ModelIR:
+def odd(seed: int) -> ModelIR:
     """Return a model with a token more, and two that have changed places."""
-    model = tuned("llama", 5, num_layers=4)
+    model = tuned("llama", seed, num_layers=4)
     if model.tokenizer is None or model.tokenizer.json is None:
         raise ValueError("pico models have a tokenizer.json")
     program = json.loads(model.tokenizer.json)
