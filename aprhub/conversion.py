@@ -150,15 +150,6 @@ def save_model(
     return written(given, target, options, registry, announce)
 
 
-def _refuse_damaged(source: Path, witness: Witness) -> None:
-    """Raise if the source's own checksums contradict the bytes that were read."""
-    faults = witness.faults()
-    if faults:
-        raise ModelCheckError(
-            source, "damaged; --lossy converts what is there all the same", faults
-        )
-
-
 def _refuse_broken_program(found: Lifted, ready: Lowered) -> None:
     """Raise if a `tokenizer.json` that is passed on contradicts itself or the model."""
     before, after = found.model.tokenizer, ready.stored.tokenizer
@@ -181,8 +172,8 @@ class _Saving:
     def report(self, given: Opened, ready: Lowered) -> Report:
         stored, found = given.stored, given.found
         layout = self._layout(ready.stored)
-        witness = Witness.of(() if self.options.lossy else stored.checksums, layout)
-        faults, resumed = self._written(given, layout, witness, ready)
+        witness = Witness.of(stored.checksums, layout)
+        faults, news = self._written(given, layout, witness, ready)
         notes = (*stored.notes, *found.notes, *ready.notes, *_unjudged(found))
         return Report(
             stored.path,
@@ -194,7 +185,7 @@ class _Saving:
             ready.fates,
             stored.fates,
             tuple(_files(layout, ready.stored.path)),
-            (*notes, *_resumed(resumed)),
+            (*notes, *news),
             ready.losses.found(),
             tuple(map(str, faults)),
             None if self.options.dry_run else self.options.verify,
@@ -220,13 +211,13 @@ class _Saving:
         layout: Layout,
         witness: Witness,
         ready: Lowered,
-    ) -> tuple[Sequence[Fault], int]:
-        """Write and gate a layout; return what was found and allowed, and what resumed.
+    ) -> tuple[Sequence[Fault], Sequence[str]]:
+        """Write and gate a layout; return what was found and allowed, and notes.
 
-        The latter is how many pieces an earlier run had written. The outline is made
-        and judged while the tensors are being written, so that neither is waited for. A
-        dry run makes the outline elsewhere and stops there.
+        The outline is made and judged while the tensors are being written, so that
+        neither is waited for. A dry run makes the outline elsewhere and stops there.
         """
+        notes: tuple[str, ...] = ()
         target = ready.stored.path
         place = Path(gettempdir()) / target.name if self.options.dry_run else target
         key = plan_key(layout, self.options.told) if self.options.resume else None
@@ -245,11 +236,19 @@ class _Saving:
             faults = self._judged(gate.reopened(first, self.format, ready.stored))
             if not self.options.dry_run:
                 writing.settle()
-                _refuse_damaged(given.stored.path, witness)
+                notes = self._damage(given.stored.path, witness)
                 self._verify(first, given.found)
                 names = [file.name for file in layout.files]
                 staging.publish(names, self.format.companions)
-        return faults, writing.resumed
+        return faults, (*notes, *_resumed(writing.resumed))
+
+    def _damage(self, source: Path, witness: Witness) -> tuple[str, ...]:
+        """Return what a source's own checksums contradict; raise unless allowed."""
+        faults = witness.faults()
+        if faults and not self.options.allow_damaged:
+            what = "damaged; --allow-damaged converts what is there all the same"
+            raise ModelCheckError(source, what, faults)
+        return tuple(f"damaged, and converted as it is: {each}" for each in faults)
 
     def _judged(self, stored: StoredModel) -> Sequence[Fault]:
         """Return what would keep the model from running; raise unless allowed."""

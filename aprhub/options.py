@@ -39,7 +39,8 @@ class ConvertOptions:
     it, and `allow_nan` quantises infinite values and no numbers as ggml does, where
     they are refused else. `shard_size` is in bytes.
     `lossy` drops what the target cannot hold, `force` replaces an existing output, and
-    `allow_unrunnable` writes a model that the target's programs would refuse.
+    `allow_unrunnable` writes a model that the target's programs would refuse, and
+    `allow_damaged` what a source holds whose own checksum is wrong.
     `verify` is `names`, `values`, `bytes` or `logits`: the level at which the output is
     compared with the source after writing. With `resume`, an interruption leaves what
     was written in a hidden folder beside the target, and the same conversion goes on
@@ -65,6 +66,7 @@ class ConvertOptions:
     lossy: bool = False
     force: bool = False
     allow_unrunnable: bool = False
+    allow_damaged: bool = False
     verify: str | None = None
     workers: int = 0
     resume: bool = False

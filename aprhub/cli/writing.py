@@ -61,6 +61,11 @@ _OPTIONS = (
         help="Write a model that TARGET's programs would refuse, and say why.",
     ),
     click.option(
+        "--allow-damaged",
+        is_flag=True,
+        help="Take a source whose own checksum is wrong, and say so.",
+    ),
+    click.option(
         "--verify",
         is_flag=False,
         flag_value="values",

@@ -41,11 +41,13 @@ def test_a_damaged_file_is_not_converted_unless_it_is_asked_for(
 ) -> None:
     path = _damaged(place, tmp_path)
 
-    with pytest.raises(ModelCheckError, match=r"damaged; --lossy.*\n.*footer"):
-        aprhub.convert(path, tmp_path / target)
+    with pytest.raises(ModelCheckError, match=r"damaged; --allow-d.*\n.*footer"):
+        aprhub.convert(path, tmp_path / target, aprhub.ConvertOptions(lossy=True))
 
     assert [each.name for each in tmp_path.iterdir()] == ["model.apr"]
-    aprhub.convert(path, tmp_path / target, aprhub.ConvertOptions(lossy=True))
+    allowed = aprhub.ConvertOptions(allow_damaged=True)
+    notes = aprhub.convert(path, tmp_path / target, allowed).notes
+    assert any("damaged" in note and "footer" in note for note in notes)
 
 
 def test_a_file_without_a_footer_is_no_fault(tmp_path: Path) -> None:

@@ -178,10 +178,13 @@ def test_a_damaged_model_is_refused_whichever_it_is(tmp_path: Path) -> None:
     data[len(data) // 2] ^= 1
     damaged.write_bytes(data)
 
-    said = refused(1, *SLERP, "one", damaged, "-o", tmp_path / "out")
+    words = (*SLERP, "one", damaged, "-o", tmp_path / "out")
+    said = refused(1, *words, "--lossy")
 
     assert "the checksum is" in said
     assert [each.name for each in tmp_path.iterdir()] == ["damaged.apr"]
+    text = succeed(*words, "--allow-damaged").out
+    assert "note: damaged, and converted as it is: " in text
 
 
 def test_models_of_one_name_are_told_apart(folder: Path, tmp_path: Path) -> None:
