@@ -127,9 +127,16 @@ def _described(
         "tokenizer": _tokenizer(stored),
         "provenance": asdict(stored.provenance),
         "carried": {world: sorted(keys) for world, keys in stored.carried.items()},
-        "notes": list(stored.notes),
+        "notes": [*stored.notes, *_about_parts(stored, fit)],
         "findings": [finding] if finding else [],
     }
+
+
+def _about_parts(stored: "StoredModel", fit: "Fit | None") -> list[str]:
+    if stored.text_part is None or fit is None:
+        return []
+    count = len(fit.unknown)
+    return [f"the family is that of its text model; {count} tensors are no part of it"]
 
 
 def _tokenizer(stored: "StoredModel") -> dict[str, Any] | None:

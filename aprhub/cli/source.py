@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
+from attrs import evolve
 
 from aprhub.cli.options import registry
 
@@ -87,19 +88,25 @@ def fit_of(
 ) -> tuple["Fit | None", str | None]:
     """Return how a model fits its family, or why it has none: here no failure.
 
-    With names kept, it has none without a reason.
+    With names kept, it has none without a reason. In a model of more than text the text
+    model has a family, and all names are those of the whole.
     """
     from aprhub.errors import ModelError, PluginError, UnknownNameError
     from aprhub.identity import resolved
     from aprhub.lift import KEEP, namings_of
+    from aprhub.unpacking import prepared
 
     if options["naming"] == KEEP:
         return None, None
+    text = prepared(stored, plugins)
     try:
-        namings = namings_of(stored, plugins, options["naming"])
-        fit, _ = resolved(stored, plugins, namings, options["family"])
+        namings = namings_of(text, plugins, options["naming"])
+        fit, _ = resolved(text, plugins, namings, options["family"])
     except UnknownNameError:
         raise
     except (ModelError, PluginError) as error:
         return None, str(error)
-    return fit, None
+    names = dict(zip(text.tensors, stored.tensors, strict=True))
+    spellings = [evolve(each, stored=names[each.stored]) for each in fit.spellings]
+    unknown = [names[each] for each in fit.unknown]
+    return evolve(fit, spellings=tuple(spellings), unknown=tuple(unknown)), None

@@ -46,7 +46,7 @@ from aprhub.spec.health import (
     rewritten,
     without_checksums,
 )
-from aprhub.unpacking import unpacked
+from aprhub.unpacking import prepared
 
 
 @frozen
@@ -116,7 +116,7 @@ def diagnosed(path: Path, registry: Registry, told: Doctoring) -> Diagnosis:
     fmt = identify(path, registry, told.source_format)
     try:
         examined = _examined(fmt, path)
-        stored = unpacked(_mended(examined), registry, told.naming)
+        stored = prepared(_mended(examined), registry, told.naming)
     except (CorruptFileError, UnsupportedFileError) as error:
         return Diagnosis(path, fmt, (unreadable(path, error),))
     patient = Patient(stored, fmt, registry, told.naming)
@@ -131,7 +131,9 @@ def diagnosed(path: Path, registry: Registry, told: Doctoring) -> Diagnosis:
     if told.trusts_bytes:
         findings = tuple(map(_trusted, findings))
     if any(native_of(each.source) for each in patient.stored.tensors.values()):
-        findings = tuple(map(_kept_packed, findings))
+        findings = tuple(_kept(each, _PACKED) for each in findings)
+    elif stored.text_part:
+        findings = tuple(_kept(each, _WHOLE) for each in findings)
     return Diagnosis(path, fmt, findings, patient.stored)
 
 
@@ -142,14 +144,17 @@ def _trusted(finding: Finding) -> Finding:
     return evolve(finding, obstacle="", evidence="--trust-bytes says so")
 
 
-def _kept_packed(finding: Finding) -> Finding:
-    """Return a finding of a model that cannot be written without unpacking it."""
-    return evolve(finding, obstacle=_PACKED) if finding.is_mendable else finding
+def _kept(finding: Finding, obstacle: str) -> Finding:
+    """Return a finding of a model that cannot be written as it is."""
+    return evolve(finding, obstacle=obstacle) if finding.is_mendable else finding
 
 
 _PACKED: Final = (
     "packed weights would be decoded; say what is expected with 'aprhub stamp FILE"
     " --in-place --set KEY=VALUE', which leaves them as they are"
+)
+_WHOLE: Final = (
+    "only the text model would be written; correct what the file says of it by hand"
 )
 
 
@@ -205,7 +210,8 @@ def _remaining(patient: Patient) -> Iterator[Finding]:
     covered = {name for each in patient.findings for name in each.covers}
     family = patient.family
     stored = evolve(patient.stored, family=family)
-    options = LiftOptions(patient.naming, family.name if family else None)
+    name = family.name if family else None
+    options = LiftOptions(patient.naming, name, lossy=stored.text_part is not None)
     try:
         found = lifted(stored, patient.registry, options)
     except ModelError as error:

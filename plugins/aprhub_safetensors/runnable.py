@@ -3,6 +3,8 @@
 from collections.abc import Iterator
 from typing import Final
 
+from attrs import evolve
+
 from aprhub.api import Fault, ModelConfig, StoredModel
 from aprhub_safetensors.classes import class_of
 from aprhub_safetensors.defaults import completed
@@ -26,8 +28,9 @@ _CORRECT: Final = "correct it in the source, such as with 'aprhub stamp --set'"
 def faults(stored: StoredModel) -> Iterator[Fault]:
     """Yield everything that would keep transformers from running a model."""
     yield from _identity(stored)
-    # A size that the class assumes need not be said.
-    yield from _sizes(completed(stored.config, stored.family))
+    # What the class assumes need not be said.
+    stored = evolve(stored, config=completed(stored.config, stored.family))
+    yield from _sizes(stored.config)
     yield from _rotary(stored)
     yield from _experts(stored.config)
     yield from _weights(stored)

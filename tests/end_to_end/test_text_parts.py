@@ -19,7 +19,7 @@ from tests.judges import hf, spm
 from tests.judges.llama import Llama
 from tests.judges.packing import pack
 from tests.judges.pico import pico
-from tests.unit.cli.program import refused, succeed
+from tests.unit.cli.program import refused, run, succeed
 
 IDS: Final = [1, *range(300, 340)]
 SIZES: Final = {
@@ -226,6 +226,48 @@ def test_two_tensors_that_would_have_one_name_keep_theirs(
 
     for name in ("language_model.model.norm.weight", "model.language_model.norm."):
         assert name in told
+
+
+@pytest.mark.parametrize("is_renamed", [False, True])
+@pytest.mark.parametrize("name", CONFIGS)
+def test_the_whole_is_shown_as_a_model_with_a_text_model(
+    name: str, is_renamed: bool, place: Path, tmp_path: Path
+) -> None:
+    folder = made(name, place)[0]
+    folder = renamed(folder, tmp_path / "renamed") if is_renamed else folder
+
+    shown = succeed("inspect", folder, "--json").json
+    listed = succeed("tensors", folder, "--json").json["tensors"]
+
+    family = {"sparse": "gemma3", "mistral3": "mistral"}.get(name, name)
+    assert shown["family"] == family
+    assert {each["name"] for each in listed} == tensors(folder).keys()
+    parts = {each["name"] for each in listed if not each["canonical"]}
+    assert all("vision" in each or "projector" in each for each in parts)
+    assert f"text model; {len(parts)} tensors are no part" in shown["notes"][-1]
+    # Its class assumes as many tokens as the real one has.
+    meant = "2048 rows, vocab_size is 262208" if name == "sparse" else "healthy"
+    assert meant in run("doctor", folder).out
+
+
+def test_what_is_wrong_with_a_text_model_is_found_and_not_cut_out(
+    place: Path, tmp_path: Path
+) -> None:
+    folder = renamed(made("llama", place)[0], tmp_path / "wrong")
+    said = json.loads((folder / "config.json").read_text())
+    said["text_config"]["intermediate_size"] += 1
+    (folder / "config.json").write_text(json.dumps(said))
+    found = tensors(folder)
+    del found["model.language_model.norm.weight"]
+    save_file(found, folder / "model.safetensors", {"format": "pt"})
+
+    told = run("doctor", folder, "--fix", "-o", tmp_path / "fixed")
+
+    assert told.code == 1
+    assert "DOC-SIZE-WRONG-001 intermediate_size: 97" in told.out
+    assert "not repaired: only the text model would be written" in told.out
+    assert "norm.weight: missing" in told.out
+    assert not (tmp_path / "fixed").exists()
 
 
 @pytest.mark.filterwarnings("ignore")
