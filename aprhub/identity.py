@@ -63,6 +63,24 @@ def fitted(stored: StoredModel, family: Family, namings: Sequence[Naming]) -> Fi
     return Fit(family, tuple(spellings), tuple(unknown), tuple(missing))
 
 
+def borne_out(
+    stored: StoredModel, families: Iterable[Family], namings: Sequence[Naming]
+) -> list[Family]:
+    """Return the families that have just the tensors of a model, the likeliest first.
+
+    Some have the same names, and differ in what they compute: those are less likely
+    whose activation is another, or whose norms have an offset, which few have.
+    """
+    activation = stored.config.activation
+
+    def strangeness(family: Family) -> tuple[bool, bool]:
+        usual = family.defaults.get("activation")
+        return activation not in (None, usual), family.norm_offset != 0
+
+    held = (each for each in families if fitted(stored, each, namings).is_perfect)
+    return sorted(held, key=strangeness)
+
+
 def _present(stored: StoredModel, spellings: Iterable[Spelling]) -> set[str]:
     shapes = ((each, stored.tensors[each.stored].shape) for each in spellings)
     return {name for spelling, shape in shapes for name in spelling.held(shape)}
@@ -173,11 +191,7 @@ def _refuse_contrary_evidence(
     families: Sequence[Family],
     namings: Sequence[Naming],
 ) -> None:
-    others = [
-        each
-        for each in families
-        if each is not fit.family and fitted(stored, each, namings).is_perfect
-    ]
+    others = borne_out(stored, families, namings)
     if not others:
         return
     claims = _quoted(stored.config.identity.claims)

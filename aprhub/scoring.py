@@ -13,7 +13,7 @@ from attrs import asdict, field, frozen
 
 from aprhub import detect
 from aprhub.errors import AprhubError, about
-from aprhub.identity import fitted
+from aprhub.identity import borne_out
 from aprhub.ir.model import ModelIR
 from aprhub.lift import LiftOptions, lifted, namings_of
 from aprhub.registry import Registry
@@ -183,7 +183,7 @@ def _identified(
     except AprhubError:
         namings = namings_of(stored, registry)
         families = [each.value for each in registry.families]
-        fits = [e for e in families if fitted(stored, e, namings).is_perfect]
+        fits = borne_out(stored, families, namings)
         return None, fits[0] if len(fits) == 1 else None
     return found.model, found.family
 

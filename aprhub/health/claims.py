@@ -6,6 +6,7 @@ from functools import partial
 from attrs import evolve
 
 from aprhub.health.patient import Patient, configured
+from aprhub.identity import borne_out
 from aprhub.ir.config import Identity
 from aprhub.spec.family import Family
 from aprhub.spec.format import StoredModel
@@ -45,7 +46,7 @@ def _families(patient: Patient) -> list[Family]:
 
 def _evident(patient: Patient) -> list[Family]:
     """Return the families that have just these tensors."""
-    return [each for each in _families(patient) if patient.fit(each).is_perfect]
+    return borne_out(patient.stored, _families(patient), patient.namings)
 
 
 def _hinted(identity: Identity, families: Sequence[Family]) -> Family:

@@ -10,7 +10,7 @@ from typing import Final
 
 from aprhub.course import Course
 from aprhub.errors import IdentityError, ModelCheckError, UsageError
-from aprhub.identity import fitted
+from aprhub.identity import borne_out
 from aprhub.ir.model import Provenance
 from aprhub.ir.tokenizer import Tokenizer
 from aprhub.lift import namings_of
@@ -78,7 +78,7 @@ def refuse_mismatch(
     claimed = _claimed(stored, registry, options.family)
     namings = namings_of(stored, registry, options.naming)
     families = [each.value for each in registry.families]
-    held = [f.name for f in families if fitted(stored, f, namings).is_perfect]
+    held = [family.name for family in borne_out(stored, families, namings)]
     if not claimed or not held or set(claimed) & set(held):
         return
     path, family = stored.path, held[0]

@@ -97,6 +97,8 @@ _LONG_ROPE: Final = RopeScaling(
 _LLAMA3_ROPE: Final = RopeScaling("llama3", 8.0, 8192, 1.0, 4.0)
 
 PICOS: Final[Mapping[str, Pico]] = {
+    "gemma": Pico("gemma", {**_WIDE_HEADS, "tie_embeddings": True}, ("bf16",)),
+    "gemma2": Pico("gemma2", {**_WIDE_HEADS, "tie_embeddings": True}, ("f16",)),
     "gemma3": Pico("gemma3", {**_WIDE_HEADS, "tie_embeddings": True}, ("bf16",)),
     "gemma3-narrow-norms": Pico("gemma3", {"tie_embeddings": True}, vectors="bf16"),
     "llama": Pico("llama", _WIDE_HEADS, ("f32", "f16", "bf16")),

@@ -134,6 +134,11 @@ ACTIVATIONS: Final[Mapping[str, frozenset[str]]] = MappingProxyType(
 )
 """The one activation that each architecture computes, by its names in transformers."""
 
+CAPS: Final[Mapping[str, Mapping[str, float]]] = MappingProxyType(
+    {"gemma2": MappingProxyType({"attention_softcap": 50.0, "final_softcap": 30.0})}
+)
+"""What caps scores and logits where no key says it, and can only be another number."""
+
 WINDOWS: Final = frozenset(("gemma2", "gemma3"))
 """Architectures some of whose layers see only a window of the text."""
 

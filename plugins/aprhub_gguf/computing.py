@@ -10,6 +10,7 @@ from typing import Final
 from aprhub.api import Fault, ModelConfig, RopeScaling, StoredModel
 from aprhub_gguf.architectures import (
     ACTIVATIONS,
+    CAPS,
     NORMALISED,
     OPTIONAL,
     OPTIONS,
@@ -109,6 +110,12 @@ def _numbers(config: ModelConfig, architecture: str) -> Iterator[Fault]:
     if activations and config.activation not in (None, *activations):
         expected = " or ".join(sorted(activations))
         yield _otherwise("activation", config.activation, expected)
+    for name, fixed in CAPS.get(architecture, {}).items():
+        if getattr(config, name) == 0:
+            yield _otherwise(name, "none", fixed)
+    kinds = config.layer_kinds if architecture in WINDOWS else None
+    if kinds and config.sliding_window and "sliding" not in kinds:
+        yield Fault("layer_kinds", "none slides, and llama.cpp stops", WRITE_FOLDER)
     scale = _query_scale(config, architecture)
     if architecture in OPTIONS and config.query_scale not in (None, scale):
         yield _otherwise("query_scale", config.query_scale, scale)

@@ -22,6 +22,6 @@ from aprhub_names.transforms import NORM_PLUS_ONE
 APR: Final = Naming(
     "apr",
     (*RULES, *EXPERTS, *FUSED, *MIXTRAL_EXPERTS, *STACKED_EXPERTS),
-    {"gemma3": SANDWICH_NORMS},
+    dict.fromkeys(("gemma2", "gemma3"), SANDWICH_NORMS),
     adjustments=(NORM_PLUS_ONE,),
 )

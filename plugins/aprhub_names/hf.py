@@ -80,6 +80,7 @@ FUSED: Final = (
 )
 
 FAMILIES: Final = {
+    "gemma2": SANDWICH_NORMS,
     "gemma3": SANDWICH_NORMS,
     "mixtral": (*MIXTRAL_EXPERTS, *STACKED_EXPERTS, EXPERTS[0]),
     "phi3": FUSED,

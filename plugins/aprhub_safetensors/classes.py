@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 
 @frozen
@@ -17,7 +17,9 @@ class ConfigClass:
     layer `max_window_layers` on. `partial` says that it can rotate a part of each head.
     `trained_length` is the trained context that it assumes; a class with one has the
     key for it outside of the scaling of rotary frequencies. `lacks` are fields that it
-    has no key for, since its models do not differ in them.
+    has no key for, since its models do not differ in them. One that is `capped` assumes
+    caps of scores and logits, unless their keys are null. With `loose_gelu`, `gelu`
+    means the approximation with tanh.
     """
 
     activation: str = "hidden_act"
@@ -27,14 +29,17 @@ class ConfigClass:
     partial: bool = False
     trained_length: int | None = None
     lacks: tuple[str, ...] = ()
+    capped: bool = False
+    loose_gelu: bool = False
 
 
 _QWEN2: Final = ConfigClass(
     window=4096, switched=True, lacks=("attention_bias", "mlp_bias")
 )
 _QWEN3: Final = ConfigClass(window=4096, switched=True, lacks=("mlp_bias",))
-_GEMMA: Final = ConfigClass("hidden_activation", lacks=("mlp_bias",))
+_GEMMA: Final = ConfigClass(lacks=("mlp_bias",), loose_gelu=True)
 _GEMMA3: Final = ConfigClass("hidden_activation", window=4096, lacks=("mlp_bias",))
+_GEMMA2: Final = evolve(_GEMMA3, capped=True)
 
 CLASSES: Final[Mapping[str, ConfigClass]] = MappingProxyType(
     {
@@ -51,7 +56,7 @@ CLASSES: Final[Mapping[str, ConfigClass]] = MappingProxyType(
         "qwen3": _QWEN3,
         "qwen3_moe": _QWEN3,
         "gemma": _GEMMA,
-        "gemma2": _GEMMA3,
+        "gemma2": _GEMMA2,
         "gemma3_text": _GEMMA3,
         "gemma3": _GEMMA3,
     }

@@ -7,7 +7,7 @@ from attrs import evolve, field, frozen
 from aprhub.api import Document, Identity, KeyFate, ModelConfig
 from aprhub_safetensors import attention, rope
 from aprhub_safetensors.classes import class_of
-from aprhub_safetensors.keys import KEYS, MAX_LAYERS
+from aprhub_safetensors.keys import KEYS, MAX_LAYERS, class_values
 
 WRAPPED = "text_config"
 """Where models that see or hear keep the configuration of their text part."""
@@ -45,6 +45,7 @@ def read_config(document: Document) -> ReadConfig:
     if layers is not None and layers > MAX_LAYERS:
         raise scope.fault("num_hidden_layers", f"at most {MAX_LAYERS}")
     ways = class_of(identity.hf_model_type)
+    values |= class_values(scope, ways, values)
     config = ModelConfig(
         identity=identity,
         **values,

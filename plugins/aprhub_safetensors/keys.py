@@ -1,6 +1,6 @@
 """Which keys of `config.json` say what which field of a configuration says."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from attrs import frozen
@@ -103,6 +103,24 @@ KEYS: Final = (
 """The fields that a single key says; windows and rotary embeddings take several."""
 
 
+CAPS: Final = ("attention_softcap", "final_softcap")
+"""Fields of which 0 says that there is no cap."""
+
+
+def class_values(
+    document: Document, ways: ConfigClass, values: Mapping[str, Any]
+) -> Mapping[str, Any]:
+    """Return what a class means by keys that mean something else, or nothing, alone."""
+    found: dict[str, Any] = {}
+    if ways.loose_gelu and values["activation"] == "gelu":
+        found["activation"] = "gelu_pytorch_tanh"
+    if ways.capped:
+        caps = {key.field: key.names[0] for key in KEYS if key.field in CAPS}
+        nulls = (field for field, name in caps.items() if name in document)
+        found |= {field: 0.0 for field in nulls if values[field] is None}
+    return found
+
+
 def field_of(key: str) -> str:
     """Return the field of the configuration that a key means, or nothing."""
     return next((each.field for each in KEYS if key in each.names), "")
@@ -123,7 +141,9 @@ def spelled_keys(config: ModelConfig, ways: ConfigClass) -> Iterator[tuple[Key, 
 
 
 def spelled_value(key: Key, value: Any) -> Any:
-    """Return a value as the classes declare it: whole scales are whole numbers."""
+    """Return a value as the classes declare it: whole scales as whole numbers."""
     if key.field == "query_scale" and float(value).is_integer():
         return int(value)
+    if key.field in CAPS and not value:
+        return None
     return float(value) if key.kind == "number" else value

@@ -120,6 +120,40 @@ def test_what_llama_cpp_would_compute_otherwise_is_refused(
     assert _difference(source, target) > 10 * TOLERANCE
 
 
+@pytest.mark.parametrize(
+    ("config", "said"),
+    [
+        (
+            {"attn_logit_softcapping": None},
+            "attention_softcap: none, where llama.cpp computes with 50.0",
+        ),
+        (
+            {"final_logit_softcapping": None},
+            "final_softcap: none, where llama.cpp computes with 30.0",
+        ),
+        (
+            {"layer_types": ["full_attention"] * 4},
+            "layer_kinds: none slides, and llama.cpp stops",
+        ),
+    ],
+)
+def test_what_gemma_2_always_does_is_not_left_out_in_llama_cpp(
+    config: dict[str, Any], said: str, tmp_path: Path
+) -> None:
+    source = Variant("m", "gemma2", config).made(tmp_path)
+
+    with pytest.raises(UnrunnableError) as refusal:
+        convert(source, tmp_path / "m.gguf")
+    convert(source, tmp_path / "m.apr")
+    convert(tmp_path / "m.apr", tmp_path / "back")
+
+    assert said in str(refusal.value)
+    expected = hf.logits(source, IDS)
+    np.testing.assert_array_equal(hf.logits(tmp_path / "back", IDS), expected)
+    found = agreement(own_logits(tmp_path / "m.apr", IDS), expected)
+    assert found.difference < TOLERANCE
+
+
 @pytest.mark.slow
 def test_a_model_that_looks_both_ways_stays_so_and_runs_nowhere_else(
     folder: Path, tmp_path: Path

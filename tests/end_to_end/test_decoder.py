@@ -60,6 +60,8 @@ def test_a_folder_computes_the_logits_of_transformers(family: str) -> None:
 @pytest.mark.parametrize(
     ("family", "suffix"),
     [
+        ("gemma", ".apr"),
+        ("gemma2", ".gguf"),
         ("gemma3", ".gguf"),
         ("llama-rope", ".gguf"),
         ("llama-spm", ".apr"),
@@ -125,6 +127,11 @@ OMISSIONS = (
     Omission("qwen3", ".attn", "k_norm", nn.Identity()),
     Omission("llama-spm", ".attn.o", "bias", None),
     Omission("llama-spm", ".attn", "scale", 1.0),
+    Omission("gemma", "", "embedding_scale", 1.0),
+    Omission("gemma", ".ffn", "activation", nn.functional.silu),
+    Omission("gemma2", "", "softcap", None),
+    Omission("gemma2", ".attn", "softcap", None),
+    Omission("gemma2", ".attn", "window", None),
     Omission("gemma3", "", "embedding_scale", 1.0),
     Omission("gemma3", ".attn.norm", "offset", 0.0),
     Omission("gemma3", ".attn", "post_norm", nn.Identity()),

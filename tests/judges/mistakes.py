@@ -179,6 +179,15 @@ IN_GGUF: Final = _mistakes(
             ("blk.1.ffn_up.weight", _halves_swapped),
         ),
         "phi3-long": (("rope_factors_long.weight", _one),),
+        "gemma": tuple(
+            (f"{name}.weight", _less_one)
+            for name in ("output_norm", "blk.1.attn_norm", "blk.1.ffn_norm")
+        ),
+        "gemma2": tuple(
+            (f"{name}.weight", _less_one)
+            for name in _GGUF_NORMS
+            if "_q_" not in name and "_k_" not in name
+        ),
         "gemma3": tuple((f"{name}.weight", _less_one) for name in _GGUF_NORMS),
     }
 )
@@ -228,6 +237,15 @@ IN_HF: Final = _mistakes(
         "phi3": (
             (f"{_LAYER}self_attn.qkv_proj.weight", _keys_as_values),
             (f"{_LAYER}mlp.gate_up_proj.weight", _halves_swapped),
+        ),
+        "gemma": tuple(
+            (f"model.{name}.weight", _plus_one)
+            for name in ("norm", "layers.1.input_layernorm")
+        ),
+        "gemma2": tuple(
+            (f"model.{name}.weight", _plus_one)
+            for name in _HF_NORMS
+            if "self_attn" not in name
         ),
         "gemma3": tuple((f"model.{name}.weight", _plus_one) for name in _HF_NORMS),
     }

@@ -144,6 +144,31 @@ def _without(config: Mapping[str, Any], *keys: str) -> dict[str, Any]:
     return {key: value for key, value in config.items() if key not in keys}
 
 
+_GEMMA: Final = {
+    **_without(_DECODER, "hidden_act"),
+    "attention_bias": False,
+    "attention_dropout": 0.0,
+    "bos_token_id": 1,
+    "eos_token_id": 2,
+    "head_dim": 16,
+    "hidden_size": 40,
+    "num_hidden_layers": 4,
+    "pad_token_id": 0,
+    "rms_norm_eps": 1e-06,
+    "rope_theta": 10000.0,
+    "tie_word_embeddings": True,
+    "vocab_size": spm.SIZE,
+}
+
+# llama.cpp takes GELU from a table of f16: half of the bits are gone. The less of a
+# layer comes from there, the closer the two programs are.
+_SANDWICH: Final = {
+    "post_attention_layernorm": (1.0, 4.0),
+    "post_feedforward_layernorm": (-0.5, -0.1),
+    "": (-0.5, 1.2),
+}
+
+
 RECIPES: Final[Mapping[str, Recipe]] = {
     "llama": Recipe(_LLAMA, "llama3_1", _LLAMA3_GENERATION),
     "llama-rope": Recipe(
@@ -293,6 +318,40 @@ RECIPES: Final[Mapping[str, Recipe]] = {
         head=1.5,
         pieces=True,
     ),
+    "gemma": Recipe(
+        {
+            **_GEMMA,
+            "architectures": ["GemmaForCausalLM"],
+            "hidden_act": "gelu",
+            "hidden_activation": None,
+            "model_type": "gemma",
+            "num_hidden_layers": 2,
+        },
+        "trained",
+        _SPM_GENERATION,
+        norms={"": (-0.5, 1.2)},
+        embedding=1.0,
+        pieces=True,
+    ),
+    "gemma2": Recipe(
+        {
+            **_GEMMA,
+            "architectures": ["Gemma2ForCausalLM"],
+            "attn_logit_softcapping": 4.0,
+            "cache_implementation": "hybrid",
+            "final_logit_softcapping": 20.0,
+            "hidden_act": "gelu_pytorch_tanh",
+            "hidden_activation": "gelu_pytorch_tanh",
+            "model_type": "gemma2",
+            "query_pre_attn_scalar": 16,
+            "sliding_window": 16,
+        },
+        "trained",
+        _SPM_GENERATION,
+        norms=_SANDWICH,
+        embedding=1.0,
+        pieces=True,
+    ),
     "gemma3": Recipe(
         {
             **_without(_DECODER, "hidden_act"),
@@ -321,13 +380,7 @@ RECIPES: Final[Mapping[str, Recipe]] = {
         },
         "gemma3",
         {"bos_token_id": 2, "eos_token_id": [1, 106], "top_k": 64, "top_p": 0.95},
-        # llama.cpp takes GELU from a table of f16: half of the bits are gone. The
-        # less of a layer comes from there, the closer the two programs are.
-        norms={
-            "post_attention_layernorm": (1.0, 4.0),
-            "post_feedforward_layernorm": (-0.5, -0.1),
-            "": (-0.5, 1.2),
-        },
+        norms=_SANDWICH,
         embedding=1.0,
     ),
 }

@@ -75,7 +75,12 @@ CAP: Final = Variant(
     "gemma3",
     {"final_logit_softcapping": 20.0, "query_pre_attn_scalar": 4},
 )
+UNCAPPED: Final = Variant(
+    "gemma2-uncapped",
+    "gemma2",
+    {"attn_logit_softcapping": None, "final_logit_softcapping": None},
+)
 RELU: Final = Variant("llama-relu", "llama-spm", {"hidden_act": "relu"})
 
 YARNS: Final = (YARN, SHARP_YARN, MIXED_YARN, UNEVEN_YARN)
-VARIANTS: Final = (LINEAR, DYNAMIC, *YARNS, LONGROPE, WINDOW, CAP, RELU)
+VARIANTS: Final = (LINEAR, DYNAMIC, *YARNS, LONGROPE, WINDOW, CAP, UNCAPPED, RELU)

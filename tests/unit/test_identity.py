@@ -12,7 +12,10 @@ from aprhub.lift import Lifted, LiftOptions, lifted
 from aprhub.testing.models import PICOS
 from tests.unit import toys
 
-KNOWN = "gemma3, llama, mistral, mixtral, phi3, qwen2, qwen2_moe, qwen3, qwen3_moe"
+KNOWN = (
+    "gemma, gemma2, gemma3, llama, mistral, mixtral, phi3, qwen2, qwen2_moe, qwen3,"
+    " qwen3_moe"
+)
 
 
 def _stored(pico: str, naming: str = "hf", **claims: Any) -> StoredModel:

@@ -12,7 +12,8 @@ from tests.judges import assets
 from tests.unit.cli.program import refused, succeed
 
 KNOWN = (
-    "(known: gemma3, llama, mistral, mixtral, phi3, qwen2, qwen2_moe, qwen3, qwen3_moe)"
+    "(known: gemma, gemma2, gemma3, llama, mistral, mixtral, phi3, qwen2, qwen2_moe,"
+    " qwen3, qwen3_moe)"
 )
 
 
