@@ -14,10 +14,9 @@ from aprhub_gguf.architectures import (
     NORMALISED,
     OPTIONAL,
     OPTIONS,
-    SHARED_SCALE,
     WINDOWS,
 )
-from aprhub_gguf.implied import shared_size
+from aprhub_gguf.implied import has_shared_scale, shared_size
 from aprhub_gguf.table import WRITE_FOLDER
 
 _DYNAMIC: Final = "dynamic"
@@ -116,14 +115,10 @@ def _numbers(config: ModelConfig, architecture: str) -> Iterator[Fault]:
     kinds = config.layer_kinds if architecture in WINDOWS else None
     if kinds and config.sliding_window and "sliding" not in kinds:
         yield Fault("layer_kinds", "none slides, and llama.cpp stops", WRITE_FOLDER)
-    scale = _query_scale(config, architecture)
+    shared = has_shared_scale(architecture, config)
+    scale = shared_size(config) if shared else config.head_dim
     if architecture in OPTIONS and config.query_scale not in (None, scale):
         yield _otherwise("query_scale", config.query_scale, scale)
-
-
-def _query_scale(config: ModelConfig, architecture: str) -> int | None:
-    shared = SHARED_SCALE.get(architecture) == config.num_layers
-    return shared_size(config) if shared else config.head_dim
 
 
 def _otherwise(name: str, value: object, fixed: object) -> Fault:

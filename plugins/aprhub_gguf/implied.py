@@ -10,6 +10,7 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from aprhub.api import ModelConfig
+from aprhub_gguf.architectures import SHARED_SCALE
 from aprhub_gguf.ledger import Ledger
 from aprhub_gguf.tables import INTEGERS
 from aprhub_gguf.values import Entry, u32_entry
@@ -37,6 +38,12 @@ def shared_size(config: ModelConfig) -> int | None:
         return None
     size, rest = divmod(config.hidden_size, config.num_heads)
     return None if rest else size
+
+
+def has_shared_scale(architecture: str, config: ModelConfig) -> bool:
+    """Return whether llama.cpp divides scores by the root of a head's equal share."""
+    layers = SHARED_SCALE.get(architecture)
+    return layers is not None and layers == config.num_layers
 
 
 def _implied(

@@ -16,6 +16,7 @@ from aprhub_gguf.implied import (
     KEY_LENGTH,
     VOCABULARY,
     derived_entries,
+    has_shared_scale,
     rotary_size,
     settle_implied,
     shared_size,
@@ -76,7 +77,8 @@ def read_config(
     """Read the hyper-parameters of an architecture.
 
     What llama.cpp derives from an absent key is filled in: as many key-value heads as
-    heads, heads that share the hidden size, a row of the embedding for each token.
+    heads, heads that share the hidden size, a row of the embedding for each token, and
+    what queries are scaled by where that is not the size of a head.
     """
     said = dict(_said(ledger, architecture))
     said |= _by_layer(ledger, architecture, said["num_layers"])
@@ -92,6 +94,8 @@ def read_config(
     config = config.filled({"head_dim": shared_size(config), "vocab_size": token_count})
     rotated = rotary_size(ledger, architecture, config)
     config = evolve(config, rotary_dim=rotated)
+    if has_shared_scale(architecture, config):
+        config = evolve(config, query_scale=shared_size(config))
     settle_implied(ledger, architecture, config, token_count)
     return completed(config, ledger)
 
