@@ -199,7 +199,8 @@ SPLITS: Final = (
     ),
     Split(
         ("default",),
-        (r"[\p{P}\$\+<=>\^~\|]+", GPT2, DIGITS, "[0-9][0-9][0-9]"),
+        # Grouped, it is a step on characters, and digits are not looked for in bytes.
+        (r"[\p{P}\$\+<=>\^~\|]+", rf"(?:{GPT2})", DIGITS, "[0-9][0-9][0-9]"),
     ),
 )
 """The table; `default` is what ggml does when a file names no way at all."""

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from attrs import evolve
 from tokenizers import Tokenizer as Program
 
 from aprhub.api import (
@@ -109,6 +110,18 @@ def test_a_token_that_only_the_settings_call_special_is_one(tmp_path: Path) -> N
 def test_a_byte_level_file_made_by_others_gives_the_ids_of_llama_cpp() -> None:
     path = assets.smollm2()
     assert _differences(vocabularies.read(path), path) == set()
+
+
+def test_a_file_that_names_no_pre_tokenizer_gives_the_ids_of_llama_cpp(
+    tmp_path: Path,
+) -> None:
+    found = vocabularies.read(assets.vocabularies()["gpt-2"])
+    assert found.flat is not None
+    unnamed = evolve(found, flat=evolve(found.flat, pre=None))
+
+    path = vocabularies.write(unnamed, tmp_path / "v.gguf")
+
+    assert _differences(unnamed, path) == set()
 
 
 @pytest.mark.slow
