@@ -11,6 +11,8 @@ from aprhub_safetensors.keys import spelled_keys, written_name
 from aprhub_safetensors.tables import TORCH_DTYPES
 
 SAID_WHEN_NONE: Final = (
+    "attn_logit_softcapping",
+    "final_logit_softcapping",
     "sliding_window",
     "bos_token_id",
     "eos_token_id",

@@ -5,6 +5,7 @@ note, is shown to be right: the file that is written all the same is refused by
 llama.cpp, or gives other logits than transformers.
 """
 
+import json
 from pathlib import Path
 from typing import Any, Final
 
@@ -12,12 +13,14 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
-from aprhub import open_model
+from aprhub import Registry, open_model, save_model
 from aprhub.errors import JudgeError, ModelCheckError, UnrunnableError
+from aprhub.testing.models import PICOS
 from tests.end_to_end.roads import TOLERANCE, convert, own_logits
-from tests.judges import hf
+from tests.judges import hf, spm
 from tests.judges.compare import agreement
 from tests.judges.llama import Llama
+from tests.judges.pico import pico
 from tests.judges.pico_recipes import LLAMA3_ROPE
 from tests.judges.variants import (
     CAP,
@@ -32,6 +35,7 @@ from tests.judges.variants import (
     Variant,
     yarn,
 )
+from tests.unit.cli.program import succeed
 
 IDS: Final = [1, *np.random.default_rng(7).integers(300, 1900, 47).tolist()]
 
@@ -152,6 +156,53 @@ def test_what_gemma_2_always_does_is_not_left_out_in_llama_cpp(
     np.testing.assert_array_equal(hf.logits(tmp_path / "back", IDS), expected)
     found = agreement(own_logits(tmp_path / "m.apr", IDS), expected)
     assert found.difference < TOLERANCE
+
+
+def test_what_the_class_of_gemma_2_assumes_need_not_be_said(tmp_path: Path) -> None:
+    folder = Variant("m", "gemma2", {}).made(tmp_path)
+    said = json.loads((folder / "config.json").read_text())
+    for key in ("attn_logit_softcapping", "final_logit_softcapping", "sliding_window"):
+        del said[key]
+    (folder / "config.json").write_text(json.dumps(said))
+
+    convert(folder, tmp_path / "m.gguf")
+
+    expected = hf.logits(folder, IDS)
+    assert agreement(own_logits(folder, IDS), expected).difference < TOLERANCE
+    assert _difference(folder, tmp_path / "m.gguf") < TOLERANCE
+
+
+def test_what_llama_cpp_assumes_of_gemma_2_need_not_be_said(tmp_path: Path) -> None:
+    convert(pico("gemma2"), tmp_path / "m.gguf")
+    keys = (
+        "attn_logit_softcapping",
+        "final_logit_softcapping",
+        "attention.sliding_window",
+    )
+    words = [word for key in keys for word in ("--unset", f"gemma2.{key}")]
+    succeed("stamp", tmp_path / "m.gguf", *words, "--in-place")
+
+    with Llama.load(tmp_path / "m.gguf") as llama:
+        expected = llama.logits(IDS)[:, : spm.SIZE]
+    found = agreement(own_logits(tmp_path / "m.gguf", IDS), expected)
+    config = open_model(tmp_path / "m.gguf").config
+
+    assert found.difference < TOLERANCE
+    caps = (config.attention_softcap, config.final_softcap)
+    assert (*caps, config.sliding_window) == (50, 30, 4096)
+
+
+def test_no_caps_are_told_to_a_folder_that_is_made_anew(tmp_path: Path) -> None:
+    uncapped = {"attention_softcap": 0.0, "final_softcap": 0.0}
+    model = PICOS["gemma2"].model(Registry.load(), **uncapped)
+
+    save_model(model, tmp_path / "m")
+
+    said = json.loads((tmp_path / "m" / "config.json").read_text())
+    caps = {"attn_logit_softcapping": None, "final_logit_softcapping": None}
+    assert {key: said[key] for key in caps} == caps
+    read = open_model(tmp_path / "m").config
+    assert (read.attention_softcap, read.final_softcap) == (0, 0)
 
 
 @pytest.mark.slow

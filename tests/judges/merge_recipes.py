@@ -81,6 +81,17 @@ models:
 tokenizer: {source: union}
 dtype: float32
 """,
+    "a token that one of three lacks, with a base in a slice": """
+merge_method: task_arithmetic
+slices:
+  - base_model: odd
+    sources:
+      - {model: odd, layer_range: [0, 4]}
+      - {model: other, layer_range: [0, 4], parameters: {weight: 0.75}}
+      - {model: one, layer_range: [0, 4], parameters: {weight: 0.5}}
+tokenizer: {source: odd}
+dtype: float32
+""",
     "the tokens of the base": """
 merge_method: ties
 base_model: base

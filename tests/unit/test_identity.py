@@ -7,7 +7,7 @@ from attrs import evolve
 
 from aprhub.api import ModelCheckError, StoredModel, Tensor
 from aprhub.errors import IdentityError
-from aprhub.identity import Fit, resolved
+from aprhub.identity import Fit, borne_out, resolved
 from aprhub.lift import Lifted, LiftOptions, lifted
 from aprhub.testing.models import PICOS
 from tests.unit import toys
@@ -45,6 +45,23 @@ def test_every_family_is_recognised_by_its_own_claim(pico: str, naming: str) -> 
     assert fit.family == family
     assert fit.is_perfect
     assert note == ""
+
+
+@pytest.mark.parametrize(
+    ("activation", "first"),
+    [(None, "llama"), ("silu", "llama"), ("gelu_pytorch_tanh", "gemma")],
+)
+def test_of_families_with_the_same_tensors_the_likeliest_is_first(
+    activation: str | None, first: str
+) -> None:
+    model = _stored("llama")
+    model = evolve(model, config=evolve(model.config, activation=activation))
+    families = [each.value for each in toys.INSTALLED.families]
+
+    found = borne_out(model, families, [toys.INSTALLED.naming("hf")])
+
+    assert found[0].name == first
+    assert {"gemma", "llama", "mistral"} <= {each.name for each in found}
 
 
 def test_a_file_without_a_claim_is_refused_with_the_known_families() -> None:
