@@ -245,7 +245,8 @@ IN_HF: Final = _mistakes(
         "gemma2": tuple(
             (f"model.{name}.weight", _plus_one)
             for name in _HF_NORMS
-            if "self_attn" not in name
+            # Of one added before the MLP, the norm behind it leaves too little.
+            if "self_attn" not in name and "pre_feedforward" not in name
         ),
         "gemma3": tuple((f"model.{name}.weight", _plus_one) for name in _HF_NORMS),
     }
