@@ -109,9 +109,11 @@ class MergeConformance:
         self, method: MergeMethod, settings: Settings, models: list[Array]
     ) -> None:
         """Nothing is divided by zero: by no bound, no weights, no model of zeros."""
-        zeros = np.zeros_like(models[0])
+        first, *others = models
+        same = [first] * len(models)
+        tried = (models, [np.zeros_like(first), *others], [others[-1], *others], same)
         for chosen in _extremes(method, settings):
-            for arrays in (models, [zeros, *models[1:]], [models[-1], *models[1:]]):
+            for arrays in tried:
                 operands = _operands(method, chosen, arrays, 0)
                 with (
                     suppress(AprhubError),
