@@ -74,3 +74,8 @@ def model_folder(path: Path, **files: Any) -> Path:
             data = value if isinstance(value, bytes) else json.dumps(value).encode()
             (path / name).write_bytes(data)
     return path
+
+
+def can_be_a_name(text: str) -> bool:
+    """Say whether a tensor can be called this; tools choke on what has no glyph."""
+    return text.isprintable() and text != "__metadata__"

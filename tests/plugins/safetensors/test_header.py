@@ -15,7 +15,7 @@ from hypothesis.extra import numpy as arrays
 
 from aprhub.api import CorruptFileError, InputError, UnsupportedFileError
 from aprhub_safetensors.header import read_header
-from tests.plugins.safetensors.disk import entry, packed, written
+from tests.plugins.safetensors.disk import can_be_a_name, entry, packed, written
 
 GOOD = {"a": entry("F32", [2, 3], 0, 24), "b": entry("U8", [4], 24, 28)}
 DATA = bytes(28)
@@ -51,14 +51,10 @@ def test_dtypes_beyond_numpy_keep_their_bytes(tmp_path: Path, dtype: str) -> Non
         assert judge.get_slice("a").get_dtype() == dtype
 
 
-def _can_be_a_name(text: str) -> bool:
-    return text.isprintable() and text != "__metadata__"
-
-
 @on_disk
 @given(
     st.dictionaries(
-        st.text(max_size=12).filter(_can_be_a_name),
+        st.text(max_size=12).filter(can_be_a_name),
         arrays.arrays(
             st.sampled_from(["<f4", "<i8", "u1"]), arrays.array_shapes(min_side=0)
         ),

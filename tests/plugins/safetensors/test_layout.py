@@ -30,7 +30,7 @@ from aprhub.api import (
 )
 from aprhub_families import provide_families
 from aprhub_safetensors import SAFETENSORS
-from tests.plugins.safetensors.disk import TOKENIZER, content, rendered
+from tests.plugins.safetensors.disk import TOKENIZER, can_be_a_name, content, rendered
 
 FAMILIES = {each.name: each for each in provide_families()}
 
@@ -101,7 +101,7 @@ def test_one_file_cannot_be_split(tmp_path: Path) -> None:
 @on_disk
 @given(
     st.dictionaries(
-        st.text(max_size=12).filter(str.isprintable),
+        st.text(max_size=12).filter(can_be_a_name),
         arrays.arrays(
             st.sampled_from(["<f4", "<f2", "<i8", "<u2", "u1", "?"]),
             arrays.array_shapes(min_dims=0, min_side=0),
