@@ -1,7 +1,7 @@
 """transformers as a judge: whether it loads a folder, and what comes out."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import cache
 from importlib import import_module
 from importlib.util import find_spec
@@ -22,12 +22,18 @@ def logits(folder: str | Path, token_ids: Sequence[int]) -> NDArray[np.float32]:
     Raises JudgeError when a weight of the model is missing from the folder, left
     over or of another shape: transformers would go on with random numbers.
     """
+    return logits_of(folder, [token_ids])[0]
+
+
+def logits_of(
+    folder: str | Path, prompts: Iterable[Sequence[int]]
+) -> list[NDArray[np.float32]]:
+    """Return what `logits` does for each of some prompts; the model is loaded once."""
     judge = model(Path(folder))
     torch = import_module("torch")
     with torch.inference_mode():
-        output = judge(torch.tensor([list(token_ids)]), use_cache=False)
-    computed: NDArray[np.float32] = output.logits[0].numpy()
-    return computed
+        outputs = [judge(torch.tensor([list(ids)]), use_cache=False) for ids in prompts]
+    return [each.logits[0].numpy() for each in outputs]
 
 
 def model(folder: Path) -> Any:

@@ -161,9 +161,9 @@ def _computed(
 
 def _asked(judge: str, path: Path, prompts: Sequence[Sequence[int]]) -> list[Logits]:
     if judge == "transformers":
-        from aprhub.judges.hf import logits
+        from aprhub.judges.hf import logits_of
 
-        return [logits(path, ids) for ids in prompts]
+        return logits_of(path, prompts)
     from aprhub.judges.llama import Llama
 
     with Llama.load(path) as model:

@@ -163,9 +163,9 @@ def test_a_score_is_the_cross_entropy_of_transformers(text: Path) -> None:
 
     chunks = token_chunks(text, Writer.of(*_small()).given.tokenizer, 32, 5)
     losses = []
-    for ids in chunks.tolist():
-        logits = torch.from_numpy(hf.logits(pico(SMALL), ids)[:-1])
-        wanted = torch.tensor(ids[1:])
+    prompts = chunks.tolist()
+    for ids, found in zip(prompts, hf.logits_of(pico(SMALL), prompts), strict=True):
+        logits, wanted = torch.from_numpy(found[:-1]), torch.tensor(ids[1:])
         losses.append(torch.nn.functional.cross_entropy(logits, wanted).item())
     assert told["tokens"] == 5 * 31
     assert told["loss"] == pytest.approx(np.mean(losses), rel=1e-5)

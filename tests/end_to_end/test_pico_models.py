@@ -38,7 +38,7 @@ SPACELESS = ("gemma", "gemma2")
 def expected(family: str) -> list[tuple[list[int], NDArray[np.float32]]]:
     folder = pico(family)
     prompts = [hf.tokenize(folder, text, add_special=True) for text in PROMPTS]
-    return [(ids, hf.logits(folder, ids)) for ids in prompts]
+    return list(zip(prompts, hf.logits_of(folder, prompts), strict=True))
 
 
 def assert_llama_agrees(gguf: Path, family: str) -> None:
@@ -49,8 +49,9 @@ def assert_llama_agrees(gguf: Path, family: str) -> None:
 
 
 def assert_transformers_agrees(folder: Path, family: str) -> None:
-    for ids, logits in expected(family):
-        found = agreement(hf.logits(folder, ids), logits)
+    prompts, wanted = zip(*expected(family), strict=True)
+    for ours, theirs in zip(hf.logits_of(folder, prompts), wanted, strict=True):
+        found = agreement(ours, theirs)
         assert found.within(TOLERANCE), found
 
 

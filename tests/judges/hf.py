@@ -5,9 +5,9 @@ from pathlib import Path
 
 from tokenizers import Tokenizer
 
-from aprhub.judges.hf import logits, model, transformers
+from aprhub.judges.hf import logits, logits_of, model, transformers
 
-__all__ = ["logits", "model", "tokenize", "transformers"]
+__all__ = ["logits", "logits_of", "model", "tokenize", "transformers"]
 
 
 def tokenize(

@@ -47,7 +47,8 @@ def test_llama_cpp_and_transformers_agree_on_a_right_conversion(family: str) -> 
     folder = pico(family)
     prompts = [token_ids(family, prompt) for prompt in PROMPTS]
     with Llama.load(converted(folder)) as llama:
-        found = [agreement(llama.logits(p), hf.logits(folder, p)) for p in prompts]
+        computed = [llama.logits(ids) for ids in prompts]
+    found = list(map(agreement, computed, hf.logits_of(folder, prompts)))
     assert all(each.within(TOLERANCE) for each in found), found
 
 
