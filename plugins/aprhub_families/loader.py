@@ -2,18 +2,23 @@
 
 import tomllib
 from collections.abc import Iterator, Mapping
+from functools import cache
 from importlib.resources import files
 from typing import Any
 
 from aprhub.api import DecoderSpec, Family, WeightSpec
 
 
-def families() -> Iterator[Family]:
-    """Yield the family of each table, by file name."""
+@cache  # A host converts many models; the tables of an installation do not change.
+def families() -> tuple[Family, ...]:
+    """Return the family of each table, by file name."""
     folder = files("aprhub_families") / "tables"
-    for table in sorted(folder.iterdir(), key=lambda each: each.name):
-        if table.name.endswith(".toml"):
-            yield _family(tomllib.loads(table.read_text("utf-8")))
+    tables = sorted(folder.iterdir(), key=lambda each: each.name)
+    return tuple(
+        _family(tomllib.loads(table.read_text("utf-8")))
+        for table in tables
+        if table.name.endswith(".toml")
+    )
 
 
 def _family(table: Mapping[str, Any]) -> Family:
