@@ -46,8 +46,9 @@ def disagreements(
     read = flattened(evolve(program, flat=None), rows).flat
     listed = flattened(lists, rows).flat if lists.json is not None else None
     if read and listed:
-        both = map(_without_fill, (listed.tokens, read.tokens))
-        yield from _differences("token", *both)
+        if listed.tokens != read.tokens:
+            both = map(_without_fill, (listed.tokens, read.tokens))
+            yield from _differences("token", *both)
         yield from _differences("merge rule", listed.merges or (), read.merges or ())
 
 
