@@ -161,6 +161,8 @@ _SIGNATURES: Final[dict[str, tuple[Any, tuple[Any, ...]]]] = {
     ),
     "gguf_init_from_file": (c_void_p, (c_char_p, GgufParams)),
     "gguf_free": (None, (c_void_p,)),
+    "gguf_find_key": (c_int64, (c_void_p, c_char_p)),
+    "gguf_get_val_u32": (c_uint32, (c_void_p, c_int64)),
     "gguf_get_data_offset": (c_size_t, (c_void_p,)),
     "gguf_get_n_tensors": (c_int64, (c_void_p,)),
     "gguf_get_tensor_name": (c_char_p, (c_void_p, c_int64)),

@@ -12,7 +12,7 @@ import aprhub
 from tests.judges import deep
 
 SCHEMES = {
-    ".gguf": ("q8_0", "q4_k_m", "q5_0", "q2_k", "iq4_xs"),
+    ".gguf": ("q8_0", "q4_k_m", "q5_0", "q2_k"),
     ".apr": ("q4_k_m", "q6_k", "q4", "q8"),
     "": ("w4a16", "fp8_dynamic"),
 }

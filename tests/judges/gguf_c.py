@@ -1,5 +1,7 @@
 """llama.cpp's own reader of the GGUF container, without any model behind it."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from ctypes import c_char_p
 from pathlib import Path
 
@@ -29,13 +31,33 @@ def tensors(path: Path) -> list[Placed]:
 
     Raises JudgeError with the reader's own words when it refuses the file.
     """
+    with _opened(path) as found:
+        count = library().c.gguf_get_n_tensors(found)
+        return [_placed(found, i) for i in range(count)]
+
+
+def number(path: Path, key: str) -> int:
+    """Return the value of a key that is an unsigned number of 32 bits.
+
+    Raises JudgeError where the reader refuses the file or the key is missing.
+    """
+    with _opened(path) as found:
+        place = library().c.gguf_find_key(found, key.encode())
+        if place < 0:
+            raise JudgeError(f"{path} has no key {key}")
+        value: int = library().c.gguf_get_val_u32(found, place)
+        return value
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[int]:
     c, journal = library().c, library().journal
     journal.clear()
     found = c.gguf_init_from_file(c_char_p(bytes(path)), GgufParams(True, None))
     if not found:
         raise JudgeError(f"llama.cpp cannot parse {path}:\n{journal.complaints}")
     try:
-        return [_placed(found, i) for i in range(c.gguf_get_n_tensors(found))]
+        yield found
     finally:
         c.gguf_free(found)
 
