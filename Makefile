@@ -28,7 +28,7 @@ test: .venv-test
 
 test-all: .venv-test
 	$(TEST) -m tests.judges.assets
-	$(TEST) $(PYTEST)
+	$(TEST) $(PYTEST) --hypothesis-profile=search
 
 mutants: .venv-test
 	$(TEST) -m scripts.mutants

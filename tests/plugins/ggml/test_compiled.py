@@ -57,7 +57,7 @@ def test_random_blocks_have_the_bits_of_ggml(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", COMPILED)
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(data=st.data())
 def test_any_blocks_have_the_bits_of_ggml(name: str, data: st.DataObject) -> None:
     shape = st.tuples(st.integers(0, 3), st.just(ENCODINGS[name].block_bytes))

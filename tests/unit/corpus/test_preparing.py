@@ -34,7 +34,7 @@ def corpus(folder: Path, *sources: Path, **options: object) -> Corpus:
     return prepared(sources, PICO, CorpusOptions(8, **asked))  # type: ignore[arg-type]
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(documents=st.lists(st.text(min_size=1), min_size=1))
 def test_shards_decoded_are_the_documents(
     documents: list[str], tmp_path_factory: pytest.TempPathFactory
@@ -47,7 +47,7 @@ def test_shards_decoded_are_the_documents(
     assert stored(found) == filled
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(data=st.text("ab é€😀\n\r", max_size=200), times=st.integers(1, 300))
 def test_passages_put_together_are_the_text(
     data: str, times: int, tmp_path_factory: pytest.TempPathFactory
