@@ -16,8 +16,8 @@ with suppress(ValueError):
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
-# A change is judged by the same examples as the one before it; `make test-all` looks for
-# others. How long an example takes is the machine's affair.
+# A change is judged by the same examples as the one before it; `make test-all` looks
+# for others. How long an example takes is the machine's affair.
 settings.register_profile("suite", derandomize=True, deadline=None)
 settings.register_profile("search", max_examples=500, deadline=None)
 settings.load_profile("suite")

@@ -90,6 +90,11 @@ _UNTYPED: Final[Mapping[str, Kind]] = {
     "extra": OBJECT,
 }
 
+_UNSAID_THETA: Final = dict.fromkeys(("qwen2", "qwen3", "qwen3_moe"), 1e6)
+"""What programs that run APR files take for a `rope_theta` that is left out.
+
+Section 6 of the specification. For all others it is what is usual for the family."""
+
 _TIED: Final = "tied_embeddings"
 _HEADS: Final = ("lm_head.weight", "output.weight")
 
@@ -112,9 +117,21 @@ def config(claims: Claims) -> ModelConfig:
     }
     numbers = {name for name, kind in _TYPED.values() if kind is NUMBER}
     floats = {name: float(values[name]) for name in numbers if values[name] is not None}
-    return ModelConfig(
-        identity=_identity(claims), **{**values, **floats}, **_untyped(claims)
+    identity = _identity(claims)
+    has_heads = identity.architecture and values["num_heads"]  # an adapter has not
+    if has_heads and values["rope_theta"] is None:
+        floats |= _unsaid_theta(str(identity.architecture), claims)
+    return ModelConfig(identity=identity, **{**values, **floats}, **_untyped(claims))
+
+
+def _unsaid_theta(architecture: str, claims: Claims) -> dict[str, float]:
+    theta = _UNSAID_THETA.get(architecture)
+    taken = f"{theta:.0f}" if theta else "what is usual for the family"
+    claims.notes.append(
+        f"metadata key 'rope_theta' is missing; {taken} is taken, as by programs that"
+        " run such files (say another with 'aprhub stamp --set rope_theta=VALUE')"
     )
+    return {"rope_theta": theta} if theta else {}
 
 
 def _unpack_nested(claims: Claims) -> None:

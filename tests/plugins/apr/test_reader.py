@@ -376,6 +376,26 @@ def test_spellings_that_agree_are_one_value(
 
 
 @pytest.mark.parametrize(
+    ("keys", "theta", "taken"),
+    [
+        ('"architecture":"qwen2","num_heads":2', 1e6, "1000000 is taken"),
+        ('"architecture":"qwen3_moe","n_heads":2,"rope_theta":null', 1e6, "1000000"),
+        ('"architecture":"llama","num_heads":2', None, "what is usual"),
+        ('"architecture":"qwen2","num_heads":2,"rope_theta":5e5', 5e5, ""),
+        ('"architecture":"qwen2","lora_rank":2', None, ""),
+    ],
+)
+def test_a_base_of_frequencies_is_what_runners_take_and_that_is_said(
+    keys: str, theta: float | None, taken: str, tmp_path: Path
+) -> None:
+    stored = _open(_metadata(f'{{"model_type":"x",{keys}}}'), tmp_path)
+
+    assert stored.config.rope_theta == theta
+    said = [each for each in stored.notes if "'rope_theta' is missing" in each]
+    assert [taken in each for each in said] == ([True] if taken else [])
+
+
+@pytest.mark.parametrize(
     "keys",
     ['"num_layers":2,"n_layer":3', '"num_layers":2,"num_layers":3', '"a":[1],"a":[2]'],
 )
