@@ -90,10 +90,11 @@ _UNTYPED: Final[Mapping[str, Kind]] = {
     "extra": OBJECT,
 }
 
-_UNSAID_THETA: Final = dict.fromkeys(("qwen2", "qwen3", "qwen3_moe"), 1e6)
+_UNSAID_THETA: Final = dict.fromkeys(("qwen2", "qwen3", "qwen3_moe", "gemma3"), 1e6)
 """What programs that run APR files take for a `rope_theta` that is left out.
 
-Section 6 of the specification. For all others it is what is usual for the family."""
+Section 6 of the specification; for all others it is 10000. None of them runs a Gemma 3,
+of which no other base is known."""
 
 _TIED: Final = "tied_embeddings"
 _HEADS: Final = ("lm_head.weight", "output.weight")
@@ -125,13 +126,12 @@ def config(claims: Claims) -> ModelConfig:
 
 
 def _unsaid_theta(architecture: str, claims: Claims) -> dict[str, float]:
-    theta = _UNSAID_THETA.get(architecture)
-    taken = f"{theta:.0f}" if theta else "what is usual for the family"
+    theta = _UNSAID_THETA.get(architecture, 1e4)
     claims.notes.append(
-        f"metadata key 'rope_theta' is missing; {taken} is taken, as by programs that"
-        " run such files (say another with 'aprhub stamp --set rope_theta=VALUE')"
+        f"metadata key 'rope_theta' is missing; {theta:.0f} is taken, as by programs"
+        " that run such files (say another with 'aprhub stamp --set rope_theta=VALUE')"
     )
-    return {"rope_theta": theta} if theta else {}
+    return {"rope_theta": theta}
 
 
 def _unpack_nested(claims: Claims) -> None:
