@@ -233,7 +233,7 @@ class _Saving:
             writing.outline()
             if not self.options.dry_run:
                 witness.read_rest()
-            faults = self._judged(gate.reopened(first, self.format, ready.stored))
+            faults = self._judged(first, ready.stored)
             if not self.options.dry_run:
                 writing.settle()
                 notes = self._damage(given.stored.path, witness)
@@ -250,12 +250,13 @@ class _Saving:
             raise ModelCheckError(source, what, faults)
         return tuple(f"damaged, and converted as it is: {each}" for each in faults)
 
-    def _judged(self, stored: StoredModel) -> Sequence[Fault]:
+    def _judged(self, first: Path, meant: StoredModel) -> Sequence[Fault]:
         """Return what would keep the model from running; raise unless allowed."""
-        faults = self.format.runnable(stored) if stored.family else ()
+        found = gate.reopened(first, self.format, meant)
+        faults = gate.unrunnable(found, self.format, meant) if meant.family else ()
         if faults and not self.options.allow_unrunnable:
             raise UnrunnableError(
-                stored.path,
+                meant.path,
                 f"would not run as {self.format.title}; nothing was written"
                 " (--allow-unrunnable writes it all the same)",
                 faults,

@@ -103,8 +103,9 @@ def _numbers(config: ModelConfig, architecture: str) -> Iterator[Fault]:
     normalised = NORMALISED.get(architecture, config.norm_topk_prob)
     if config.norm_topk_prob not in (None, normalised):
         yield _otherwise("norm_topk_prob", config.norm_topk_prob, normalised)
-    if config.bidirectional and architecture in OPTIONS:
-        yield _otherwise("bidirectional", config.bidirectional, False)
+    if config.bidirectional and config.sliding_window and architecture in WINDOWS:
+        what = "true, and llama.cpp lays windows otherwise then"
+        yield Fault("bidirectional", what, WRITE_FOLDER)
     activations = ACTIVATIONS.get(architecture)
     if activations and config.activation not in (None, *activations):
         expected = " or ".join(sorted(activations))

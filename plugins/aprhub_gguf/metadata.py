@@ -29,6 +29,7 @@ from aprhub_gguf.values import Entry, f32_entry, u32_entry
 from aprhub_gguf.windows import WINDOW, WINDOWED, read_layer_kinds
 
 _KV_HEADS: Final = "attention.head_count_kv"
+_CAUSAL: Final = "attention.causal"
 
 _COUNTS: Final = MappingProxyType(
     {
@@ -90,6 +91,8 @@ def read_config(
     said["layer_kinds"] = read_layer_kinds(
         ledger, architecture, said["sliding_window"], said["num_layers"]
     )
+    both = _is_bidirectional(ledger, architecture, slides=bool(said["layer_kinds"]))
+    said["bidirectional"] = both or None
     config = ModelConfig(**said)
     config = config.filled({"head_dim": shared_size(config), "vocab_size": token_count})
     rotated = rotary_size(ledger, architecture, config)
@@ -105,6 +108,20 @@ def _said(ledger: Ledger, architecture: str) -> Iterator[tuple[str, Any]]:
         yield field, ledger.integer(f"{architecture}.{suffix}", f"config.{field}")
     for suffix, field in _NUMBERS.items():
         yield field, ledger.number(f"{architecture}.{suffix}", f"config.{field}")
+
+
+def _is_bidirectional(ledger: Ledger, architecture: str, *, slides: bool) -> bool:
+    """Return whether tokens see those behind them.
+
+    Windows of llama.cpp still end at the token then, which no other program does.
+    """
+    key = f"{architecture}.{_CAUSAL}"
+    causal = ledger.flag(key, "config.bidirectional")
+    if causal:
+        ledger.carry(key, "says what its absence would say")
+    if causal is False and slides:
+        raise ledger.wrong(key, "true, since layers slide")
+    return causal is False
 
 
 def _by_layer(
@@ -163,3 +180,5 @@ def _plain_entries(config: ModelConfig) -> Iterator[tuple[str, Entry]]:
     for suffix, field in _NUMBERS.items():
         if getattr(config, field) is not None:
             yield suffix, f32_entry(field, getattr(config, field))
+    if config.bidirectional and not config.layer_kinds:
+        yield _CAUSAL, Entry("bool", False)

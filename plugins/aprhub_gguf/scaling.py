@@ -16,6 +16,9 @@ _PREFIX: Final = "rope.scaling."
 _ORIGINAL_CONTEXT: Final = "original_context_length"
 _EFFECTIVE: Final = "attn_factor"
 
+_OLD_FACTOR: Final = "rope.scale_linear"
+"""The key for a factor in files of 2023, which llama.cpp still takes."""
+
 # A longrope's factor is only documentation; ggml would divide positions by it.
 _FIELDS: Final = MappingProxyType(
     {
@@ -61,14 +64,16 @@ def read_scaling(ledger: Ledger, architecture: str) -> RopeScaling | None:
 
     A factor for attention means `longrope`: llama.cpp's converter leaves out the kind.
     """
-    prefix = f"{architecture}.{_PREFIX}"
-    kind = _kind(ledger, prefix)
+    prefix, old = f"{architecture}.{_PREFIX}", f"{architecture}.{_OLD_FACTOR}"
+    kind = _kind(ledger, prefix, old)
     if kind is None:
         return None
     values: dict[str, Any] = {}
     for suffix, field in _FIELDS[kind].items():
         read = ledger.integer if suffix == _ORIGINAL_CONTEXT else ledger.number
         values[field] = read(prefix + suffix, f"config.rope_scaling.{field}")
+    if "factor" in values and values["factor"] is None:
+        values["factor"] = ledger.number(old, "config.rope_scaling.factor")
     scaling = RopeScaling(kind, **values)
     return _with_effective(scaling, ledger, prefix) if kind == "yarn" else scaling
 
@@ -97,14 +102,17 @@ def _own_attention_factor(scaling: RopeScaling) -> float:
     return 1 + 0.1 * math.log(max(scaling.factor or 1, 1))
 
 
-def _kind(ledger: Ledger, prefix: str) -> str | None:
+def _kind(ledger: Ledger, prefix: str, old: str) -> str | None:
     key = f"{prefix}type"
+    has_factor = ledger.kind(f"{prefix}factor") is not None or (
+        old in ledger.entries and ledger.entries[old].value not in (0, 1)
+    )
     if ledger.kind(key) is None:
         if ledger.kind(f"{prefix}attn_factor"):
             return "longrope"
-        return "linear" if ledger.kind(f"{prefix}factor") else None
+        return "linear" if has_factor else None
     kind = ledger.text(key, "config.rope_scaling.kind")
-    if kind in _FIELDS and (kind != "linear" or ledger.kind(f"{prefix}factor")):
+    if kind in _FIELDS and (kind != "linear" or has_factor):
         return kind
     if kind == "linear" or kind == "none":
         ledger.carry(key, "no scaling")

@@ -1,10 +1,10 @@
-"""Which layers look back without limit and which through a window."""
+"""What tokens see: all before them, those in a window, or those behind them too."""
 
 from collections.abc import Iterator
 from typing import Any, Final
 
 from aprhub.api import Document, ModelConfig
-from aprhub_safetensors.classes import MAX_WINDOW_LAYERS, ConfigClass
+from aprhub_safetensors.classes import CAUSAL, MAX_WINDOW_LAYERS, ConfigClass
 
 KEYS: Final = (
     "sliding_window",
@@ -13,8 +13,10 @@ KEYS: Final = (
     "_sliding_window_pattern",
     "use_sliding_window",
     "max_window_layers",
+    CAUSAL,
+    "use_bidirectional_attention",
 )
-FIELDS: Final = ("sliding_window", "layer_kinds")
+FIELDS: Final = ("sliding_window", "layer_kinds", "bidirectional")
 
 FULL: Final = "full"
 SLIDING: Final = "sliding"
@@ -25,7 +27,11 @@ _BY_KIND: Final = {kind: name for name, kind in LAYER_TYPES.items()}
 def read_attention(
     document: Document, ways: ConfigClass, layers: int | None
 ) -> dict[str, Any]:
-    """Return the window and the kinds of a configuration's layers."""
+    """Return the window and the kinds of a configuration's layers, and the direction.
+
+    Raises CorruptFileError for a value of another kind, and for a class whose windows
+    another key for the direction would move.
+    """
     window = document.whole("sliding_window")
     if "sliding_window" not in document:
         window = ways.window
@@ -34,7 +40,18 @@ def read_attention(
     kinds = _kinds(document, ways, layers, window)
     if ways.switched and (window is None or kinds == (FULL,) * len(kinds or ())):
         window = kinds = None
-    return {"sliding_window": window, "layer_kinds": kinds}
+    both = _is_bidirectional(document, ways) or None
+    return {"sliding_window": window, "layer_kinds": kinds, "bidirectional": both}
+
+
+def _is_bidirectional(document: Document, ways: ConfigClass) -> bool:
+    """Return whether tokens see those behind them; a null is no for transformers."""
+    stated = CAUSAL in document and not document.flag(CAUSAL)
+    if ways.both_ways == CAUSAL:
+        return stated
+    if stated:
+        raise document.fault(CAUSAL, f"true, or {ways.both_ways} instead of it")
+    return bool(document.flag(ways.both_ways))
 
 
 def _kinds(
@@ -75,6 +92,8 @@ def spelled_attention(
     A class that assumes a window is told when there is none.
     """
     window, kinds = config.sliding_window, config.layer_kinds
+    if config.bidirectional:
+        yield ways.both_ways, ways.both_ways != CAUSAL
     if ways.switched:
         yield "use_sliding_window", window is not None
     if window is not None or (ways.window is not None and not ways.switched):

@@ -6,6 +6,8 @@ from typing import Final
 
 from attrs import evolve, frozen
 
+CAUSAL: Final = "is_causal"
+
 
 @frozen
 class ConfigClass:
@@ -19,7 +21,9 @@ class ConfigClass:
     key for it outside of the scaling of rotary frequencies. `lacks` are fields that it
     has no key for, since its models do not differ in them. One that is `capped` assumes
     caps of scores and logits, unless their keys are null. With `loose_gelu`, `gelu`
-    means the approximation with tanh.
+    means the approximation with tanh. `both_ways` is the key that lets tokens see those
+    behind them. With `local`, sliding layers can have a base of frequencies of their
+    own; one that has a `trained_length` knows no scaling but longrope.
     """
 
     activation: str = "hidden_act"
@@ -31,6 +35,8 @@ class ConfigClass:
     lacks: tuple[str, ...] = ()
     capped: bool = False
     loose_gelu: bool = False
+    both_ways: str = CAUSAL
+    local: bool = False
 
 
 _QWEN2: Final = ConfigClass(
@@ -38,8 +44,12 @@ _QWEN2: Final = ConfigClass(
 )
 _QWEN3: Final = ConfigClass(window=4096, switched=True, lacks=("mlp_bias",))
 _GEMMA: Final = ConfigClass(lacks=("mlp_bias",), loose_gelu=True)
-_GEMMA3: Final = ConfigClass("hidden_activation", window=4096, lacks=("mlp_bias",))
-_GEMMA2: Final = evolve(_GEMMA3, capped=True)
+_GEMMA2: Final = ConfigClass(
+    "hidden_activation", window=4096, lacks=("mlp_bias",), capped=True
+)
+_GEMMA3: Final = evolve(
+    _GEMMA2, capped=False, both_ways="use_bidirectional_attention", local=True
+)
 
 CLASSES: Final[Mapping[str, ConfigClass]] = MappingProxyType(
     {

@@ -4,7 +4,13 @@ from collections.abc import Mapping
 
 from attrs import evolve, field, frozen
 
-from aprhub.api import Document, Identity, KeyFate, ModelConfig
+from aprhub.api import (
+    Document,
+    Identity,
+    KeyFate,
+    ModelConfig,
+    UnsupportedFileError,
+)
 from aprhub_safetensors import attention, rope
 from aprhub_safetensors.classes import class_of
 from aprhub_safetensors.keys import KEYS, MAX_LAYERS, class_values
@@ -12,9 +18,11 @@ from aprhub_safetensors.keys import KEYS, MAX_LAYERS, class_values
 WRAPPED = "text_config"
 """Where models that see or hear keep the configuration of their text part."""
 
+_BY_LAYER = "per_layer_config"
+
 GROUPS = {
     **dict.fromkeys(rope.KEYS, ", ".join(rope.FIELDS)),
-    **dict.fromkeys(attention.KEYS, "sliding_window, layer_kinds"),
+    **dict.fromkeys(attention.KEYS, ", ".join(attention.FIELDS)),
     "architectures": "identity.hf_class",
     "model_type": "identity.hf_model_type",
 }
@@ -34,13 +42,19 @@ def read_config(document: Document) -> ReadConfig:
     """Return what a `config.json` says, defaults of its class not filled in.
 
     Raises CorruptFileError, naming the key, when a value is of the wrong kind or two
-    keys contradict each other.
+    keys contradict each other; UnsupportedFileError when layers have values of their
+    own.
     """
     scope = scope_of(document)
+    if scope.values.get(_BY_LAYER):
+        raise UnsupportedFileError(
+            document.path,
+            f"{document.prefix}{_BY_LAYER} lets layers differ, which those of no known"
+            " family do; take a model whose layers are alike",
+        )
     identity = _identity(document)
     said = {key: key.read(scope) for key in KEYS}
     values = {key.field: value for key, (_, value) in said.items()}
-    values["bidirectional"] = values["bidirectional"] or None
     layers = values["num_layers"]
     if layers is not None and layers > MAX_LAYERS:
         raise scope.fault("num_hidden_layers", f"at most {MAX_LAYERS}")

@@ -91,7 +91,6 @@ KEYS: Final = (
         synonyms=False,
     ),
     Key("query_scale", ("query_pre_attn_scalar",), "number"),
-    Key("bidirectional", ("use_bidirectional_attention",), "flag"),
     Key("attention_softcap", ("attn_logit_softcapping",), "number"),
     Key("final_softcap", ("final_logit_softcapping",), "number"),
     Key("num_experts", ("num_experts", "num_local_experts", "n_routed_experts")),

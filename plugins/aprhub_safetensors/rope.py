@@ -11,7 +11,13 @@ from typing import Any, Final
 
 from attrs import asdict, evolve
 
-from aprhub.api import Document, ModelConfig, RopeScaling, UnsupportedFileError
+from aprhub.api import (
+    Document,
+    ModelConfig,
+    RopeScaling,
+    UnrepresentableError,
+    UnsupportedFileError,
+)
 from aprhub_safetensors.classes import CLASSES, ConfigClass
 
 KEYS: Final = (
@@ -24,7 +30,8 @@ KEYS: Final = (
 )
 FIELDS: Final = ("rope_theta", "rope_local_theta", "rope_scaling", "rotary_dim")
 
-KINDS: Final[Mapping[str, str]] = {"su": "longrope"}
+LONGROPE: Final = "longrope"
+KINDS: Final[Mapping[str, str]] = {"su": LONGROPE}
 """Older names of kinds of scaling."""
 
 UNSCALED: Final = (None, "default", "mrope")
@@ -207,4 +214,10 @@ def _section(scaling: RopeScaling, config: ModelConfig) -> dict[str, Any]:
         )
     values = asdict(scaling, filter=lambda _, value: value is not None)
     kind = values.pop("kind")
+    for key in REQUIRED.get(kind, ()):
+        if key not in values:
+            what = f"{kind} without {key}, which transformers needs for it"
+            raise UnrepresentableError(
+                "rope_scaling", f"{what}; correct the source, or take another"
+            )
     return {"rope_type": kind, **values}

@@ -6,8 +6,10 @@ from typing import Final
 from attrs import evolve
 
 from aprhub.api import Fault, ModelConfig, StoredModel
-from aprhub_safetensors.classes import class_of
+from aprhub_safetensors.attention import SLIDING
+from aprhub_safetensors.classes import CLASSES, class_of
 from aprhub_safetensors.defaults import completed
+from aprhub_safetensors.rope import FACTORS, LONGROPE
 from aprhub_safetensors.spelling import identity_names
 
 EMBEDDING: Final = "model.embed_tokens.weight"
@@ -22,6 +24,7 @@ SIZES: Final = (
 )
 
 
+_OTHERWISE: Final = "write another format, such as APR"
 _CORRECT: Final = "correct it in the source, such as with 'aprhub stamp --set'"
 
 
@@ -63,11 +66,18 @@ def _sizes(config: ModelConfig) -> Iterator[Fault]:
 
 def _rotary(stored: StoredModel) -> Iterator[Fault]:
     config, (_, model_type) = stored.config, identity_names(stored)
-    partial = config.rotary_dim not in (None, config.head_dim)
-    if partial and not class_of(model_type).partial:
+    ways, scaling = class_of(model_type), config.rope_scaling
+    if config.rotary_dim not in (None, config.head_dim) and not ways.partial:
         problem = f"{config.rotary_dim} of {config.head_dim} elements of a head"
-        repair = "write another format, such as APR"
-        yield Fault("rotary_dim", f"{problem}; {model_type} rotates all", repair)
+        yield Fault("rotary_dim", f"{problem}; {model_type} rotates all", _OTHERWISE)
+    slides = model_type in CLASSES and SLIDING in (config.layer_kinds or ())
+    local = config.rope_local_theta
+    if slides and not ways.local and local not in (None, config.rope_theta):
+        problem = f"{local} for sliding layers; {model_type} has one for all"
+        yield Fault("rope_local_theta", problem, _OTHERWISE)
+    if scaling and ways.trained_length and scaling.kind not in (LONGROPE, FACTORS):
+        problem = f"{scaling.kind}; {model_type} knows {LONGROPE} alone"
+        yield Fault("rope_scaling", problem, _OTHERWISE)
 
 
 def _experts(config: ModelConfig) -> Iterator[Fault]:

@@ -6,6 +6,7 @@ llama.cpp, or gives other logits than transformers.
 """
 
 import json
+import struct
 from pathlib import Path
 from typing import Any, Final
 
@@ -17,6 +18,7 @@ from aprhub import Registry, open_model, save_model
 from aprhub.errors import JudgeError, ModelCheckError, UnrunnableError
 from aprhub.testing.models import PICOS
 from tests.end_to_end.roads import TOLERANCE, convert, own_logits
+from tests.health import raw
 from tests.judges import hf, spm
 from tests.judges.compare import agreement
 from tests.judges.llama import Llama
@@ -42,6 +44,7 @@ IDS: Final = [1, *np.random.default_rng(7).integers(300, 1900, 47).tolist()]
 BOTH_WAYS: Final = Variant(
     "gemma3-both-ways", "gemma3", {"use_bidirectional_attention": True}
 )
+NOT_CAUSAL: Final = Variant("phi3-both-ways", "phi3", {"is_causal": False})
 COMPUTED: Final = (
     LINEAR,
     YARN,
@@ -50,11 +53,12 @@ COMPUTED: Final = (
     LONGROPE,
     DYNAMIC,
     Variant("gemma3-final-cap", "gemma3", {"final_logit_softcapping": 20.0}),
+    NOT_CAUSAL,
 )
 REFUSED: Final = (
     (RELU, "activation: relu, where llama.cpp computes with silu"),
     (CAP, "query_scale: 4.0, where llama.cpp computes with 16"),
-    (BOTH_WAYS, "bidirectional: true, where llama.cpp computes with false"),
+    (BOTH_WAYS, "bidirectional: true, and llama.cpp lays windows otherwise then"),
     (yarn("slow", beta_slow=2.0), "rope_scaling.beta_slow: 2.0, where llama.cpp"),
     (yarn("fast", beta_fast=1.5), "rope_scaling.beta_fast: 1.5, where llama.cpp"),
     (yarn("whole", truncate=False), "rope_scaling.truncate: false, where llama.cpp"),
@@ -203,6 +207,57 @@ def test_no_caps_are_told_to_a_folder_that_is_made_anew(tmp_path: Path) -> None:
     assert {key: said[key] for key in caps} == caps
     read = open_model(tmp_path / "m").config
     assert (read.attention_softcap, read.final_softcap) == (0, 0)
+
+
+def test_a_model_that_is_not_causal_stays_so(folder: Path, tmp_path: Path) -> None:
+    source, target = NOT_CAUSAL.made(folder), tmp_path / "m.gguf"
+    causal = hf.logits(pico(NOT_CAUSAL.family), IDS)
+    convert(source, target)
+    parts = raw.open_gguf(target)
+    parts.drop("aprhub.")
+    raw.write_gguf(parts, target)
+
+    convert(target, tmp_path / "back")
+
+    expected = hf.logits(source, IDS)
+    assert not agreement(causal, expected).within(0.5)
+    assert agreement(hf.logits(tmp_path / "back", IDS), expected).difference < 1e-5
+
+
+def test_a_factor_under_its_old_key_is_the_one_that_llama_cpp_takes(
+    folder: Path, tmp_path: Path
+) -> None:
+    source, target = LINEAR.made(folder), tmp_path / "m.gguf"
+    convert(source, target)
+    parts = raw.open_gguf(target)
+    parts.drop("aprhub.", "llama.rope.scaling.")
+    parts.put("llama.rope.scale_linear", struct.pack("<If", 6, 4.0))
+    raw.write_gguf(parts, target)
+
+    convert(target, tmp_path / "back")
+
+    assert _difference(tmp_path / "back", target) < TOLERANCE
+    assert _difference(source, target) < TOLERANCE
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "subject"),
+    [
+        ("rope.dimension_count", struct.pack("<II", 4, 12), "rotary_dim"),
+        ("rope.freq_base_swa", struct.pack("<If", 6, 5.0), "rope_local_theta"),
+    ],
+)
+def test_what_transformers_has_no_place_for_is_no_folder(
+    key: str, value: bytes, subject: str, tmp_path: Path
+) -> None:
+    convert(pico("gemma2"), tmp_path / "m.gguf")
+    parts = raw.open_gguf(tmp_path / "m.gguf")
+    parts.drop("aprhub.")
+    parts.put(f"gemma2.{key}", value)
+    raw.write_gguf(parts, tmp_path / "m.gguf")
+
+    with pytest.raises(UnrunnableError, match=f"  - {subject}: "):
+        convert(tmp_path / "m.gguf", tmp_path / "back")
 
 
 @pytest.mark.slow

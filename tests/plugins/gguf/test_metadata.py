@@ -1,6 +1,7 @@
 """GGUF's hyper-parameters in the hub's words, there and back."""
 
 import math
+import struct
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,8 @@ from attrs import evolve
 from gguf import GGUFReader
 
 from aprhub.api import CorruptFileError, Identity, ModelConfig, RopeScaling
+from tests.health.raw import open_gguf as raw_parts
+from tests.health.raw import write_gguf
 from tests.plugins.gguf.disk import opened, reopened, written
 from tests.plugins.gguf.models import CONFIG, model, packed, tensors
 from tests.plugins.gguf.raw import (
@@ -236,6 +239,48 @@ def test_a_factor_alone_is_linear(tmp_path: Path) -> None:
     found = read(tmp_path, entry("llama.rope.scaling.factor", F32, 2.0))
 
     assert found.config.rope_scaling == RopeScaling("linear", 2.0)
+
+
+@pytest.mark.parametrize(("said", "meant"), [(4.0, 4.0), (1.0, None), (0.0, None)])
+def test_a_factor_under_its_old_key_is_linear(
+    tmp_path: Path, said: float, meant: float | None
+) -> None:
+    found = read(tmp_path, entry("llama.rope.scale_linear", F32, said))
+
+    scaling = found.config.rope_scaling
+    assert scaling == (RopeScaling("linear", meant) if meant else None)
+    (path,) = written(found, tmp_path / "again.gguf")
+    keys = {"llama.rope.scaling.factor": meant, "llama.rope.scale_linear": said}
+    left = {key: keys_of(path).get(key) for key in keys}
+    assert left == ({**keys, "llama.rope.scale_linear": None} if meant else keys)
+
+
+def test_a_newer_factor_counts_and_not_the_old_one(tmp_path: Path) -> None:
+    old, new = entry("llama.rope.scale_linear", F32, 2.0), 4.0
+    found = read(tmp_path, old, entry("llama.rope.scaling.factor", F32, new))
+
+    assert found.config.rope_scaling == RopeScaling("linear", new)
+
+
+@pytest.mark.parametrize(("causal", "meant"), [(False, True), (True, None)])
+def test_tokens_may_see_those_behind_them(
+    tmp_path: Path, causal: bool, meant: bool | None
+) -> None:
+    found = read(tmp_path, entry("llama.attention.causal", BOOL, causal))
+
+    assert found.config.bidirectional is meant
+    (path,) = written(found, tmp_path / "again.gguf")
+    assert keys_of(path)["llama.attention.causal"] is causal
+
+
+def test_windows_that_only_llama_cpp_has_are_refused(tmp_path: Path) -> None:
+    (path,) = written(model(config=gemma()), tmp_path / "a.gguf")
+    parts = raw_parts(path)
+    parts.put("gemma3.attention.causal", struct.pack("<I?", 7, False))
+    write_gguf(parts, path)
+
+    with pytest.raises(CorruptFileError, match="expected true, since layers slide"):
+        opened(path)
 
 
 def test_no_scaling_is_carried_as_it_is_said(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ import transformers
 from attrs import evolve
 
 from aprhub.api import (
+    CorruptFileError,
     Document,
     Family,
     Identity,
@@ -17,6 +18,7 @@ from aprhub.api import (
     RopeScaling,
     StoredModel,
     Tokenizer,
+    UnsupportedFileError,
 )
 from aprhub_families import provide_families
 from aprhub_safetensors.companions import written_texts
@@ -347,6 +349,38 @@ def test_frequency_factors_become_a_longrope_and_come_back() -> None:
 def test_looking_one_way_is_nothing_to_say(said: bool, meant: bool | None) -> None:
     values = {**old_config("gemma3"), "use_bidirectional_attention": said}
     assert read(values).bidirectional is meant
+
+
+@pytest.mark.parametrize(
+    ("said", "meant"),
+    [
+        ({"is_causal": False}, True),
+        ({"is_causal": None}, True),
+        ({"is_causal": True}, None),
+        ({"use_bidirectional_attention": True}, None),
+        ({}, None),
+    ],
+)
+@pytest.mark.parametrize("family", ["llama", "qwen2", "mistral"])
+def test_a_class_looks_both_ways_where_it_is_not_causal(
+    family: str, said: dict[str, Any], meant: bool | None
+) -> None:
+    config = read({**old_config(family), **said})
+
+    assert config.bidirectional is meant
+    assert made(config, family).get("is_causal") is (False if meant else None)
+
+
+def test_a_key_that_moves_windows_is_refused() -> None:
+    with pytest.raises(CorruptFileError, match="is_causal: found False, expected true"):
+        read({**old_config("gemma3"), "is_causal": False})
+
+
+def test_layers_with_values_of_their_own_are_refused() -> None:
+    values = {**old_config("llama"), "per_layer_config": {"1": {"rms_norm_eps": 0.1}}}
+    with pytest.raises(UnsupportedFileError, match="per_layer_config lets layers"):
+        read(values)
+    assert read({**values, "per_layer_config": {}}).norm_eps == 1e-5
 
 
 def test_the_numbers_of_yarn_mean_nothing_to_other_kinds() -> None:

@@ -8,7 +8,14 @@ import numpy as np
 import pytest
 from attrs import evolve
 
-from aprhub.api import Identity, ModelConfig, StoredModel, Tensor, Tokenizer
+from aprhub.api import (
+    Identity,
+    ModelConfig,
+    RopeScaling,
+    StoredModel,
+    Tensor,
+    Tokenizer,
+)
 from aprhub_families import provide_families
 from aprhub_safetensors import SAFETENSORS
 
@@ -65,6 +72,31 @@ def test_a_size_that_does_not_work_is_a_fault(
     change: dict[str, Any], subject: str
 ) -> None:
     assert subjects(stored(config=evolve(CONFIG, **change))) == [subject]
+
+
+@pytest.mark.parametrize(
+    ("family", "change", "subject"),
+    [
+        ("phi3", {"rope_scaling": RopeScaling("linear", 4.0)}, "rope_scaling"),
+        ("phi3", {"rope_scaling": RopeScaling("factors")}, ""),
+        ("llama", {"rope_scaling": RopeScaling("linear", 4.0)}, ""),
+        ("gemma2", {"rope_local_theta": 5.0}, "rope_local_theta"),
+        ("gemma2", {"rope_local_theta": 1e4}, ""),
+        ("gemma3", {"rope_local_theta": 5.0}, ""),
+        ("llama", {"rope_local_theta": 5.0, "layer_kinds": None}, ""),
+    ],
+)
+def test_what_a_class_does_not_compute_is_a_fault(
+    family: str, change: dict[str, Any], subject: str
+) -> None:
+    kinds = ("sliding", "full")
+    values = {"rope_theta": 1e4, "layer_kinds": kinds, "rotary_dim": None, **change}
+    model = evolve(CONFIG, family=family, identity=Identity(), **values)
+    table = next(each for each in provide_families() if each.name == family)
+
+    found = subjects(stored(config=model, family=table))
+
+    assert found == [subject] * bool(subject)
 
 
 def test_a_missing_embedding_is_a_fault() -> None:

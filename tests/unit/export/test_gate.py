@@ -13,8 +13,8 @@ from aprhub.api import (
     StoredModel,
     Tensor,
 )
-from aprhub.errors import UnrunnableError
-from aprhub.export.gate import reopened
+from aprhub.errors import Fault, UnrunnableError
+from aprhub.export.gate import reopened, unrunnable
 
 PATH = Path("written.toy")
 MEANT = StoredModel(
@@ -72,6 +72,21 @@ def test_a_size_that_the_format_does_not_store_is_no_fault() -> None:
     found = evolve(MEANT, config=ModelConfig())
 
     assert reopened(PATH, _toy(found), MEANT).config == ModelConfig()
+
+
+def test_what_the_file_does_not_say_is_judged_as_it_was_meant() -> None:
+    def judged(stored: StoredModel) -> list[Fault]:
+        values = {"num_layers": stored.config.num_layers, "heads": 1}
+        return [Fault(name, f"{value}", "-") for name, value in values.items()]
+
+    fmt = Format("toy", "Toy", (".toy",), runnable=judged)
+    found = evolve(MEANT, config=ModelConfig(num_layers=7))
+
+    same = unrunnable(evolve(MEANT, config=MEANT.config), fmt, MEANT)
+    silent = unrunnable(evolve(MEANT, config=ModelConfig()), fmt, MEANT)
+    assert [each.problem for each in unrunnable(found, fmt, MEANT)] == ["7", "1"]
+    assert [each.problem for each in same] == ["1", "1"]
+    assert [each.problem for each in silent] == ["None", "1"]
 
 
 def test_another_encoding_is_a_fault() -> None:
