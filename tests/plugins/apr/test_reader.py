@@ -381,6 +381,7 @@ def test_spellings_that_agree_are_one_value(
         ('"architecture":"qwen2","num_heads":2', 1e6, "1000000 is taken"),
         ('"architecture":"qwen3_moe","n_heads":2,"rope_theta":null', 1e6, "1000000"),
         ('"architecture":"llama","num_heads":2', 1e4, " 10000 is taken"),
+        ('"architecture":"gemma3","num_heads":2', 1e6, " 1000000 is taken"),
         ('"architecture":"qwen2","num_heads":2,"rope_theta":5e5', 5e5, ""),
         ('"architecture":"qwen2","lora_rank":2', None, ""),
     ],

@@ -18,6 +18,7 @@ from aprhub.api import (
     RopeScaling,
     StoredModel,
     Tokenizer,
+    UnrepresentableError,
     UnsupportedFileError,
 )
 from aprhub_families import provide_families
@@ -369,6 +370,12 @@ def test_a_class_looks_both_ways_where_it_is_not_causal(
 
     assert config.bidirectional is meant
     assert made(config, family).get("is_causal") is (False if meant else None)
+
+
+def test_a_scaling_without_its_numbers_is_not_written() -> None:
+    config = evolve(read(old_config("llama")), rope_scaling=RopeScaling("longrope"))
+    with pytest.raises(UnrepresentableError, match="longrope without short_factor"):
+        made(config, "llama")
 
 
 def test_a_key_that_moves_windows_is_refused() -> None:
