@@ -18,6 +18,7 @@ from aprhub_gguf.architectures import (
 )
 from aprhub_gguf.implied import has_shared_scale, shared_size
 from aprhub_gguf.table import WRITE_FOLDER
+from aprhub_gguf.windows import slides
 
 _DYNAMIC: Final = "dynamic"
 _SCALINGS: Final[Mapping[str, Sequence[str]]] = {
@@ -103,7 +104,7 @@ def _numbers(config: ModelConfig, architecture: str) -> Iterator[Fault]:
     normalised = NORMALISED.get(architecture, config.norm_topk_prob)
     if config.norm_topk_prob not in (None, normalised):
         yield _otherwise("norm_topk_prob", config.norm_topk_prob, normalised)
-    if config.bidirectional and config.sliding_window and architecture in WINDOWS:
+    if config.bidirectional and slides(architecture, config.layer_kinds):
         what = "true, and llama.cpp lays windows otherwise then"
         yield Fault("bidirectional", what, WRITE_FOLDER)
     activations = ACTIVATIONS.get(architecture)

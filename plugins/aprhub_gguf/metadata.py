@@ -26,7 +26,7 @@ from aprhub_gguf.residue import RESIDUE_KEY, completed, residue_entry
 from aprhub_gguf.scaling import read_scaling, scaling_entries
 from aprhub_gguf.tables import INTEGERS
 from aprhub_gguf.values import Entry, f32_entry, u32_entry
-from aprhub_gguf.windows import WINDOW, WINDOWED, read_layer_kinds
+from aprhub_gguf.windows import WINDOW, WINDOWED, read_layer_kinds, slides
 
 _KV_HEADS: Final = "attention.head_count_kv"
 _CAUSAL: Final = "attention.causal"
@@ -91,8 +91,8 @@ def read_config(
     said["layer_kinds"] = read_layer_kinds(
         ledger, architecture, said["sliding_window"], said["num_layers"]
     )
-    both = _is_bidirectional(ledger, architecture, slides=bool(said["layer_kinds"]))
-    said["bidirectional"] = both or None
+    slid = slides(architecture, said["layer_kinds"])
+    said["bidirectional"] = _is_bidirectional(ledger, architecture, slid) or None
     config = ModelConfig(**said)
     config = config.filled({"head_dim": shared_size(config), "vocab_size": token_count})
     rotated = rotary_size(ledger, architecture, config)
@@ -110,7 +110,7 @@ def _said(ledger: Ledger, architecture: str) -> Iterator[tuple[str, Any]]:
         yield field, ledger.number(f"{architecture}.{suffix}", f"config.{field}")
 
 
-def _is_bidirectional(ledger: Ledger, architecture: str, *, slides: bool) -> bool:
+def _is_bidirectional(ledger: Ledger, architecture: str, slid: bool) -> bool:
     """Return whether tokens see those behind them.
 
     Windows of llama.cpp still end at the token then, which no other program does.
@@ -119,7 +119,7 @@ def _is_bidirectional(ledger: Ledger, architecture: str, *, slides: bool) -> boo
     causal = ledger.flag(key, "config.bidirectional")
     if causal:
         ledger.carry(key, "says what its absence would say")
-    if causal is False and slides:
+    if causal is False and slid:
         raise ledger.wrong(key, "true, since layers slide")
     return causal is False
 
@@ -165,6 +165,8 @@ def config_entries(
     suffixes = dict(_plain_entries(config))
     if architecture in WINDOWED:
         suffixes.setdefault(WINDOW, Entry("u32", 0))
+    if config.bidirectional and not slides(architecture, config.layer_kinds):
+        suffixes[_CAUSAL] = Entry("bool", False)
     suffixes |= dict(scaling_entries(config))
     suffixes |= dict(derived_entries(architecture, config, token_count, carried))
     entries = {f"{architecture}.{suffix}": each for suffix, each in suffixes.items()}
@@ -180,5 +182,3 @@ def _plain_entries(config: ModelConfig) -> Iterator[tuple[str, Entry]]:
     for suffix, field in _NUMBERS.items():
         if getattr(config, field) is not None:
             yield suffix, f32_entry(field, getattr(config, field))
-    if config.bidirectional and not config.layer_kinds:
-        yield _CAUSAL, Entry("bool", False)

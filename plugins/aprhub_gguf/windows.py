@@ -3,6 +3,7 @@
 from typing import Final
 
 from aprhub.api import ModelConfig
+from aprhub_gguf.architectures import WINDOWS
 from aprhub_gguf.ledger import Ledger
 from aprhub_gguf.tables import INTEGERS
 from aprhub_gguf.values import Entry
@@ -39,6 +40,11 @@ def read_layer_kinds(
     if ledger.kind(key) == "array":
         return _flagged(ledger, key, layers)
     return _periodic(ledger.integer(key, "config.layer_kinds") or 0, layers)
+
+
+def slides(architecture: str, kinds: tuple[str, ...] | None) -> bool:
+    """Return whether llama.cpp heeds the windows of some layers."""
+    return architecture in WINDOWS and bool(kinds)
 
 
 def _flagged(ledger: Ledger, key: str, layers: int) -> tuple[str, ...]:

@@ -273,6 +273,19 @@ def test_tokens_may_see_those_behind_them(
     assert keys_of(path)["llama.attention.causal"] is causal
 
 
+def test_windows_that_llama_cpp_does_not_heed_are_no_hindrance(tmp_path: Path) -> None:
+    changes: dict[str, Any] = {
+        "sliding_window": 8,
+        "layer_kinds": ("sliding",),
+        "bidirectional": True,
+    }
+    config = evolve(CONFIG, **changes)
+    (path,) = written(model(config=config), tmp_path / "a.gguf")
+
+    assert keys_of(path)["llama.attention.causal"] is False
+    assert opened(path).config.bidirectional is True
+
+
 def test_windows_that_only_llama_cpp_has_are_refused(tmp_path: Path) -> None:
     (path,) = written(model(config=gemma()), tmp_path / "a.gguf")
     parts = raw_parts(path)
