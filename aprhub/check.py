@@ -1,8 +1,8 @@
 """Whether a canonical model fits its family: weights, shapes, sizes, vocabulary."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
-from attrs import asdict
+from attrs import asdict, evolve
 
 from aprhub.errors import Fault, ModelCheckError
 from aprhub.ir.config import ModelConfig
@@ -10,7 +10,7 @@ from aprhub.ir.model import EMBEDDING, HEAD, ModelIR
 from aprhub.ir.tokenizer import FlatVocabulary
 from aprhub.lift import Lifted
 from aprhub.spec.family import Family, WeightSpec
-from aprhub.spec.format import StoredModel
+from aprhub.spec.format import Format, StoredModel
 
 SIZES = (
     "hidden_size",
@@ -58,6 +58,17 @@ def checked(lifted: Lifted, stored: StoredModel) -> Lifted:
         )
         raise ModelCheckError(stored.path, what, found)
     return lifted
+
+
+def unrunnable(found: StoredModel, fmt: Format, meant: StoredModel) -> Sequence[Fault]:
+    """Return what would keep a written model from running as it was meant.
+
+    What every model has to say is judged as the file says it. Of the rest, what the
+    file does not say is judged as it was meant: programs would take something else.
+    """
+    values = asdict(meant.config, recurse=False)
+    unsaid = {name: value for name, value in values.items() if name not in SIZES}
+    return fmt.runnable(evolve(found, config=found.config.filled(unsaid)))
 
 
 def faults(model: ModelIR, family: Family) -> list[Fault]:

@@ -8,7 +8,7 @@ from tempfile import gettempdir
 from attrs import evolve, frozen
 
 from aprhub import detect, lineage
-from aprhub.check import checked
+from aprhub.check import checked, unrunnable
 from aprhub.errors import Fault, ModelCheckError, UnrunnableError, UsageError, about
 from aprhub.export import commit, gate
 from aprhub.export.copying import Copier, copying
@@ -253,7 +253,7 @@ class _Saving:
     def _judged(self, first: Path, meant: StoredModel) -> Sequence[Fault]:
         """Return what would keep the model from running; raise unless allowed."""
         found = gate.reopened(first, self.format, meant)
-        faults = gate.unrunnable(found, self.format, meant) if meant.family else ()
+        faults = unrunnable(found, self.format, meant) if meant.family else ()
         if faults and not self.options.allow_unrunnable:
             raise UnrunnableError(
                 meant.path,

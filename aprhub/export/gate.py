@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from attrs import asdict, evolve
+from attrs import evolve
 
 from aprhub.errors import AprhubError, Fault, UnrunnableError
 from aprhub.spec.format import Format, StoredModel
@@ -29,21 +29,6 @@ def reopened(
         what = "the written file is not what was meant"
         raise UnrunnableError(meant.path, what, faults)
     return evolve(found, path=meant.path, family=meant.family)
-
-
-def unrunnable(found: StoredModel, fmt: Format, meant: StoredModel) -> list[Fault]:
-    """Return what would keep a written model from running as it was meant.
-
-    The file is judged as it is read again, and with the hyper-parameters that it does
-    not say: programs that run it would take others for them.
-    """
-    faults = list(fmt.runnable(found))
-    unsaid = found.config.filled(asdict(meant.config, recurse=False))
-    if unsaid != found.config:
-        known = {each.subject for each in faults}
-        whole = fmt.runnable(evolve(found, config=unsaid))
-        faults += [each for each in whole if each.subject not in known]
-    return faults
 
 
 def _tensor_faults(found: StoredModel, meant: StoredModel, repair: str) -> list[Fault]:

@@ -13,8 +13,9 @@ from aprhub.api import (
     StoredModel,
     Tensor,
 )
+from aprhub.check import unrunnable
 from aprhub.errors import Fault, UnrunnableError
-from aprhub.export.gate import reopened, unrunnable
+from aprhub.export.gate import reopened
 
 PATH = Path("written.toy")
 MEANT = StoredModel(
@@ -76,17 +77,19 @@ def test_a_size_that_the_format_does_not_store_is_no_fault() -> None:
 
 def test_what_the_file_does_not_say_is_judged_as_it_was_meant() -> None:
     def judged(stored: StoredModel) -> list[Fault]:
-        values = {"num_layers": stored.config.num_layers, "heads": 1}
-        return [Fault(name, f"{value}", "-") for name, value in values.items()]
+        values = (stored.config.num_layers, stored.config.rotary_dim)
+        return [Fault("", f"{value}", "") for value in values]
 
     fmt = Format("toy", "Toy", (".toy",), runnable=judged)
-    found = evolve(MEANT, config=ModelConfig(num_layers=7))
+    meant = evolve(MEANT, config=evolve(MEANT.config, rotary_dim=4))
 
-    same = unrunnable(evolve(MEANT, config=MEANT.config), fmt, MEANT)
-    silent = unrunnable(evolve(MEANT, config=ModelConfig()), fmt, MEANT)
-    assert [each.problem for each in unrunnable(found, fmt, MEANT)] == ["7", "1"]
-    assert [each.problem for each in same] == ["1", "1"]
-    assert [each.problem for each in silent] == ["None", "1"]
+    def problems(config: ModelConfig) -> list[str]:
+        faults = unrunnable(evolve(meant, config=config), fmt, meant)
+        return [each.problem for each in faults]
+
+    assert problems(meant.config) == ["1", "4"]
+    assert problems(ModelConfig(num_layers=7, rotary_dim=2)) == ["7", "2"]
+    assert problems(ModelConfig()) == ["None", "4"]
 
 
 def test_another_encoding_is_a_fault() -> None:
