@@ -28,6 +28,7 @@ from aprhub.ir.joining import combined, concatenated, stacked
 from aprhub.ir.lowrank import LowRank
 from aprhub.ir.model import LineageStep, ModelIR, Provenance
 from aprhub.ir.packed import ComputedRows, computed_part, packed
+from aprhub.ir.sampling import SamplingDefaults
 from aprhub.ir.source import Bytes, FileRange, Memory, Source
 from aprhub.ir.tensor import Tensor
 from aprhub.ir.tokenizer import FlatVocabulary, Tokenizer
@@ -183,6 +184,7 @@ __all__ = [
     "RopeScaling",
     "Rows",
     "Rule",
+    "SamplingDefaults",
     "Setting",
     "Settings",
     "Source",

@@ -81,6 +81,7 @@ def _kept(stored: StoredModel) -> Lifted:
         stored.provenance,
         stored.carried,
         stored.native,
+        stored.sampling,
     )
     return Lifted(model, None, {name: name for name in stored.tensors})
 
@@ -145,6 +146,7 @@ class _Lifting:
             self.stored.tokenizer,
             self.stored.provenance,
             self.stored.carried,
+            sampling=self.stored.sampling,
         )
         return Lifted(model, family, sources, steps, gone, (*notes, *tie_notes))
 

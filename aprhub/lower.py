@@ -68,7 +68,6 @@ class _Lowering:
     encodings: Encodings
 
     def result(self) -> Lowered:
-        model, family = self.lifted.model, self.lifted.family
         tensors: dict[str, Tensor] = {}
         fates: list[TensorFate] = []
         wanted = self._groups()
@@ -76,7 +75,20 @@ class _Lowering:
         for name, group in wanted.items():
             tensors[name], found = self._stored(name, group)
             fates += found
-        stored_model = StoredModel(
+        stored_model = self._stored_model(tensors, fates)
+        registry, losses = self.encodings.registry, self.encodings.losses
+        notes = (
+            *remarks(fates, self.lifted, stored_model.tokenizer, registry),
+            *self.format.unheeded(stored_model),
+        )
+        fates += self._gone()
+        return Lowered(stored_model, tuple(fates), losses, notes)
+
+    def _stored_model(
+        self, tensors: Mapping[str, Tensor], fates: Sequence[TensorFate]
+    ) -> StoredModel:
+        model = self.lifted.model
+        return StoredModel(
             self.format.name,
             self.target,
             dict(each for tensor in tensors.items() for each in _parted(*tensor)),
@@ -86,18 +98,12 @@ class _Lowering:
             model.carried,
             self._native(fates),
             naming=self.naming.name if self.naming else None,
-            family=family,
+            family=self.lifted.family,
             mixture=self._mixture(),
             packing=self._packing(tensors),
             importance=self.lifted.importance,
+            sampling=model.sampling,
         )
-        registry, losses = self.encodings.registry, self.encodings.losses
-        notes = (
-            *remarks(fates, self.lifted, stored_model.tokenizer, registry),
-            *self.format.unheeded(stored_model),
-        )
-        fates += self._gone()
-        return Lowered(stored_model, tuple(fates), losses, notes)
 
     def _identified(self, config: ModelConfig) -> ModelConfig:
         """Return the configuration with an identity that tells the family from others.

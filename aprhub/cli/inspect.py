@@ -125,6 +125,7 @@ def _described(
             for name, size in sizes.most_common()
         },
         "tokenizer": _tokenizer(stored),
+        "sampling": stored.sampling.known(),
         "provenance": asdict(stored.provenance),
         "carried": {world: sorted(keys) for world, keys in stored.carried.items()},
         "notes": [*stored.notes, *_about_parts(stored, fit)],
@@ -166,7 +167,7 @@ def _echo(described: dict[str, Any]) -> None:
         for name, each in described["encodings"].items()
     ]
     echo_table(rows, ("encoding", "tensors", "size"))
-    for title in ("config", "tokenizer", "provenance", "carried"):
+    for title in ("config", "tokenizer", "sampling", "provenance", "carried"):
         _echo_section(title, described[title])
     for kind in ("notes", "findings"):
         for text in described[kind]:

@@ -7,6 +7,7 @@ from typing import Any, Final
 from attrs import evolve, field, frozen
 
 from aprhub.ir.config import ModelConfig
+from aprhub.ir.sampling import SamplingDefaults
 from aprhub.ir.tensor import Tensor
 from aprhub.ir.tokenizer import Tokenizer
 
@@ -70,6 +71,7 @@ class ModelIR:
     `carried` holds the keys of the source that have no canonical meaning, by format
     and key, as JSON-like data. `native` maps canonical names to the encoding a tensor
     had before a format forced a wider one on it, so that the way back can restore it.
+    `sampling` is what its makers would have tokens drawn with.
     """
 
     config: ModelConfig
@@ -80,6 +82,7 @@ class ModelIR:
         factory=dict, converter=_frozen_carried
     )
     native: Mapping[str, str] = field(factory=dict)
+    sampling: SamplingDefaults = field(factory=SamplingDefaults)
 
     @property
     def nbytes(self) -> int:

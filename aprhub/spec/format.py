@@ -17,6 +17,7 @@ from aprhub.ir.config import ModelConfig
 from aprhub.ir.encoding import Encoding
 from aprhub.ir.importance import Importance
 from aprhub.ir.model import Provenance
+from aprhub.ir.sampling import SamplingDefaults
 from aprhub.ir.source import FileRange
 from aprhub.ir.tensor import Tensor
 from aprhub.ir.tokenizer import Tokenizer
@@ -145,7 +146,7 @@ class StoredModel:
     the file (its `family` is None when it comes from `open`, and set when it goes to
     `lay_out`). `naming` names the convention of the tensor names, or is None where
     the file does not say; `namings` are then tried in turn for each tensor (the hub
-    fills them in from the format). `native` is as in `ModelIR`, by canonical name.
+    fills them in from the format). `native` and `sampling` are as in `ModelIR`.
     `notes` are oddities that the reader accepted. `checksums` are compared with the
     bytes when these are read to be written elsewhere, since `open` reads few of them.
     `mixture` names the mixture of encodings that a model was just quantised to, and
@@ -172,6 +173,7 @@ class StoredModel:
     packing: PackingClaim | None = None
     importance: Importance | None = field(default=None, repr=False)
     text_part: TextPart | None = None
+    sampling: SamplingDefaults = field(factory=SamplingDefaults)
 
 
 def _no_structure(_evidence: FileEvidence) -> bool:

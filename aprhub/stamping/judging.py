@@ -66,11 +66,8 @@ def require_no_worse(before: Verdict, after: Verdict, registry: Registry) -> lis
 
 def same_but_origin(before: StoredModel, after: StoredModel) -> bool:
     """Return whether a model says the same of everything but where it comes from."""
-    one, other = (
-        (each.config, each.tokenizer, each.carried, each.native, each.naming)
-        for each in (before, after)
-    )
-    return one == other
+    names = ("config", "tokenizer", "sampling", "carried", "native", "naming")
+    return all(getattr(before, name) == getattr(after, name) for name in names)
 
 
 def require_licenses(before: StoredModel, after: StoredModel) -> None:

@@ -22,6 +22,7 @@ def differences(model: ModelIR, found: ModelIR) -> list[str]:
         *_tensors(model.tensors, found.tensors),
         *_config(model, found),
         *_tokenizer(model.tokenizer, found.tokenizer),
+        *_sampling(model, found),
         *_provenance(model.provenance, found.provenance),
         *_carried(model.carried, found.carried),
     ]
@@ -92,6 +93,12 @@ def tokens(tokenizer: Tokenizer) -> list[str]:
     numbers = dict(program["model"]["vocab"])
     numbers |= {each["content"]: each["id"] for each in program["added_tokens"]}
     return sorted(numbers, key=lambda text: int(numbers[text]))
+
+
+def _sampling(model: ModelIR, found: ModelIR) -> Iterator[str]:
+    before, after = model.sampling.known(), found.sampling.known()
+    for name in model.sampling.differing(found.sampling):
+        yield f"sampling {name}: {before[name]} became {after.get(name)}"
 
 
 def _provenance(one: Provenance, other: Provenance) -> Iterator[str]:

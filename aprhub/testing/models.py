@@ -22,6 +22,7 @@ from aprhub.api import (
     ModelIR,
     Provenance,
     RopeScaling,
+    SamplingDefaults,
     Tensor,
     WeightSpec,
 )
@@ -61,6 +62,8 @@ PROVENANCE: Final = Provenance(
     source="https://example.org/pico",
     lineage=(LineageStep("made", {"seed": "sha256:00"}, {"seed": 0}, {"pico": "1"}),),
 )
+
+SAMPLING: Final = SamplingDefaults(temperature=0.6, top_k=20)
 
 CARRIED: Final[Mapping[str, Mapping[str, Any]]] = {
     "acme": {"acme.flag": True, "acme.list": [1, "two", {"three": 3.5}]},
@@ -169,6 +172,7 @@ def pico_model(
         pico_tokenizer(),
         PROVENANCE,
         CARRIED,
+        sampling=SAMPLING,
     )
 
 

@@ -3,9 +3,15 @@
 from collections.abc import Mapping
 from typing import Any, Final
 
-from attrs import asdict
+from attrs import asdict, fields
 
-from aprhub.api import LineageStep, Provenance, StoredModel, Tensor
+from aprhub.api import (
+    LineageStep,
+    Provenance,
+    SamplingDefaults,
+    StoredModel,
+    Tensor,
+)
 from aprhub_apr import configuration, vocabulary
 from aprhub_apr.claims import (
     COUNT,
@@ -23,6 +29,7 @@ from aprhub_apr.tables import ALIASES, TYPED_KEYS, WRITTEN_NULLS
 NAMING: Final = "aprhub.naming"
 NATIVE: Final = "aprhub.native"
 LINEAGE: Final = "aprhub.lineage"
+SAMPLING: Final = "aprhub.sampling"
 CARRIED: Final = "aprhub.carried"
 
 MODEL_TYPE: Final = "transformer_lm"
@@ -88,6 +95,16 @@ _RENAMED: Final = {
 """Keys of training checkpoints that would be misread in a converted file: readers take
 them to say that matrices are stored transposed, or hold a stale configuration."""
 
+_SAMPLING_NAMES: Final = tuple(each.name for each in fields(SamplingDefaults))
+_SAMPLING: Final = Kind(
+    f"an object of numbers, named {', '.join(_SAMPLING_NAMES)}",
+    lambda value: (
+        type(value) is dict
+        and value.keys() <= set(_SAMPLING_NAMES)
+        and not SamplingDefaults.of(value)[1]
+    ),
+)
+
 _STEP: Final = shaped(
     {
         "operation": TEXT,
@@ -125,6 +142,12 @@ def naming(claims: Claims) -> str | None:
 def native(claims: Claims) -> dict[str, str]:
     """Take the encodings that tensors had before they came into this format."""
     return claims.take(NATIVE, mapped(TEXT), "native") or {}
+
+
+def sampling(claims: Claims) -> SamplingDefaults:
+    """Take what the makers of the model would have tokens drawn with."""
+    said = claims.take(SAMPLING, _SAMPLING, "sampling") or {}
+    return SamplingDefaults.of(said)[0]
 
 
 def carried(
@@ -204,6 +227,7 @@ def _own_keys(stored: StoredModel) -> dict[str, Any]:
         NAMING: stored.naming,
         NATIVE: dict(stored.native) or None,
         LINEAGE: [asdict(step) for step in origin.lineage] or None,
+        SAMPLING: stored.sampling.known() or None,
         CARRIED: others or None,
     }
 

@@ -38,6 +38,7 @@ def stored_model(container: Container, complaints: Complaints) -> StoredModel:
         tokenizer=vocabulary.tokenizer(claims),
         provenance=metadata.provenance(claims),
         native=metadata.native(claims),
+        sampling=metadata.sampling(claims),
         naming=metadata.naming(claims),
         # Everything that nobody has taken by now is carried.
         carried=metadata.carried(claims, tensors),

@@ -30,6 +30,7 @@ from aprhub_gguf.general import ARCHITECTURE_KEY, is_recomputed, layout_entries
 from aprhub_gguf.metadata import config_entries
 from aprhub_gguf.origin import ORIGIN_KEYS, importance_entries
 from aprhub_gguf.parts import COUNT_KEY, NUMBER_KEY, TENSORS_KEY, PartName
+from aprhub_gguf.sampling import sampling_entries
 from aprhub_gguf.table import faults_of_row, type_id
 from aprhub_gguf.tables import DEFAULT_ALIGNMENT, MAGIC, MAX_PARTS, VERSION
 from aprhub_gguf.values import Entry, from_json
@@ -188,6 +189,7 @@ def _said(
     sections = (
         layout_entries(architecture, stored.tensors, carried, stored.mixture),
         provenance_entries(stored.provenance),
+        sampling_entries(stored.sampling),
         config.items(),
         tokenizer_entries(stored.tokenizer),
         identity_entries(stored.config.identity),

@@ -10,6 +10,7 @@ from aprhub_gguf.general import hyper_prefix, read_architecture, settle_layout
 from aprhub_gguf.ledger import Ledger
 from aprhub_gguf.metadata import read_config
 from aprhub_gguf.parts import merged_tensors, read_parts
+from aprhub_gguf.sampling import read_sampling
 from aprhub_gguf.vocabulary import read_tokenizer, token_count
 from aprhub_gguf.worlds import (
     WORLD,
@@ -42,6 +43,7 @@ def stored_model(path: Path, complaints: Complaints) -> StoredModel:
     tokenizer = read_tokenizer(ledger)
     provenance = read_provenance(ledger)
     native = read_native(ledger)
+    sampling = read_sampling(ledger)
     worlds = read_worlds(ledger)
     rest = ledger.rest()
     return StoredModel(
@@ -56,6 +58,7 @@ def stored_model(path: Path, complaints: Complaints) -> StoredModel:
         naming=_NAMING if _is_ggml(tensors) else None,
         notes=(*(note for part in parts for note in part.notes), *ledger.notes),
         fates=ledger.fates(),
+        sampling=sampling,
     )
 
 

@@ -17,6 +17,7 @@ from aprhub.api import (
 from aprhub_safetensors.packing import claiming
 from aprhub_safetensors.record import record_text
 from aprhub_safetensors.revision import revised
+from aprhub_safetensors.sampling import revised_sampling
 from aprhub_safetensors.spelling import as_text, config_text
 from aprhub_safetensors.tables import (
     CHAT_TEMPLATE,
@@ -78,6 +79,7 @@ def written_texts(stored: StoredModel) -> dict[str, str]:
             kept[TOKENIZER_CONFIG] = as_text(settings)
     else:
         kept = {**dict(_made_texts(stored)), **kept}
+    _put_sampling(kept, stored)
     if stored.tokenizer is not None:
         _put_templates(kept, stored.tokenizer)
     if stored.packing is not None:
@@ -173,6 +175,17 @@ def _put_templates(texts: dict[str, str], tokenizer: Tokenizer) -> None:
     texts[TOKENIZER_CONFIG] = as_text(
         rest if true is None else {**rest, "chat_template": true}
     )
+
+
+def _put_sampling(texts: dict[str, str], stored: StoredModel) -> None:
+    """Put what tokens are drawn with where the texts say otherwise."""
+    values = values_of(texts, GENERATION)
+    if GENERATION not in texts and stored.tokenizer is not None:
+        # Where there is this file, transformers looks for special ids nowhere else.
+        values = generation_keys(stored.tokenizer)
+    now = revised_sampling(values, stored.sampling)
+    if now is not values:
+        texts[GENERATION] = as_text(now)
 
 
 def _by_name(entry: Any) -> Mapping[str, Any]:

@@ -24,10 +24,12 @@ from aprhub_safetensors.header import Header, read_header
 from aprhub_safetensors.packing import read_claim
 from aprhub_safetensors.recognition import SHARD
 from aprhub_safetensors.record import OWN_WORLD, read_record
+from aprhub_safetensors.sampling import read_sampling
 from aprhub_safetensors.spelling import torch_dtype
 from aprhub_safetensors.tables import (
     CONFIG,
     EMBEDDED,
+    GENERATION,
     INDEX,
     LIMITS,
     PIECES,
@@ -178,6 +180,8 @@ def _stored(
     texts = {**record.carried.get(HF_WORLD, {}), **companions.carried()}
     worlds = {**record.carried, HF_WORLD: texts, OWN_WORLD: own}
     tokenizer, tokenizer_notes = read_tokenizer(companions)
+    generation = companions.document(GENERATION)
+    sampling, odd = read_sampling(generation.values if generation else {})
     return StoredModel(
         OWN_WORLD,
         path,
@@ -187,11 +191,17 @@ def _stored(
         record.provenance,
         {world: keys for world, keys in worlds.items() if keys},
         record.native,
-        notes=(*notes, *found.notes, *tokenizer_notes),
+        notes=(*notes, *found.notes, *tokenizer_notes, *_odd_notes(odd)),
         fates=(*found.fates, *_fates(weights, companions)),
         packing=read_claim(document, weights.tensors) if document else None,
         text_part=text_part(document),
+        sampling=sampling,
     )
+
+
+def _odd_notes(keys: Sequence[str]) -> Iterator[str]:
+    for key in keys:
+        yield f"{GENERATION}: {key} is not a number that tokens can be drawn with"
 
 
 def _own_world(

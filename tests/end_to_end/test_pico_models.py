@@ -55,6 +55,13 @@ def assert_transformers_agrees(folder: Path, family: str) -> None:
         assert found.within(TOLERANCE), found
 
 
+def drawn(folder: Path) -> dict[str, Any]:
+    """Return what transformers draws tokens with."""
+    found = hf.transformers().GenerationConfig.from_pretrained(folder)
+    names = ("do_sample", "temperature", "top_k", "top_p", "repetition_penalty")
+    return {name: getattr(found, name) for name in names}
+
+
 def one_of_each(mistakes: Sequence[Mistake]) -> list[Any]:
     """Return all as parameters; of families that take long, all but one slow."""
     seen, found = set(), []
@@ -172,6 +179,17 @@ def test_our_gguf_holds_the_tensors_of_llama_cpps_converter(
     rounded = {"rope_freqs.weight"} & theirs.keys()
     assert [ours.pop(name) and theirs.pop(name) for name in rounded] or not rounded
     assert ours == theirs
+
+
+@pytest.mark.parametrize("family", ["llama-tied", "qwen2"])
+def test_our_gguf_has_tokens_drawn_as_that_of_llama_cpps_converter(
+    ggufs: Ggufs, family: str, tmp_path: Path
+) -> None:
+    foreign = converted(pico(family))
+    convert(foreign, tmp_path / "back")
+
+    assert open_model(ggufs[family]).sampling == open_model(foreign).sampling
+    assert drawn(tmp_path / "back") == drawn(pico(family))
 
 
 @pytest.mark.parametrize("name", ["llama", "llama-spm", "mixtral", "phi3"])

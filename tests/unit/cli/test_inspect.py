@@ -9,7 +9,7 @@ from tests.unit.cli.program import refused, succeed
 
 FIELDS = """
 bytes carried config encodings family findings format metadata notes parameters path
-provenance schema tensors tokenizer
+provenance sampling schema tensors tokenizer
 """
 
 

@@ -14,6 +14,7 @@ from aprhub.api import (
     ModelConfig,
     Provenance,
     RopeScaling,
+    SamplingDefaults,
     StoredModel,
     Tokenizer,
 )
@@ -42,6 +43,7 @@ class Description:
     carried: Mapping[str, Mapping[str, Any]]
     native: Mapping[str, str]
     encodings: Mapping[str, Any]
+    sampling: SamplingDefaults
 
 
 def written(stored: StoredModel) -> bytes:
@@ -57,6 +59,7 @@ def written(stored: StoredModel) -> bytes:
         "provenance": asdict(stored.provenance),
         "carried": {world: dict(keys) for world, keys in stored.carried.items()},
         "native": dict(stored.native),
+        "sampling": stored.sampling.known(),
         "encodings": {
             name: [tensor.encoding.name, tensor.shape]
             for name, tensor in stored.tensors.items()
@@ -95,6 +98,7 @@ def _structured(said: dict[str, Any]) -> Description:
         {world: dict(keys) for world, keys in said.get("carried", {}).items()},
         dict(said.get("native", {})),
         dict(said.get("encodings", {})),
+        SamplingDefaults(**said.get("sampling", {})),
     )
 
 

@@ -31,6 +31,7 @@ def open_npz(path: Path) -> StoredModel:
         said.carried,
         said.native,
         fates=tuple(_fates(members)),
+        sampling=said.sampling,
     )
 
 
