@@ -50,6 +50,19 @@ def test_what_was_lowered_is_lifted_to_the_same_model(pico: str, naming: str) ->
             assert found.tensors[name].tobytes() == tensor.tobytes()
 
 
+@pytest.mark.parametrize("naming", [None, "keep"])
+def test_what_a_model_says_besides_its_weights_is_kept(naming: str | None) -> None:
+    model = _model("llama")
+    stored = evolve(_stored("llama"), sampling=model.sampling)
+
+    found = lifted(stored, toys.INSTALLED, LiftOptions(naming=naming)).model
+
+    assert model.sampling.known()
+    assert found.sampling == model.sampling
+    assert found.provenance == stored.provenance
+    assert found.carried == stored.carried
+
+
 def test_sizes_that_the_file_does_not_say_are_read_off_the_tensors() -> None:
     stored = _configured(
         _stored("qwen3"), vocab_size=None, head_dim=None, tie_embeddings=None
