@@ -15,7 +15,7 @@ from aprhub.tokenizer.kinds import CONTINUED, SPACE
 from aprhub.tokenizer.lexicon import Lexicon
 from aprhub.tokenizer.merges import Pair, listed, stored_pairs, unknown_tokens
 from aprhub.tokenizer.pretokenizers import pre_tokenizer, split_named
-from aprhub.tokenizer.ranking import in_order_of_ids, ranked_ways
+from aprhub.tokenizer.ranking import ranked_ways
 from aprhub.tokenizer.templates import post_processor
 
 Parts = Mapping[str, Any]
@@ -77,8 +77,7 @@ def byte_level(tokenizer: Tokenizer, lexicon: Lexicon) -> Parts:
 def sentencepiece(tokenizer: Tokenizer, lexicon: Lexicon) -> Parts:
     """Return BPE in the manner of SentencePiece, its merges from the scores."""
     ways = ranked_ways(lexicon.words, lexicon.scores, lexicon.types)
-    pairs = in_order_of_ids(ways, lexicon.words)
-    return _with_spaces(tokenizer, lexicon, pairs, prefixed=True)
+    return _with_spaces(tokenizer, lexicon, ways.in_order_of_ids(), prefixed=True)
 
 
 def sentencepiece_merges(tokenizer: Tokenizer, lexicon: Lexicon) -> Parts:

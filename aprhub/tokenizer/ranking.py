@@ -5,15 +5,17 @@ make the token of the highest score. A flat vocabulary keeps these scores, a
 `tokenizer.json` keeps rules.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import chain, starmap
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import starmap
 from operator import add
 from typing import Final
 
 import numpy as np
+from attrs import evolve, frozen
 from numpy.typing import NDArray
 
 from aprhub.ir.tokenizer import NORMAL, USER_DEFINED
+from aprhub.tokenizer.halving import halves
 from aprhub.tokenizer.merges import Pair
 
 NEVER: Final = -1e9
@@ -35,37 +37,52 @@ def rank_scores(
     return scores
 
 
+@frozen
+class Ways:
+    """The rules that the scores of words stand for, as ids of their parts.
+
+    `place` counts the words that rules make from the one that is made first on; of the
+    rules that make one, those with the longest left part go first.
+    """
+
+    words: Sequence[str]
+    place: NDArray[np.intp]
+    left: NDArray[np.intp]
+    right: NDArray[np.intp]
+
+    def longest_first(self) -> list[Pair]:
+        """Return the rules as they are."""
+        return list(
+            zip(self._spelled(self.left), self._spelled(self.right), strict=True)
+        )
+
+    def in_order_of_ids(self) -> list[Pair]:
+        """Return the rules with those that make one word in order of their left parts.
+
+        Most files have this order, others that of `longest_first`; ids of text do not
+        depend on it.
+        """
+        order = np.lexsort((self.left, self.place))
+        return evolve(
+            self, left=self.left[order], right=self.right[order]
+        ).longest_first()
+
+    def _spelled(self, ids: NDArray[np.intp]) -> Iterator[str]:
+        return map(self.words.__getitem__, ids.tolist())
+
+
 def ranked_ways(
     words: Sequence[str], scores: NDArray[np.float32], types: NDArray[np.int32]
-) -> list[list[Pair]]:
-    """Return the rules that the scores of words stand for, word by word.
+) -> Ways:
+    """Return the rules that the scores of words stand for.
 
-    Every way to make a word from two others is a rule: those of the word of the
-    highest score first, the longest left part first. Words that are matched whole in
-    the text come before all others, since no other rule may cut them up; many files
-    give them one score, then the longest goes first.
+    Every way to make a word from two others is a rule, those of the word of the
+    highest score first. Words that are matched whole in the text come before all
+    others, since no other rule may cut them up; many files give them one score, then
+    the longest goes first.
     """
-    known = set(words)
-    ranked = (_ways(words[number], known) for number in _by_rank(words, scores, types))
-    return list(filter(None, ranked))
-
-
-def in_order_of_ids(ways: Iterable[list[Pair]], words: Sequence[str]) -> list[Pair]:
-    """Return rules with the ways to make one word in order of the ids of the parts.
-
-    Most files have this order, others that of `ranked_ways`; ids of text do not depend
-    on it.
-    """
-    ids = {word: number for number, word in enumerate(words)}
-
-    def place(pair: Pair) -> tuple[int, int]:
-        return ids[pair[0]], ids[pair[1]]
-
-    return list(
-        chain.from_iterable(
-            sorted(each, key=place) if len(each) > 1 else each for each in ways
-        )
-    )
+    ranked = np.fromiter(_by_rank(words, scores, types), np.intp)
+    return Ways(words, *halves(words, ranked))
 
 
 def _by_rank(
@@ -75,11 +92,3 @@ def _by_rank(
     yield from sorted(whole, key=lambda each: (-scores[each], -len(words[each])))
     merged = np.flatnonzero(types == NORMAL)
     yield from merged[np.argsort(-scores[merged], kind="stable")].tolist()
-
-
-def _ways(word: str, known: set[str]) -> list[Pair]:
-    return [
-        (left, right)
-        for cut in range(len(word) - 1, 0, -1)
-        if (left := word[:cut]) in known and (right := word[cut:]) in known
-    ]

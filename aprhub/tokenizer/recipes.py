@@ -18,7 +18,7 @@ from aprhub.ir.tokenizer import FlatVocabulary
 from aprhub.tokenizer.kinds import SENTENCEPIECE
 from aprhub.tokenizer.lexicon import spelled, types_of
 from aprhub.tokenizer.merges import Pair, as_pairs
-from aprhub.tokenizer.ranking import in_order_of_ids, ranked_ways
+from aprhub.tokenizer.ranking import ranked_ways
 
 Recipe = Mapping[str, Any]
 Vocabulary = Mapping[str, int] | Sequence[Sequence[Any]]
@@ -173,8 +173,8 @@ def _derived(flat: FlatVocabulary) -> Iterator[tuple[str, Callable[[], list[str]
         types = types_of(flat, {})
         words = spelled(flat, types)
         ways = ranked_ways(words, flat.scores, types)
-        yield _SCORES, lambda: list(map(" ".join, in_order_of_ids(ways, words)))
-        yield _SCORES_LONGEST, lambda: list(map(" ".join, chain.from_iterable(ways)))
+        yield _SCORES, lambda: list(map(" ".join, ways.in_order_of_ids()))
+        yield _SCORES_LONGEST, lambda: list(map(" ".join, ways.longest_first()))
 
 
 def _first(rules: list[str], others: list[str]) -> list[str] | None:

@@ -14,12 +14,14 @@ from aprhub.api import (
     Layout,
     LayoutFile,
     Restated,
+    SamplingDefaults,
     Stamp,
     Tensor,
     TensorData,
 )
 from aprhub.errors import UnrunnableError, UsageError
 from aprhub.registry import Provided
+from aprhub.stamping.judging import same_but_origin
 from aprhub.testing.files import contents
 from aprhub_gguf import GGUF
 from tests.unit.cli.conftest import Models
@@ -115,6 +117,14 @@ def test_a_format_that_cannot_be_stamped_says_so(path: Path) -> None:
 
     with pytest.raises(UsageError, match="the plugin of gguf cannot stamp"):
         stamp(path, MIT, registry=registry)
+
+
+def test_what_tokens_are_drawn_with_is_more_than_an_origin(path: Path) -> None:
+    before = GGUF.opened(path)
+    licensed = evolve(before, provenance=evolve(before.provenance, license="mit"))
+
+    assert same_but_origin(before, licensed)
+    assert not same_but_origin(before, evolve(before, sampling=SamplingDefaults(1.0)))
 
 
 def test_a_stamp_of_fields_that_there_are_not_is_refused() -> None:

@@ -337,6 +337,8 @@ def test_a_shape_beyond_reason_is_refused(
         ('{"tensor_shapes":[]}', "expected an object"),
         ('{"aprhub.naming":7}', "expected a string"),
         ('{"aprhub.native":{"a":1}}', "expected an object"),
+        ('{"aprhub.sampling":{"top_k":-1}}', "expected an object of numbers"),
+        ('{"aprhub.sampling":{"top_z":1}}', "expected an object of numbers"),
         ('{"aprhub.carried":{"hf":1}}', "expected an object"),
         ('{"aprhub.lineage":[{"operation":"x"}]}', "expected a list of steps"),
         ('{"aprhub.config.rope_scaling":{"factor":2}}', "expected an object"),

@@ -15,6 +15,7 @@ from aprhub.api import (
     FileEvidence,
     InputError,
     MissingFileError,
+    SamplingDefaults,
     StoredModel,
     UnsupportedFileError,
 )
@@ -58,6 +59,19 @@ def test_a_folder_gives_tensors_texts_and_identity(tmp_path: Path) -> None:
     assert model.config.identity.claims == ("LlamaForCausalLM", "llama")
     assert model.carried["hf"]["generation_config.json"] == generation.decode()
     assert model.config.family is None
+
+
+def test_a_setting_that_nothing_can_be_drawn_with_is_named(tmp_path: Path) -> None:
+    said = b'{"temperature": "0.6", "top_k": 20}'
+    folder = model_folder(tmp_path / "m", generation_config__json=said)
+
+    model = opened(folder)
+
+    assert model.sampling == SamplingDefaults(top_k=20)
+    note = (
+        "generation_config.json: temperature is not a number that tokens can be drawn"
+    )
+    assert any(each.startswith(note) for each in model.notes)
 
 
 def test_shards_are_joined_in_order(tmp_path: Path) -> None:
