@@ -112,6 +112,7 @@ if TYPE_CHECKING:
         skeleton,
         token_ids,
     )
+    from aprhub.yaml_document import parsed_yaml
 
 __all__ = [
     "ENCODINGS",
@@ -222,6 +223,7 @@ __all__ = [
     "opened_file",
     "packed",
     "padding",
+    "parsed_yaml",
     "read_folder",
     "read_sentencepiece",
     "reading",
@@ -237,4 +239,10 @@ __all__ = [
     "without_checksums",
 ]
 
-__getattr__ = deferred(__name__, dict.fromkeys(tokenizer.__all__, tokenizer.__name__))
+__getattr__ = deferred(
+    __name__,
+    {
+        **dict.fromkeys(tokenizer.__all__, tokenizer.__name__),
+        "parsed_yaml": "aprhub.yaml_document",
+    },
+)

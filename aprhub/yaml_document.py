@@ -99,10 +99,10 @@ def read(path: Path, kind: str) -> Entry:
         raise MissingFileError(
             path, f"cannot be read as a {kind}: {error}; give a YAML file in UTF-8"
         ) from error
-    return parsed(text, path, kind)
+    return parsed_yaml(text, path, kind)
 
 
-def parsed(text: str, path: Path, kind: str) -> Entry:
+def parsed_yaml(text: str, path: Path, kind: str) -> Entry:
     """Return what the text of a YAML file says; raises UsageError as `read` does."""
     loader = yaml.SafeLoader(text)
     try:

@@ -46,7 +46,7 @@ LAYERS = {
     "json_document": "errors spec",
     "hookspecs": "spec",
     "tokens": "errors ir tokenizer",
-    "api": f"deferred files {_VALUES} hookspecs tokenizer json_document",
+    "api": f"deferred files {_VALUES} hookspecs tokenizer json_document yaml_document",
     "report": "ir spec",
     "hashing": "errors ir tokenizer",
     "lineage": "ir spec version errors files hashing",

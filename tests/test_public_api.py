@@ -37,9 +37,9 @@ StoredAdapter StoredChecksum StoredModel Tensor TensorData TextPart Tokenizer Tr
 UNDECIDED UnrepresentableError UnsupportedFileError UsageError Values WeightSpec
 assembled combined completed_program computed_part concatenated decoded_json described
 described_pieces flattened hookimpl joined_files meant_number mistyped
-name_in_text_model near_miss opaque
-opened_file packed padding read_folder read_sentencepiece reading respelled restored
-rewritten same_ids sharded shown skeleton stacked token_ids without_checksums
+name_in_text_model near_miss opaque opened_file packed padding parsed_yaml
+read_folder read_sentencepiece reading respelled restored rewritten same_ids sharded
+shown skeleton stacked token_ids without_checksums
 """
 
 HEAVY = {

@@ -8,7 +8,7 @@ from aprhub.contracts import findings
 from aprhub.contracts.contract import Contract, members, text
 from aprhub.contracts.findings import Finding
 from aprhub.errors import EnvironmentFailureError, UsageError
-from aprhub.yaml_document import Entry, parsed
+from aprhub.yaml_document import Entry, parsed_yaml
 
 
 def unrecorded(contracts: Iterable[Contract], revision: str) -> Iterator[Finding]:
@@ -38,7 +38,7 @@ def _changed(contract: Contract, before: str, revision: str) -> Iterator[Finding
 def _version(said: str, path: Path) -> str:
     """Return the version that the text of a contract gives, empty for none."""
     try:
-        head = parsed(said, path, "contract").mapping().get("metadata")
+        head = parsed_yaml(said, path, "contract").mapping().get("metadata")
     except UsageError:  # What was no contract had no version.
         return ""
     return text(head.mapping(), "version") if head else ""

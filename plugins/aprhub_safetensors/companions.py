@@ -14,6 +14,7 @@ from aprhub.api import (
     Tokenizer,
     decoded_json,
 )
+from aprhub_safetensors.card import Card
 from aprhub_safetensors.packing import claiming
 from aprhub_safetensors.record import record_text
 from aprhub_safetensors.revision import revised
@@ -40,9 +41,10 @@ class Companions:
 
     home: Path
     texts: Mapping[str, str] = field(factory=dict, repr=False)
-    embedded: bool = False
     pieces: bytes | None = field(default=None, repr=False)
+    card: Card = field(factory=Card)
     complaints: Complaints = field(factory=Complaints, repr=False)
+    embedded: bool = False
 
     def document(
         self, name: str, complaints: Complaints | None = None

@@ -17,6 +17,7 @@ from aprhub.api import (
     Tensor,
     shown,
 )
+from aprhub_safetensors.card import Card
 from aprhub_safetensors.companions import Companions
 from aprhub_safetensors.config import ReadConfig, read_config
 from aprhub_safetensors.folder import ModelFolder, weight_files
@@ -27,6 +28,7 @@ from aprhub_safetensors.record import OWN_WORLD, read_record
 from aprhub_safetensors.sampling import read_sampling
 from aprhub_safetensors.spelling import torch_dtype
 from aprhub_safetensors.tables import (
+    CARD,
     CONFIG,
     EMBEDDED,
     GENERATION,
@@ -100,7 +102,7 @@ def _open_file(path: Path, complaints: Complaints) -> StoredModel:
     }
     notes = tuple(_shard_notes(path))
     if texts:
-        own = Companions(path, texts, embedded=True, complaints=complaints)
+        own = Companions(path, texts, complaints=complaints, embedded=True)
         return _stored(path, weights, own, notes)
     folder = ModelFolder.of(path.parent)
     if not {CONFIG, TOKENIZER} & folder.names:
@@ -113,7 +115,7 @@ def _open_file(path: Path, complaints: Complaints) -> StoredModel:
 def _companions(folder: ModelFolder, complaints: Complaints) -> Companions:
     texts = folder.texts(dict.fromkeys(TEXT_NAMES))
     pieces = None if TOKENIZER in texts else folder.data(PIECES)
-    return Companions(folder.root, texts, pieces=pieces, complaints=complaints)
+    return Companions(folder.root, texts, pieces, Card.of(folder), complaints)
 
 
 def _weights(headers: Sequence[Header]) -> Weights:
@@ -162,7 +164,7 @@ def _shard_notes(path: Path) -> Iterator[str]:
 
 
 def _left_out(folder: ModelFolder, weights: Sequence[str]) -> Iterator[str]:
-    read = {*weights, *LIMITS}
+    read = {*weights, *LIMITS, CARD}
     left = sorted(name for name in folder.names - read if not name.startswith("."))
     if left:
         more = f" and {len(left) - 8} more" if len(left) > 8 else ""
@@ -179,6 +181,7 @@ def _stored(
     own = dict(_own_world(weights, document))
     texts = {**record.carried.get(HF_WORLD, {}), **companions.carried()}
     worlds = {**record.carried, HF_WORLD: texts, OWN_WORLD: own}
+    notes += companions.card.notes
     tokenizer, tokenizer_notes = read_tokenizer(companions)
     generation = companions.document(GENERATION)
     sampling, odd = read_sampling(generation.values if generation else {})
@@ -188,7 +191,7 @@ def _stored(
         weights.tensors,
         found.config,
         tokenizer,
-        record.provenance,
+        companions.card.completing(record.provenance),
         {world: keys for world, keys in worlds.items() if keys},
         record.native,
         notes=(*notes, *found.notes, *tokenizer_notes, *_odd_notes(odd)),

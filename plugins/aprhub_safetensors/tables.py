@@ -17,6 +17,7 @@ GENERATION: Final = "generation_config.json"
 TOKENIZER_CONFIG: Final = "tokenizer_config.json"
 SPECIAL_TOKENS: Final = "special_tokens_map.json"
 CHAT_TEMPLATE: Final = "chat_template.jinja"
+CARD: Final = "README.md"
 RECORD: Final = "aprhub.json"
 """What aprhub knows of a model and no other file of the folder has room for."""
 
@@ -56,7 +57,10 @@ LIMITS: Final[Mapping[str, int]] = MappingProxyType(
         PIECES: 64 * _MIB,
     }
 )
-"""The most bytes of every file beside the weights that is read."""
+"""The most bytes of every file beside the weights that a model needs."""
+
+MOST_CARD: Final = 16 * _MIB
+"""The most bytes of a model card that is read."""
 
 COMPANIONS: Final = (
     "*" + SUFFIX,
