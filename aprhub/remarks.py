@@ -77,8 +77,12 @@ def _arithmetic(fates: Sequence[TensorFate], registry: Registry) -> Iterator[str
 
 
 def _unsaid(before: Tokenizer | None, after: Tokenizer | None) -> Iterator[str]:
-    """Say what a vocabulary that was made flat does not."""
-    if before and after and before.flat is None and after.flat is not None:
-        from aprhub.tokenizer.unsaid import unsaid
+    """Say what the form of a tokenizer that was made of the other has or lacks."""
+    if before is None or after is None or after.flat is None:
+        return
+    from aprhub.tokenizer.unsaid import guessed, unsaid
 
+    if before.flat is None:
         yield from unsaid(after)
+    elif after.has_json and not (before.has_json or before.skeleton):
+        yield from guessed(after.flat)

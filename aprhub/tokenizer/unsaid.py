@@ -1,9 +1,13 @@
-"""What a `tokenizer.json` does and a flat vocabulary has no word for, but lets pass."""
+"""What one form of a tokenizer says and the other does not, but lets pass."""
 
 from collections.abc import Iterator
 
-from aprhub.ir.tokenizer import Tokenizer
+import numpy as np
+
+from aprhub.ir.tokenizer import NORMAL, FlatVocabulary, Tokenizer
 from aprhub.tokenizer.document import Document, skimmed
+from aprhub.tokenizer.kinds import SENTENCEPIECE
+from aprhub.tokenizer.lexicon import types_of
 from aprhub.tokenizer.templates import frame_of
 
 
@@ -17,6 +21,22 @@ def unsaid(tokenizer: Tokenizer) -> Iterator[str]:
     document = skimmed(tokenizer.json)
     yield from _composed(document)
     yield from _framed(document, tokenizer)
+
+
+def guessed(flat: FlatVocabulary) -> Iterator[str]:
+    """Yield what a `tokenizer.json` that is made of a flat vocabulary has to guess.
+
+    Raises what reading the types of the tokens raises.
+    """
+    if flat.model != SENTENCEPIECE or flat.scores is None:
+        return
+    scores = flat.scores[types_of(flat, {}) == NORMAL]
+    if len(scores) > 1 and np.all(scores == scores[0]):
+        yield (
+            "all tokens have one score, so that nothing says which merge rule goes"
+            " first; they are in the order of the ids, and ids of text may be others"
+            " than those that llama.cpp gives"
+        )
 
 
 def _composed(document: Document) -> Iterator[str]:

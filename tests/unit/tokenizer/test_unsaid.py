@@ -1,9 +1,10 @@
 from typing import Any
 
+import numpy as np
 import pytest
 
-from aprhub.api import Tokenizer, described
-from aprhub.tokenizer.unsaid import unsaid
+from aprhub.api import FlatVocabulary, Tokenizer, described
+from aprhub.tokenizer.unsaid import guessed, unsaid
 from tests.unit.tokenizer.samples import added, byte_level, changed, from_json, template
 
 TOKENS = [added(6, "<|end|>"), added(7, "<|turn|>"), added(8, "<x>")]
@@ -51,3 +52,29 @@ def test_older_processors_are_read_alike() -> None:
     tokenizer = from_json(changed(byte_level(), post_processor=step))
     (note,) = unsaid(tokenizer)
     assert "puts '<x>', '<|end|>' around a text, too" in note
+
+
+@pytest.mark.parametrize(
+    ("model", "scores", "types", "told"),
+    [
+        ("llama", [0, -5, -5, -5], [3, 1, 1, 1], True),
+        ("llama", [0, -5, -5, -5], None, False),
+        ("llama", [0, -5, -6, -5], [3, 1, 1, 1], False),
+        ("llama", [0, 0, 0, -5], [3, 4, 4, 1], False),
+        ("t5", [0, -5, -5, -5], [3, 1, 1, 1], False),
+    ],
+)
+def test_rules_that_no_score_puts_in_order_are_said_to_be_guessed(
+    model: str, scores: list[float], types: list[int] | None, *, told: bool
+) -> None:
+    flat = FlatVocabulary(
+        model,
+        ["<s>", "a", "b", "ab"],
+        scores=np.array(scores, np.float32),
+        types=None if types is None else np.array(types, np.int32),
+    )
+
+    notes = list(guessed(flat))
+
+    assert [each for each in notes if "order of the ids" in each] == notes
+    assert bool(notes) is told
