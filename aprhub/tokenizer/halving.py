@@ -6,6 +6,7 @@ follows from those of what ends at its two ends. Arithmetic is modulo 2^64.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import pairwise
 from typing import Final, Self
 
 import numpy as np
@@ -21,8 +22,11 @@ _FACTOR: Final = 0x9E3779B97F4A7C15
 
 _INVERSE: Final = pow(_FACTOR, -1, 1 << 64)
 
-_AT_ONCE: Final = 1 << 14
-"""How many words are cut at once, which bounds the memory."""
+_MOST: Final = 1 << 23
+"""The most characters that are hashed, which takes 40 bytes each: four vocabularies."""
+
+_AT_ONCE: Final = 1 << 17
+"""How many characters are cut at once, and the rest of a word, to bound the memory."""
 
 
 def halves(words: Sequence[str], wanted: Ids) -> Halves:
@@ -57,7 +61,9 @@ class _Hashed:
 
     @classmethod
     def of(cls, words: Sequence[str]) -> Self | None:
-        """Return None where two words have one hash, as words can be made to have."""
+        """Return None for too much text, and where two words have one hash."""
+        if sum(map(len, words)) > _MOST:
+            return None
         text = "".join(words).encode("utf-32-le", "surrogatepass")
         characters = np.frombuffer(text, "<u4").astype(np.uint64) + np.uint64(1)
         sizes = np.fromiter(map(len, words), np.intp, len(words))
@@ -93,8 +99,10 @@ def _powers(factor: int, count: int) -> NDArray[np.uint64]:
 
 
 def _found(hashed: _Hashed, words: Sequence[str], wanted: Ids) -> Iterator[Halves]:
-    for first in range(0, len(wanted), _AT_ONCE):
-        some = wanted[first : first + _AT_ONCE]
+    turns = np.cumsum(hashed.sizes[wanted]) // _AT_ONCE
+    bounds = [0, *(np.flatnonzero(np.diff(turns)) + 1).tolist(), len(wanted)]
+    for first, stop in pairwise(bounds):
+        some = wanted[first:stop]
         which, cut = hashed.cuts(some)
         right, known = hashed.find(cut, (hashed.starts + hashed.sizes)[some[which]])
         which, cut, right = which[known], cut[known], right[known]

@@ -48,6 +48,15 @@ def test_words_are_cut_a_part_of_them_at_a_time(
     assert found(words, wanted) == by_hand(words, wanted)
 
 
+def test_more_text_than_a_vocabulary_has_is_cut_by_hand(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    words = ["a", "ab", "b", "aab"]
+    monkeypatch.setattr(halving, "_MOST", 6)
+
+    assert found(words, range(len(words))) == by_hand(words, range(len(words)))
+
+
 def test_words_of_one_hash_are_told_apart(monkeypatch: pytest.MonkeyPatch) -> None:
     words = ["a", "b", "ab", "ba", "aba", "bab", "abab"]
     monkeypatch.setattr(halving, "_FACTOR", 1)
