@@ -109,6 +109,7 @@ if TYPE_CHECKING:
         read_sentencepiece,
         restored,
         same_ids,
+        same_split,
         skeleton,
         token_ids,
     )
@@ -231,6 +232,7 @@ __all__ = [
     "restored",
     "rewritten",
     "same_ids",
+    "same_split",
     "sharded",
     "shown",
     "skeleton",

@@ -38,8 +38,8 @@ UNDECIDED UnrepresentableError UnsupportedFileError UsageError Values WeightSpec
 assembled combined completed_program computed_part concatenated decoded_json described
 described_pieces flattened hookimpl joined_files meant_number mistyped
 name_in_text_model near_miss opaque opened_file packed padding parsed_yaml
-read_folder read_sentencepiece reading respelled restored rewritten same_ids sharded
-shown skeleton stacked token_ids without_checksums
+read_folder read_sentencepiece reading respelled restored rewritten same_ids
+same_split sharded shown skeleton stacked token_ids without_checksums
 """
 
 HEAVY = {

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from aprhub.tokenizer.flattening import flattened
     from aprhub.tokenizer.folders import read_folder
     from aprhub.tokenizer.parity import same_ids, token_ids
+    from aprhub.tokenizer.pretokenizers import same_split
     from aprhub.tokenizer.probes import PROBES
     from aprhub.tokenizer.sentencepiece import read_sentencepiece
     from aprhub.tokenizer.skeletons import restored, skeleton
@@ -34,6 +35,7 @@ _HOMES: Final = {
     "refuse_broken_program": "aprhub.tokenizer.consistency",
     "restored": "aprhub.tokenizer.skeletons",
     "same_ids": "aprhub.tokenizer.parity",
+    "same_split": "aprhub.tokenizer.pretokenizers",
     "skeleton": "aprhub.tokenizer.skeletons",
     "token_ids": "aprhub.tokenizer.parity",
 }
@@ -52,6 +54,7 @@ __all__ = [
     "refuse_broken_program",
     "restored",
     "same_ids",
+    "same_split",
     "skeleton",
     "token_ids",
 ]

@@ -66,6 +66,14 @@ def split_named(name: str | None) -> Split:
     return found
 
 
+def same_split(one: str | None, other: str | None) -> bool:
+    """Return whether two names are known to split text alike; None as above."""
+    first, second = (_by_name().get(name or "default") for name in (one, other))
+    if first is None or second is None:
+        return False
+    return (first.stages, first.nfc) == (second.stages, second.nfc)
+
+
 def pre_tokenizer(split: Split) -> Step:
     """Return the `pre_tokenizer` of a `tokenizer.json` for a way of splitting."""
     steps = [_STEPS.get(stage) or _split_step(stage) for stage in split.stages]

@@ -37,6 +37,12 @@ def _runnable(stored: StoredModel) -> Sequence[Fault]:
     return tuple(faults(stored))
 
 
+def _unheeded(stored: StoredModel) -> Sequence[str]:
+    from aprhub_safetensors.unheeded import unheeded
+
+    return tuple(unheeded(stored))
+
+
 def _metadata(path: Path) -> Mapping[str, Any]:
     from aprhub_safetensors.restating import metadata
 
@@ -72,6 +78,7 @@ SAFETENSORS = Format(
     lay_out=_lay_out,
     encoding_for=encoding_for,
     runnable=_runnable,
+    unheeded=_unheeded,
     metadata=_metadata,
     restate=_restate,
     examine=_examine,

@@ -18,6 +18,7 @@ from tests.end_to_end.roads import (
     stored_hashes,
     tokenizer_of,
 )
+from tests.health import raw
 from tests.judges import hf
 from tests.judges.compare import agreement
 from tests.judges.converter import converted
@@ -130,6 +131,23 @@ def test_a_folder_made_from_a_foreign_gguf_runs_with_its_logits(
     told = family not in (*RANKLESS, *SPACELESS)
     for text in STRINGS if told else ():
         assert hf.tokenize(back, text) == hf.tokenize(pico(family), text), text
+
+
+@pytest.mark.parametrize("pre", ["qwen2", "gpt-2"])
+def test_what_transformers_does_to_the_tokenizer_of_a_qwen2_is_said(
+    pre: str, tmp_path: Path
+) -> None:
+    text = "def f(x: int) -> int:\n    return x ** 2\n"
+    parts = raw.open_gguf(converted(pico("qwen2")))
+    parts.put("tokenizer.ggml.pre", raw.gguf_text(pre))
+    raw.write_gguf(parts, tmp_path / "m.gguf")
+
+    notes = convert(tmp_path / "m.gguf", tmp_path / "back").notes
+    judge = hf.transformers().AutoTokenizer.from_pretrained(tmp_path / "back")
+
+    heeded = judge(text).input_ids == hf.tokenize(tmp_path / "back", text)
+    assert heeded is (pre == "qwen2")
+    assert any("whatever tokenizer.json says" in each for each in notes) is not heeded
 
 
 @pytest.mark.parametrize("mistake", one_of_each(IN_HF), ids=str)
