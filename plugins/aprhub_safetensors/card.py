@@ -39,7 +39,7 @@ class Card:
             said = dict(_said(read_text(folder.file(CARD), MOST_CARD)))
         except AprhubError as error:
             return cls(notes=(f"the model card is not read: {error}",))
-        what = f"of {CARD}, {' and '.join(said) or 'nothing'} is taken"
+        what = f"taken of {CARD}: {' and '.join(said) or 'nothing'}"
         return cls(said, (f"{what}; its text stays behind",))
 
     def completing(self, provenance: Provenance) -> Provenance:

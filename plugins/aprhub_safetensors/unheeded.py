@@ -23,6 +23,6 @@ def unheeded(stored: StoredModel) -> Iterator[str]:
         return
     yield (
         f"transformers splits text of a model of type {model_type!r} as {own!r} does,"
-        f" whatever tokenizer.json says: load that with its `tokenizers` library where"
+        " whatever tokenizer.json says: load that with its `tokenizers` library where"
         f" ids should be those of {flat.pre or 'default'!r}"
     )

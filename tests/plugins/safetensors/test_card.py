@@ -43,7 +43,7 @@ def test_the_front_matter_of_a_card_is_where_a_model_comes_from(
 
     assert model.provenance.license == "apache-2.0"
     assert model.provenance.data_source == "acme/texts, acme/code"
-    note = "of README.md, license and data_source is taken; its text stays behind"
+    note = "taken of README.md: license and data_source; its text stays behind"
     assert note in model.notes
     assert not any("not read" in each for each in model.notes)
 
@@ -85,7 +85,7 @@ def test_a_card_without_front_matter_says_nothing(text: str, tmp_path: Path) -> 
     model = opened(tmp_path, text)
 
     assert model.provenance.license is None
-    assert "of README.md, nothing is taken; its text stays behind" in model.notes
+    assert "taken of README.md: nothing; its text stays behind" in model.notes
 
 
 @pytest.mark.parametrize(
