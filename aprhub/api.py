@@ -18,7 +18,7 @@ from aprhub.errors import (
     UsageError,
     near_miss,
 )
-from aprhub.files import opened_file, reading
+from aprhub.files import opened_file, reading, undecodable
 from aprhub.hookspecs import hookimpl
 from aprhub.ir.adapter import Adapter, Rows
 from aprhub.ir.config import Identity, ModelConfig, RopeScaling
@@ -238,6 +238,7 @@ __all__ = [
     "skeleton",
     "stacked",
     "token_ids",
+    "undecodable",
     "without_checksums",
 ]
 

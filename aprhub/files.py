@@ -1,11 +1,14 @@
 """Files that are read: what the system refuses becomes an error about the file."""
 
+import codecs
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Final
 
 from aprhub.errors import EnvironmentFailureError, MissingFileError, near_miss
+
+_PIECE: Final = 1 << 20
 
 
 @contextmanager
@@ -48,3 +51,19 @@ def missing(path: Path) -> MissingFileError:
     near = near_miss(path.name, (each.name for each in there))
     what = f"there is no such file or folder; name one that is there{near}"
     return MissingFileError(path, what)
+
+
+def undecodable(data: bytes | memoryview) -> int | None:
+    """Return where bytes stop being UTF-8, or None where all of them are.
+
+    The text, which may take four times their room, is never there as a whole.
+    """
+    position = 0
+    while position < len(data):
+        piece = data[position : position + _PIECE]
+        is_last = position + len(piece) == len(data)
+        try:
+            position += codecs.utf_8_decode(piece, "strict", is_last)[1]
+        except UnicodeDecodeError as error:
+            return position + error.start
+    return None

@@ -191,7 +191,7 @@ class _Lowering:
             return tokenizer
         if self.format.tokenizer_form == "json":
             # Made while tensors are being written, unless it has to stand before them.
-            return evolve(tokenizer, json=cache(partial(_program_text, tokenizer)))
+            return evolve(tokenizer, json=cache(partial(_program_of, tokenizer)))
         from aprhub.tokenizer import flattened
 
         rows = model.config.vocab_size if self.lifted.family else None
@@ -227,10 +227,10 @@ class _Lowering:
         ]
 
 
-def _program_text(tokenizer: Tokenizer) -> str:
-    from aprhub.tokenizer.assembling import program_text
+def _program_of(tokenizer: Tokenizer) -> bytes:
+    from aprhub.tokenizer.assembling import program_of
 
-    return program_text(tokenizer)
+    return program_of(tokenizer)
 
 
 def _parted(name: str, tensor: Tensor) -> Iterator[tuple[str, Tensor]]:

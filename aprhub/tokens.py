@@ -23,7 +23,7 @@ class Lexicon:
 
         Raises ModelCheckError for a model without a tokenizer.
         """
-        from aprhub.tokenizer.assembling import program_text
+        from aprhub.tokenizer.assembling import program_of
         from aprhub.tokenizer.document import parsed
         from aprhub.tokenizer.placing import is_fill, placed
 
@@ -33,7 +33,7 @@ class Lexicon:
                 "has no tokenizer, so that no token is known; give the model one with"
                 " 'aprhub stamp --tokenizer'",
             )
-        document = parsed(program_text(model.tokenizer))
+        document = parsed(program_of(model.tokenizer))
         found = placed(document)
         empty = {*found.fill.tolist()}
         rows = model.config.vocab_size or len(found.tokens)

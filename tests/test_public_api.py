@@ -39,12 +39,12 @@ assembled combined completed_program computed_part concatenated decoded_json des
 described_pieces flattened hookimpl joined_files meant_number mistyped
 name_in_text_model near_miss opaque opened_file packed padding parsed_yaml
 read_folder read_sentencepiece reading respelled restored rewritten same_ids
-same_split sharded shown skeleton stacked token_ids without_checksums
+same_split sharded shown skeleton stacked token_ids undecodable without_checksums
 """
 
 HEAVY = {
-    *("cattrs", "gguf", "hypothesis", "isal", "ml_dtypes", "numpy", "pluggy", "pytest"),
-    *("rich", "safetensors", "tokenizers", "torch", "transformers", "yaml"),
+    *("cattrs", "gguf", "hypothesis", "isal", "ml_dtypes", "numpy", "orjson", "pluggy"),
+    *("pytest", "rich", "safetensors", "tokenizers", "torch", "transformers", "yaml"),
 }
 
 

@@ -58,7 +58,7 @@ def _grown_tokenizer(stored: StoredAdapter, model: ModelIR, rows: int) -> Tokeni
     """
     given, own = stored.container.tokenizer, model.tokenizer
     before = model.tensors[EMBEDDING].shape[0]
-    if given is None or given.json is None or own is None:
+    if given is None or not given.has_json or own is None:
         raise ModelCheckError(
             stored.path,
             f"it gives the embedding {rows} rows instead of {before}, and no"
@@ -88,7 +88,7 @@ def own_tokenizer(
     if grown:
         return _grown_tokenizer(stored, model, grown), ""
     given, own = stored.container.tokenizer, model.tokenizer
-    if given is None or given.json is None or own is None:
+    if given is None or not given.has_json or own is None:
         return None, ""
     found, news = own, []
     new = _new_tokens(stored.path, model, own, given)
@@ -108,14 +108,14 @@ def _with_program(own: Tokenizer, given: Tokenizer, new: Collection[int]) -> Tok
         role: number for role, number in given.special_ids.items() if number in new
     }
     ids = {**own.special_ids, **roles}
-    return evolve(own, json=given.json, flat=None, skeleton=None, special_ids=ids)
+    return evolve(own, json=given.program, flat=None, skeleton=None, special_ids=ids)
 
 
 def _new_tokens(
     path: Path, model: ModelIR, own: Tokenizer, given: Tokenizer
 ) -> dict[str, int]:
     """Return the tokens that a tokenizer has and the base's has not, with their ids."""
-    if given.json == own.json:
+    if given.program == own.program:
         return {}
     here, there = (_lexicon(path, model, each) for each in (own, given))
     rows = model.tensors[EMBEDDING].shape[0]

@@ -55,7 +55,7 @@ def _incomplete(patient: Patient, problem: str, given: Tokenizer | None) -> Find
         "a vocabulary with merges or scores",
         RUNNABLE,
     )
-    if found and found.json is not None:
+    if found and found.has_json:
         evidence = "the tokenizer.json in the file has them"
         return evolve(missing, evidence=evidence, covers=_COVERED, mend=rewritten)
     fault = _unfit(patient, given, ()) if given else _GIVE
@@ -69,7 +69,7 @@ def _incomplete(patient: Patient, problem: str, given: Tokenizer | None) -> Find
 
 
 def _missing_part(found: Tokenizer | None) -> str:
-    if found is None or (found.flat is None and found.json is None):
+    if found is None or (found.flat is None and not found.has_json):
         return "missing"
     flat = found.flat
     if flat is None or flat.model == "bert":

@@ -14,6 +14,8 @@ import numpy as np
 from attrs import cmp_using, field, frozen
 from numpy.typing import NDArray
 
+from aprhub.errors import UnrepresentableError
+
 NORMAL: Final = 1
 UNKNOWN: Final = 2
 CONTROL: Final = 3
@@ -28,8 +30,26 @@ def _frozen_mapping(values: Mapping[str, Any]) -> Mapping[str, Any]:
     return MappingProxyType(dict(values))
 
 
-def _text(json: str | Callable[[], str] | None) -> str | None:
-    return json() if callable(json) else json
+Program = str | bytes
+"""The text of a `tokenizer.json`, or its bytes in UTF-8, which take less memory."""
+
+
+def encoded(program: Program) -> bytes:
+    """Return the bytes of a `tokenizer.json`.
+
+    Raises UnrepresentableError for a text that is not valid Unicode.
+    """
+    try:
+        return program.encode() if isinstance(program, str) else program
+    except UnicodeEncodeError as error:
+        odd = f"{error.object[max(error.start - 20, 0) : error.end]!a}"
+        what = f"not valid Unicode ({error.reason}); correct {odd} in the source"
+        raise UnrepresentableError("tokenizer.json", what) from error
+
+
+def _bytes(json: Program | Callable[[], Program] | None) -> bytes | None:
+    program = json() if callable(json) else json
+    return None if program is None else encoded(program)
 
 
 @frozen
@@ -60,17 +80,19 @@ class FlatVocabulary:
 class Tokenizer:
     """A tokenizer in one or both forms, with what the source knew besides.
 
-    `json` is the text of a `tokenizer.json`, or given as a function that returns it;
-    `skeleton` is what `flat` needs besides to become that text again, for a source
-    that does not store it twice. `special_ids`
-    maps `bos eos unk sep pad cls mask eot eom fim_pre fim_suf fim_mid fim_pad fim_rep
-    fim_sep` to ids. The flags say whether encoding adds a BOS, EOS or separator, or a
-    space in front, and whether decoding tidies spaces; None where no source says.
+    `json` is the text of a `tokenizer.json` or its bytes, or a function that returns
+    one of them; `skeleton` is what `flat` needs besides to become that text again, for
+    a source that does not store it twice. `special_ids` maps `bos eos unk sep pad cls
+    mask eot eom fim_pre fim_suf fim_mid fim_pad fim_rep fim_sep` to ids. The flags say
+    whether encoding adds a BOS, EOS or separator, or a space in front, and whether
+    decoding tidies spaces; None where no source says.
     Templates are never rendered.
     """
 
     flat: FlatVocabulary | None = None
-    _json: str | Callable[[], str] | None = field(default=None, repr=False, eq=_text)
+    _json: Program | Callable[[], Program] | None = field(
+        default=None, repr=False, eq=_bytes
+    )
     special_ids: Mapping[str, int] = field(factory=dict, converter=_frozen_mapping)
     add_bos: bool | None = None
     add_eos: bool | None = None
@@ -85,8 +107,17 @@ class Tokenizer:
 
     @property
     def json(self) -> str | None:
-        """The text of a `tokenizer.json`; raises what making it raises."""
-        return _text(self._json)
+        """The text of a `tokenizer.json`; raises as `program` does."""
+        program = self.program
+        return None if program is None else program.decode()
+
+    @property
+    def program(self) -> bytes | None:
+        """The bytes of a `tokenizer.json`; raises what making them raises.
+
+        Raises UnrepresentableError for a text that is not valid Unicode.
+        """
+        return _bytes(self._json)
 
     @property
     def has_json(self) -> bool:

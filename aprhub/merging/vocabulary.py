@@ -1,6 +1,5 @@
 """One vocabulary for several models: its tokenizer, and whose row each token has."""
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -46,7 +45,7 @@ def check_same_vocabulary(models: Models, paths: Sequence[Path]) -> None:
 def _known(model: ModelIR) -> object:
     """Return what is the same only for the same tokenizer, at little cost."""
     tokenizer = model.tokenizer
-    return tokenizer and (tokenizer.json or tokenizer.flat)
+    return tokenizer and (tokenizer.program or tokenizer.flat)
 
 
 def _token_faults(
@@ -187,9 +186,10 @@ def _entry(token: str) -> dict[str, Any]:
 
 
 def _extended(tokenizer: Tokenizer, entries: Sequence[Mapping[str, Any]]) -> Tokenizer:
-    from aprhub.tokenizer.assembling import program_text
+    from aprhub.tokenizer.assembling import program_of
+    from aprhub.tokenizer.document import parsed, written
 
-    program = json.loads(program_text(tokenizer))
-    program["added_tokens"] = [*(program.get("added_tokens") or ()), *entries]
-    text = json.dumps(program, ensure_ascii=False)
-    return evolve(tokenizer, json=text, flat=None, skeleton=None)
+    root = parsed(program_of(tokenizer)).root
+    added = [*(root.get("added_tokens") or ()), *entries]
+    program = written({**root, "added_tokens": added})
+    return evolve(tokenizer, json=program, flat=None, skeleton=None)

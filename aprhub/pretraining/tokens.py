@@ -35,8 +35,8 @@ def read_tokenizer(path: Path, registry: Registry) -> Tokenizer:
     with about(path):
         if (folder / PROGRAM).is_file():
             settings = _settings(folder / SETTINGS)
-            text = (folder / PROGRAM).read_text("utf-8")
-            program, _notes = completed_program(text, settings, None)
+            data = (folder / PROGRAM).read_bytes()
+            program, _notes = completed_program(data, settings, None)
             return described(program, settings, *(None, None, None))
         tokenizer = identify(path, registry).opened(path).tokenizer
     if tokenizer is None:

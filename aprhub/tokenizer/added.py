@@ -6,7 +6,6 @@ has been trained with them. To a program that reads `tokenizer.json` alone they 
 plain text.
 """
 
-import json
 from collections.abc import Iterator, Mapping
 from itertools import count
 from operator import itemgetter
@@ -15,7 +14,8 @@ from typing import Any, Final
 from attrs import frozen
 
 from aprhub.errors import CorruptFileError
-from aprhub.tokenizer.document import Document, parsed, skimmed
+from aprhub.ir.tokenizer import Program, encoded
+from aprhub.tokenizer.document import Document, parsed, skimmed, written
 from aprhub.tokenizer.special import ROLES
 
 _CONFIG: Final = "tokenizer_config.json"
@@ -28,28 +28,28 @@ Fields = Mapping[str, Any]
 
 
 def completed_program(
-    json_text: str,
+    json: Program,
     tokenizer_config: Mapping[str, Any] | None,
     model_config: Mapping[str, Any] | None,
-) -> tuple[str, tuple[str, ...]]:
+) -> tuple[bytes, tuple[str, ...]]:
     """Return a `tokenizer.json` with all tokens that transformers adds, and notes.
 
     Those are the tokens of `added_tokens_decoder`, whose flags count, and the special
     tokens with and without a role; one that the vocabulary does not know has the next
-    id, unless the embedding of `config.json` has no row for that. The text is the same
-    where nothing is missing. Raises CorruptFileError where a file says something of
-    the wrong kind.
+    id, unless the embedding of `config.json` has no row for that. The bytes are those
+    that were given where nothing is missing. Raises CorruptFileError where a file says
+    something of the wrong kind.
     """
-    config = tokenizer_config or {}
-    known = {each["content"]: _flags(each) for each in _entries(skimmed(json_text))}
+    config, program = tokenizer_config or {}, encoded(json)
+    known = {each["content"]: _flags(each) for each in _entries(skimmed(program))}
     changed = {
         content: flags
         for content, flags in _added(config, known).items()
         if known.get(content) != flags
     }
     if not changed:
-        return json_text, ()
-    return _Completion(parsed(json_text), changed, _rows(model_config)).result()
+        return program, ()
+    return _Completion(parsed(program), changed, _rows(model_config)).result()
 
 
 def added_entries(decoder: Any) -> list[dict[str, Any]]:
@@ -77,7 +77,7 @@ class _Completion:
     changed: Mapping[str, Fields]
     rows: int | None
 
-    def result(self) -> tuple[str, tuple[str, ...]]:
+    def result(self) -> tuple[bytes, tuple[str, ...]]:
         words = numbered(self.document)
         places = {**words, **{each.content: each.id for each in self.document.added}}
         new = [content for content in self.changed if content not in places]
@@ -92,7 +92,7 @@ class _Completion:
             entries[content] = {**named, **self.changed[content]}
         listed = sorted(entries.values(), key=itemgetter("id"))
         root = {**self.document.root, "added_tokens": listed}
-        return json.dumps(root, ensure_ascii=False), tuple(_notes(taken, new[room:]))
+        return written(root), tuple(_notes(taken, new[room:]))
 
 
 def numbered(document: Document) -> dict[str, int]:

@@ -1,6 +1,5 @@
 """A tokenizer with its `tokenizer.json`, built from the flat vocabulary."""
 
-import json
 from collections.abc import Callable, Mapping
 from typing import Final
 
@@ -8,6 +7,7 @@ from attrs import evolve
 
 from aprhub.errors import ModelCheckError, UnrepresentableError
 from aprhub.ir.tokenizer import Tokenizer
+from aprhub.tokenizer.document import written
 from aprhub.tokenizer.fitting import SUBJECT
 from aprhub.tokenizer.kinds import BYTE_LEVEL, SENTENCEPIECE, UNIGRAM, WORDPIECE
 from aprhub.tokenizer.lexicon import Lexicon
@@ -43,13 +43,14 @@ def assembled(tokenizer: Tokenizer) -> Tokenizer:
     Raises UnrepresentableError for a kind or a pre-tokenizer that is not known, and
     ModelCheckError where the vocabulary lacks something that its kind needs.
     """
-    return evolve(tokenizer, json=program_text(tokenizer))
+    return evolve(tokenizer, json=program_of(tokenizer))
 
 
-def program_text(tokenizer: Tokenizer) -> str:
+def program_of(tokenizer: Tokenizer) -> bytes:
     """Return the `tokenizer.json` of a tokenizer; raises as `assembled` does."""
-    if tokenizer.json is not None:
-        return tokenizer.json
+    program = tokenizer.program
+    if program is not None:
+        return program
     flat = tokenizer.flat
     if flat is None:
         raise ModelCheckError(
@@ -67,11 +68,12 @@ def program_text(tokenizer: Tokenizer) -> str:
             f" {known}; take the folder that the model comes from, which has one",
         )
     lexicon = Lexicon.of(tokenizer, flat)
-    program = {
-        "version": "1.0",
-        "truncation": None,
-        "padding": None,
-        "added_tokens": lexicon.added_tokens(),
-        **_PROGRAMS[flat.model](tokenizer, lexicon),
-    }
-    return json.dumps(program, ensure_ascii=False)
+    return written(
+        {
+            "version": "1.0",
+            "truncation": None,
+            "padding": None,
+            "added_tokens": lexicon.added_tokens(),
+            **_PROGRAMS[flat.model](tokenizer, lexicon),
+        }
+    )

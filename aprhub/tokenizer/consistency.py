@@ -44,12 +44,14 @@ def disagreements(
     what `flattened` does.
     """
     read = flattened(evolve(program, flat=None), rows).flat
-    listed = flattened(lists, rows).flat if lists.json is not None else None
+    listed = flattened(lists, rows).flat if lists.has_json else None
     if read and listed:
         if listed.tokens != read.tokens:
             both = map(_without_fill, (listed.tokens, read.tokens))
             yield from _differences("token", *both)
-        yield from _differences("merge rule", listed.merges or (), read.merges or ())
+        rules = [list(each.merges or ()) for each in (listed, read)]
+        if rules[0] != rules[1]:
+            yield from _differences("merge rule", *rules)
 
 
 def _without_fill(tokens: Iterable[str]) -> Iterator[str | None]:

@@ -6,7 +6,7 @@ from typing import Any, Final
 from attrs import evolve
 
 from aprhub.errors import CorruptFileError
-from aprhub.ir.tokenizer import Tokenizer
+from aprhub.ir.tokenizer import Program, Tokenizer
 from aprhub.tokenizer.added import numbered
 from aprhub.tokenizer.document import Document, parsed, skimmed
 from aprhub.tokenizer.kinds import prefixes_space
@@ -19,7 +19,7 @@ _DEFAULT_TEMPLATE: Final = "default"
 
 
 def described(
-    json_text: str,
+    json: Program,
     tokenizer_config: Config | None,
     special_map: Config | None,
     model_config: Config | None,
@@ -38,14 +38,14 @@ def described(
     `tokenizer.json` can hold.
     """
     config = tokenizer_config or {}
-    document = skimmed(json_text)
+    document = skimmed(json)
     frame = frame_of(document)
     names = _names(config, special_map, frame)
     numbers = _numbers(model_config, generation_config)
     default, named = _templates(config.get("chat_template"))
     return Tokenizer(
-        json=json_text,
-        special_ids=special_ids(names, numbers, _contents(names, document, json_text)),
+        json=json,
+        special_ids=special_ids(names, numbers, _contents(names, document, json)),
         add_bos=_adds(config, "bos", frame, {names.get("bos"), names.get("cls")}),
         add_eos=_adds(config, "eos", frame, {names.get("eos")}),
         add_sep=_separates(frame, {names.get("sep"), names.get("eos")}),
@@ -105,13 +105,13 @@ def _numbers(
 
 
 def _contents(
-    names: Mapping[str, str], document: Document, text: str
+    names: Mapping[str, str], document: Document, json: Program
 ) -> Mapping[str, int]:
     """Return the ids of the added tokens, and of all others where a name needs them."""
     added = {token.content: token.id for token in document.added}
     if all(name in added for name in names.values()):
         return added
-    return {**numbered(parsed(text)), **added}
+    return {**numbered(parsed(json)), **added}
 
 
 def _adds(config: Config, role: str, frame: Frame, expected: set[str | None]) -> bool:

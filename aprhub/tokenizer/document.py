@@ -5,9 +5,11 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
+import orjson
 from attrs import frozen
 
 from aprhub.errors import CorruptFileError
+from aprhub.ir.tokenizer import Program, encoded
 
 FILE: Final = "tokenizer.json"
 
@@ -22,7 +24,7 @@ _PARTS: Final = {
 }
 """The parts of the program, with the key under which a sequence lists its steps."""
 
-_VOCAB: Final = re.compile(r'"vocab"\s*:')
+_VOCAB: Final = re.compile(rb'"vocab"\s*:')
 _BEFORE_VOCAB: Final = frozenset({"added_tokens", "model", *_PARTS})
 
 
@@ -59,13 +61,13 @@ class Document:
         return tuple(_steps(self.root.get(part), part))
 
 
-def parsed(text: str) -> Document:
+def parsed(program: Program) -> Document:
     """Parse a whole `tokenizer.json`.
 
     Raises CorruptFileError where it is not JSON or not made like a tokenizer; the
     vocabulary and the merges are left for their readers to check.
     """
-    root = checked_object(_loaded(text), "")
+    root = checked_object(_loaded(program), "")
     added = root.get("added_tokens")
     if not isinstance(added, list | None):
         raise fault("added_tokens", f"{added!r:.80} found, a list expected")
@@ -79,20 +81,33 @@ def parsed(text: str) -> Document:
     )
 
 
-def skimmed(text: str) -> Document:
+def written(root: Mapping[str, Any]) -> bytes:
+    """Return the bytes of a `tokenizer.json` with these members.
+
+    Raises UnrepresentableError for a text that is not valid Unicode.
+    """
+    try:
+        return orjson.dumps(root)
+    except TypeError:
+        # What is slower knows longer numbers, and says which text is odd.
+        return encoded(json.dumps(root, ensure_ascii=False))
+
+
+def skimmed(program: Program) -> Document:
     """Parse a `tokenizer.json` without its vocabulary, where that can be left out.
 
     Files have the vocabulary last, and it is nearly all of them; one that has
     something else behind it is parsed whole.
     """
-    found = _VOCAB.search(text)
+    program = encoded(program)
+    found = _VOCAB.search(program)
     if found is None:
-        return parsed(text)
+        return parsed(program)
     try:
-        document = parsed(text[: found.start()] + '"vocab":{}}}')
+        document = parsed(program[: found.start()] + b'"vocab":{}}}')
     except CorruptFileError:
-        return parsed(text)
-    return document if document.root.keys() >= _BEFORE_VOCAB else parsed(text)
+        return parsed(program)
+    return document if document.root.keys() >= _BEFORE_VOCAB else parsed(program)
 
 
 def checked_object(value: Any, where: str) -> Mapping[str, Any]:
@@ -107,10 +122,10 @@ def fault(where: str, what: str) -> CorruptFileError:
     return CorruptFileError(FILE, what, where=where)
 
 
-def _loaded(text: str) -> Any:
+def _loaded(program: Program) -> Any:
     try:
-        return json.loads(text)
-    except (ValueError, RecursionError) as error:
+        return orjson.loads(program)
+    except ValueError as error:
         raise CorruptFileError(FILE, f"this is not JSON: {error}") from error
 
 

@@ -52,8 +52,9 @@ def flattened(tokenizer: Tokenizer, rows: int | None) -> Tokenizer:
     ModelCheckError where there are more tokens than rows.
     """
     flat = tokenizer.flat
-    if tokenizer.json is not None and not _is_whole(flat):
-        document = parsed(tokenizer.json)
+    program = None if _is_whole(flat) else tokenizer.program
+    if program is not None:
+        document = parsed(program)
         flat = flat_vocabulary(document, tokenizer.clean_up_spaces)
         if tokenizer.add_space_prefix is None:
             tokenizer = evolve(tokenizer, add_space_prefix=prefixes_space(document))

@@ -10,7 +10,7 @@ from aprhub.errors import (
     MissingFileError,
     about,
 )
-from aprhub.files import reading
+from aprhub.files import reading, undecodable
 from aprhub.ir.tokenizer import Tokenizer
 from aprhub.tokenizer.added import completed_program
 from aprhub.tokenizer.describing import described, described_pieces
@@ -47,7 +47,7 @@ def _read(folder: Path) -> Tokenizer:
     if (folder / _TEMPLATE).is_file():
         settings = {**settings, "chat_template": _text(folder / _TEMPLATE)}
     if (folder / PROGRAM).is_file():
-        return _described(_text(folder / PROGRAM), settings, *others)
+        return _described(_utf8(folder / PROGRAM), settings, *others)
     if (folder / _PIECES).is_file():
         pieces = read_sentencepiece(_data(folder / _PIECES))
         return described_pieces(pieces, settings, *others)
@@ -62,10 +62,10 @@ def _read(folder: Path) -> Tokenizer:
 
 
 def _described(
-    text: str, settings: Config, special: Config, model: Config, generation: Config
+    program: bytes, settings: Config, special: Config, model: Config, generation: Config
 ) -> Tokenizer:
-    text, _notes = completed_program(text, settings, model)
-    return described(text, settings, special, model, generation)
+    program, _notes = completed_program(program, settings, model)
+    return described(program, settings, special, model, generation)
 
 
 def _data(path: Path) -> bytes:
@@ -73,13 +73,17 @@ def _data(path: Path) -> bytes:
         return path.read_bytes()
 
 
+def _utf8(path: Path) -> bytes:
+    data = _data(path)
+    bad = undecodable(data)
+    if bad is not None:
+        repair = "save it as UTF-8"
+        raise CorruptFileError(path, "not UTF-8", offset=bad, repair=repair)
+    return data
+
+
 def _text(path: Path) -> str:
-    try:
-        return _data(path).decode()
-    except UnicodeDecodeError as error:
-        raise CorruptFileError(
-            path, "not UTF-8", offset=error.start, repair="save it as UTF-8"
-        ) from error
+    return _utf8(path).decode()
 
 
 def _values(path: Path) -> Mapping[str, Any]:

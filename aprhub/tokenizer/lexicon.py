@@ -65,14 +65,24 @@ class Lexicon:
 
     @property
     def scores(self) -> NDArray[np.float32]:
-        """The scores of the words; raises ModelCheckError where there are none."""
-        if self.flat.scores is None or len(self.flat.scores) < len(self.words):
+        """The scores of the words; raises ModelCheckError where one has none."""
+        scores = self.flat.scores
+        if scores is None or len(scores) < len(self.words):
             raise ModelCheckError(
                 SUBJECT,
                 f"a {self.flat.model} vocabulary without a score for each token; give"
                 " the model a whole one with 'aprhub stamp --tokenizer'",
             )
-        return self.flat.scores[: len(self.words)]
+        odd = np.flatnonzero(~np.isfinite(scores[: len(self.words)]))
+        if len(odd):
+            number = int(odd[0])
+            raise ModelCheckError(
+                SUBJECT,
+                f"the score of token {number} ({self.words[number]!r:.80}) is"
+                f" {scores[number]}, a finite number expected; give the model a sound"
+                " one with 'aprhub stamp --tokenizer'",
+            )
+        return scores[: len(self.words)]
 
     def named(self, *roles: str) -> tuple[str, int] | None:
         """Return the word and id of the first of the roles that is filled."""

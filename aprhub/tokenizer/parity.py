@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from aprhub.errors import ModelCheckError
 from aprhub.ir.tokenizer import Tokenizer
-from aprhub.tokenizer.assembling import program_text
+from aprhub.tokenizer.assembling import program_of
 from aprhub.tokenizer.fitting import SUBJECT
 
 if TYPE_CHECKING:
@@ -47,9 +47,9 @@ def loaded_program(tokenizer: Tokenizer) -> "tokenizers.Tokenizer":
     """Return what turns texts into ids, whole and unpadded; raises as `token_ids`."""
     import tokenizers
 
-    text = program_text(tokenizer)
+    text = program_of(tokenizer)
     try:
-        program = tokenizers.Tokenizer.from_str(text)
+        program = tokenizers.Tokenizer.from_buffer(text)
     # The library raises nothing narrower for a file that it does not take.
     except Exception as error:
         raise ModelCheckError(

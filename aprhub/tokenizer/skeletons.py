@@ -5,16 +5,16 @@ rules, `vocab` and `merges` are the recipes that put them back, and `checksum` i
 of what was left out.
 """
 
-import json
 import zlib
 from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
+import orjson
 
 from aprhub.errors import CorruptFileError
-from aprhub.ir.tokenizer import FlatVocabulary
-from aprhub.tokenizer.document import Document, parsed
+from aprhub.ir.tokenizer import FlatVocabulary, Program
+from aprhub.tokenizer.document import Document, parsed, written
 from aprhub.tokenizer.flattening import flat_vocabulary
 from aprhub.tokenizer.merges import as_pairs
 from aprhub.tokenizer.placing import placed
@@ -41,14 +41,14 @@ _BROKEN: Final = (
 """What comes of data that is not made like a skeleton."""
 
 
-def skeleton(json_text: str, flat: FlatVocabulary | None = None) -> str:
-    """Return a tokenizer's text without what `flat` says; `restored` is the inverse.
+def skeleton(json: Program, flat: FlatVocabulary | None = None) -> str:
+    """Return a `tokenizer.json` without what `flat` says; inverse of `restored`.
 
     `flat` is the vocabulary that will stand beside it. With None it is the one that
     `flattened` makes of the text, and what `flattened` raises is raised. Raises
     CorruptFileError where the text is not made like a tokenizer.
     """
-    document = parsed(json_text)
+    document = parsed(json)
     placed(document)
     rules = _rules(document)
     texts = texts_of(rules)
@@ -61,17 +61,17 @@ def skeleton(json_text: str, flat: FlatVocabulary | None = None) -> str:
         "checksum": _checksum(vocabulary, texts),
     }
     program = {**document.root, "model": {**document.model, **left_out}}
-    return json.dumps({"tokenizer": program, **recipes}, ensure_ascii=False)
+    return written({"tokenizer": program, **recipes}).decode()
 
 
-def restored(skeleton_text: str, flat: FlatVocabulary) -> str:
-    """Return the text of a `tokenizer.json` from its skeleton.
+def restored(skeleton_text: str, flat: FlatVocabulary) -> bytes:
+    """Return a `tokenizer.json` from its skeleton.
 
-    The text is equal to the original as JSON. Raises CorruptFileError where the
+    It is equal to the original as JSON. Raises CorruptFileError where the
     skeleton is none, or was not made for this vocabulary.
     """
     try:
-        data = json.loads(skeleton_text)
+        data = orjson.loads(skeleton_text)
         model = data["tokenizer"]["model"]
         vocabulary = recalled_vocabulary(data["vocab"], flat)
         rules = recalled_merges(data["merges"], flat)
@@ -85,7 +85,7 @@ def restored(skeleton_text: str, flat: FlatVocabulary) -> str:
     if found != checksum:
         what = "the vocabulary beside it is not the one that it was made for"
         raise CorruptFileError(_NAME, what, repair=_REPAIR)
-    return json.dumps(data["tokenizer"], ensure_ascii=False)
+    return written(data["tokenizer"])
 
 
 def _rules(document: Document) -> Rules:

@@ -16,9 +16,10 @@ def unsaid(tokenizer: Tokenizer) -> Iterator[str]:
 
     Raises CorruptFileError where the `tokenizer.json` contradicts itself.
     """
-    if tokenizer.json is None:
+    program = tokenizer.program
+    if program is None:
         return
-    document = skimmed(tokenizer.json)
+    document = skimmed(program)
     yield from _composed(document)
     yield from _framed(document, tokenizer)
 

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from aprhub.errors import CorruptFileError, UnsupportedFileError
 from aprhub.tokenizer.added import added_entries
+from aprhub.tokenizer.document import written
 from aprhub.tokenizer.pretokenizers import pre_tokenizer, split_named
 from aprhub.tokenizer.programs import BYTE_LEVEL_STEP, bpe_model
 
@@ -28,7 +29,7 @@ _SPLITS: Final = {
 
 def joined_files(
     vocab_text: str, merges_text: str, tokenizer_config: Mapping[str, Any]
-) -> str:
+) -> bytes:
     """Return the `tokenizer.json` that a folder with the older files stands for.
 
     Raises CorruptFileError for a `vocab.json` that is none, and UnsupportedFileError
@@ -46,18 +47,19 @@ def joined_files(
     split = split_named(_SPLITS[name])
     lines = merges_text.split("\n")
     rules = [line.split(" ") for line in lines if line and not _is_heading(line)]
-    program = {
-        "version": "1.0",
-        "truncation": None,
-        "padding": None,
-        "added_tokens": added_entries(tokenizer_config.get("added_tokens_decoder")),
-        "normalizer": {"type": "NFC"} if split.nfc else None,
-        "pre_tokenizer": pre_tokenizer(split),
-        "post_processor": BYTE_LEVEL_STEP,
-        "decoder": BYTE_LEVEL_STEP,
-        "model": bpe_model(_vocabulary(vocab_text), rules),
-    }
-    return json.dumps(program, ensure_ascii=False)
+    return written(
+        {
+            "version": "1.0",
+            "truncation": None,
+            "padding": None,
+            "added_tokens": added_entries(tokenizer_config.get("added_tokens_decoder")),
+            "normalizer": {"type": "NFC"} if split.nfc else None,
+            "pre_tokenizer": pre_tokenizer(split),
+            "post_processor": BYTE_LEVEL_STEP,
+            "decoder": BYTE_LEVEL_STEP,
+            "model": bpe_model(_vocabulary(vocab_text), rules),
+        }
+    )
 
 
 def _is_heading(line: str) -> bool:

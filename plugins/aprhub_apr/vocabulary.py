@@ -243,9 +243,10 @@ def tokenizer_keys(tokenizer: Tokenizer | None) -> dict[str, Any]:
 
 
 def _skeleton(tokenizer: Tokenizer) -> str | None:
-    if tokenizer.json is None or tokenizer.flat is None:
+    program = tokenizer.program
+    if program is None or tokenizer.flat is None:
         return tokenizer.skeleton
-    return skeleton(tokenizer.json, tokenizer.flat)
+    return skeleton(program, tokenizer.flat)
 
 
 def _flat_keys(flat: FlatVocabulary) -> dict[str, Any]:

@@ -49,7 +49,11 @@ class Cursor:
 
     def string(self, where: str, limit: int = STRING_BYTES) -> str:
         """Return a string that follows its length in bytes."""
-        length = self.unpack(_LENGTH, where)
+        return self.text(self.string_length(where, limit), where)
+
+    def string_length(self, where: str, limit: int = STRING_BYTES) -> int:
+        """Return how many bytes the string has that follows."""
+        length: int = self.unpack(_LENGTH, where)
         self._require(length, where)
         if length > limit:
             raise UnsupportedFileError(
@@ -57,8 +61,18 @@ class Cursor:
                 f"{where} is a string of {length} bytes, at most {limit} are read;"
                 " write the file anew with a shorter one",
             )
+        return length
+
+    def text(self, length: int, where: str) -> str:
+        """Return the text of the next bytes."""
         offset = self.position
         return decoded(self.take(length, where), FileRange(self.path, offset, 0), where)
+
+    def skip_text(self, length: int, where: str) -> FileRange:
+        """Pass over a text, which is checked to be one; return where it is."""
+        place = FileRange(self.path, self.position, length)
+        require_texts(self.take(length, where), (), place, where)
+        return place
 
     def skip(self, count: int, where: str) -> FileRange:
         """Pass over `count` bytes without reading them; return where they are."""

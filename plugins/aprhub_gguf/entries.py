@@ -27,7 +27,7 @@ from aprhub_gguf.tables import (
     VALUE_TYPES,
     ValueType,
 )
-from aprhub_gguf.values import Entry, FileArray, shortest
+from aprhub_gguf.values import EAGER_BYTES, Entry, FileArray, FileText, shortest
 
 _U32 = struct.Struct("<I")
 _U64 = struct.Struct("<Q")
@@ -97,7 +97,10 @@ def _read_value(cursor: Cursor, key: str) -> Entry:
     if kind.name == "array":
         return _read_array(cursor, key)
     if kind.name == "string":
-        return Entry("string", cursor.string(key))
+        length = cursor.string_length(key)
+        if length > EAGER_BYTES:
+            return Entry("string", FileText(cursor.skip_text(length, key), key))
+        return Entry("string", cursor.text(length, key))
     return Entry(kind.name, _read_scalar(cursor, kind, key))
 
 
@@ -172,8 +175,19 @@ def _encoded_scalar(_key: str, entry: Entry) -> tuple[Literal]:
 
 
 def _encoded_text(key: str, entry: Entry) -> tuple[Literal, Literal]:
-    nbytes = len(_encoded(key, entry.value, STRING_BYTES))
-    return Literal(_U64.pack(nbytes)), Literal(entry.value.encode, nbytes)
+    value = entry.value
+    if isinstance(value, FileText):
+        return _long_text(key, value.raw, value.place.nbytes)
+    if isinstance(value, bytes):
+        return _long_text(key, value, len(value))
+    return _long_text(key, value.encode, len(_utf8(key, value)))
+
+
+def _long_text(
+    key: str, text: bytes | Callable[[], bytes], nbytes: int
+) -> tuple[Literal, Literal]:
+    _require_length(key, nbytes, STRING_BYTES)
+    return Literal(_U64.pack(nbytes)), Literal(text, nbytes)
 
 
 def _encoded_array(key: str, entry: Entry) -> tuple[Literal, Literal]:
@@ -214,19 +228,18 @@ def _with_lengths(values: Sequence[str]) -> bytes:
 
 
 def _encoded_string(key: str, text: str, limit: int) -> bytes:
-    data = _encoded(key, text, limit)
+    data = _utf8(key, text)
+    _require_length(key, len(data), limit)
     return _U64.pack(len(data)) + data
 
 
-def _encoded(key: str, text: str, limit: int) -> bytes:
-    data = _utf8(key, text)
-    if len(data) > limit:
+def _require_length(key: str, nbytes: int, limit: int) -> None:
+    if nbytes > limit:
         raise UnrepresentableError(
             key[:80],
-            f"{len(data)} bytes of text, a reader takes {limit} at most; write a"
+            f"{nbytes} bytes of text, a reader takes {limit} at most; write a"
             " Hugging Face folder instead",
         )
-    return data
 
 
 def _utf8(key: str, text: str) -> bytes:

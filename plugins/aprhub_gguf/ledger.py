@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -14,7 +14,7 @@ from aprhub.api import (
     mistyped,
 )
 from aprhub_gguf.tables import FLOATS, INTEGERS
-from aprhub_gguf.values import Entry, to_json
+from aprhub_gguf.values import Entry, FileText, to_json
 
 ANEW: Final = "write the file anew with what made it"
 BY_DOCTOR: Final = "repair it with 'aprhub doctor --fix -o OUT'"
@@ -83,6 +83,11 @@ class Ledger:
         """Consume a string."""
         value = self._of_kind(key, "string", into)
         return None if value is None else str(value)
+
+    def long_text(self, key: str, into: str) -> str | Callable[[], bytes] | None:
+        """Consume a string; one that stays in the file is given as what reads it."""
+        value = self._of_kind(key, "string", into)
+        return value.raw if isinstance(value, FileText) else value
 
     def array(self, key: str, into: str, *kinds: str) -> Entry | None:
         """Consume an array of one of the kinds."""

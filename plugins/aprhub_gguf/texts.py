@@ -1,13 +1,10 @@
 """Whether bytes are UTF-8 text, checked without holding the text."""
 
-import codecs
 from collections.abc import Iterable
 from itertools import chain
 
-from aprhub.api import CorruptFileError, FileRange
+from aprhub.api import CorruptFileError, FileRange, undecodable
 from aprhub_gguf.strings import LENGTH_BYTES
-
-_PIECE = 1 << 20
 
 
 def decoded(data: bytes, place: FileRange, where: str) -> str:
@@ -32,23 +29,10 @@ def require_texts(
     """
     begin = 0
     for end in chain(long_lengths, (len(data),)):
-        bad = _undecodable(memoryview(data)[begin:end])
+        bad = undecodable(memoryview(data)[begin:end])
         if bad is not None:
             raise _not_text(data, begin + bad, place, where)
         begin = end + LENGTH_BYTES
-
-
-def _undecodable(data: memoryview) -> int | None:
-    """Return the position of the first byte that is not part of a character."""
-    position = 0
-    while position < len(data):
-        piece = data[position : position + _PIECE]
-        is_last = position + len(piece) == len(data)
-        try:
-            position += codecs.utf_8_decode(piece, "strict", is_last)[1]
-        except UnicodeDecodeError as error:
-            return position + error.start
-    return None
 
 
 def _not_text(

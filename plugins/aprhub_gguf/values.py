@@ -20,7 +20,7 @@ from aprhub_gguf.strings import (
 from aprhub_gguf.tables import FLOATS, VALUE_TYPE_NAMES
 
 EAGER_BYTES = 1 << 20
-"""Arrays up to this size become plain lists when they are carried."""
+"""Longer texts stay in the file, and so do longer arrays when they are carried."""
 
 _LARGEST_F32 = float(np.finfo(np.float32).max)
 _NOT_FINITE = ("nan", "inf", "-inf")
@@ -68,9 +68,7 @@ class FileArray(Sequence[Any]):
         return data, lengths
 
     def _bytes(self) -> NDArray[np.uint8]:
-        data = np.empty(self.place.nbytes, np.uint8)
-        self.place.read_into(0, data)
-        return data
+        return _read(self.place)
 
     def _strings(self) -> list[str]:
         try:
@@ -79,9 +77,7 @@ class FileArray(Sequence[Any]):
             raise self._changed() from error
 
     def _changed(self) -> CorruptFileError:
-        what, repair = "the file was changed after it had been opened", "start again"
-        path = self.place.path
-        return CorruptFileError(path, what, where=self.where, repair=repair)
+        return _changed(self.place, self.where)
 
     def __len__(self) -> int:
         """Return how many values there are."""
@@ -108,6 +104,48 @@ class FileArray(Sequence[Any]):
         return len(self) == len(other) and self.items == list(other)
 
 
+@frozen(eq=False, repr=False)
+class FileText:
+    """A long string in a file, read whenever it is asked for; equal to its text."""
+
+    place: FileRange
+    where: str
+
+    def raw(self) -> bytes:
+        """Return the bytes as they are in the file."""
+        return _read(self.place).tobytes()
+
+    def __str__(self) -> str:
+        """Return the text; raises CorruptFileError where that is gone."""
+        try:
+            return self.raw().decode()
+        except UnicodeDecodeError as error:
+            raise _changed(self.place, self.where) from error
+
+    def __repr__(self) -> str:
+        """Return the text as a string is shown."""
+        return repr(str(self))
+
+    def __eq__(self, other: object) -> bool:
+        """Compare with another text."""
+        return isinstance(other, str | FileText) and str(self) == str(other)
+
+    def __hash__(self) -> int:
+        """Return the hash of the text."""
+        return hash(str(self))
+
+
+def _read(place: FileRange) -> NDArray[np.uint8]:
+    data = np.empty(place.nbytes, np.uint8)
+    place.read_into(0, data)
+    return data
+
+
+def _changed(place: FileRange, where: str) -> CorruptFileError:
+    what, repair = "the file was changed after it had been opened", "start again"
+    return CorruptFileError(place.path, what, where=where, repair=repair)
+
+
 def _dtype(kind: str) -> str:
     return np.dtype(VALUE_TYPE_NAMES[kind].code).str[1:]
 
@@ -116,7 +154,8 @@ def _dtype(kind: str) -> str:
 class Entry:
     """One metadata value.
 
-    `kind` names its type, and `of` that of the elements of an array. An f32 is kept
+    `kind` names its type, and `of` that of the elements of an array. A string is a
+    `str`, and a long one a FileText or its bytes. An f32 is kept
     as the shortest decimal that is rounded to it.
     """
 
@@ -157,6 +196,8 @@ def to_json(entry: Entry) -> dict[str, Any]:
     Arrays of more than EAGER_BYTES stay FileArrays; numbers that JSON lacks are text.
     """
     value = entry.value
+    if isinstance(value, bytes | FileText):
+        value = value.decode() if isinstance(value, bytes) else str(value)
     if entry.kind != "array":
         return {"type": entry.kind, "value": _number_or_text(entry.kind, value)}
     if isinstance(value, FileArray) and value.place.nbytes <= EAGER_BYTES:

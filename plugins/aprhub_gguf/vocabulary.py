@@ -96,7 +96,7 @@ def read_tokenizer(ledger: Ledger) -> Tokenizer | None:
     Raises CorruptFileError when lists that belong together differ in length.
     """
     flat = _read_flat(ledger)
-    json = ledger.text(_JSON, "tokenizer.json")
+    json = ledger.long_text(_JSON, "tokenizer.json")
     if flat is None and json is None:
         return None
     return Tokenizer(
@@ -206,7 +206,7 @@ def tokenizer_entries(tokenizer: Tokenizer | None) -> Iterator[tuple[str, Entry]
             yield key, Entry("u32", tokenizer.special_ids[name])
     yield from _flag_entries(tokenizer, _FLAGS)
     yield from _template_entries(tokenizer)
-    for key, text in ((_JSON, tokenizer.json), (_SKELETON, tokenizer.skeleton)):
+    for key, text in ((_JSON, tokenizer.program), (_SKELETON, tokenizer.skeleton)):
         if text is not None:
             yield key, Entry("string", text)
 

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from attrs import evolve, field, frozen
 
-from aprhub.api import AprhubError, Provenance, parsed_yaml
+from aprhub.api import AprhubError, Provenance
 from aprhub_safetensors.files import read_text
 from aprhub_safetensors.folder import ModelFolder
 from aprhub_safetensors.tables import CARD, MOST_CARD
@@ -53,6 +53,8 @@ def _said(text: str) -> Iterator[tuple[str, str]]:
     matter = _front_matter(text)
     if not matter.strip():
         return
+    from aprhub.api import parsed_yaml  # which few models need
+
     keys = parsed_yaml(matter, Path(CARD), "front matter").mapping()
     words = {key: ", ".join(_texts(entry.value)) for key, entry in keys.items()}
     license_ = words.get("license", "")

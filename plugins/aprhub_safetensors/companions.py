@@ -36,11 +36,13 @@ class Companions:
     """Texts by file name.
 
     `home` is the folder they lie in, or with `embedded` the file whose metadata has
-    them. `pieces` is a `tokenizer.model`, read where there is no `tokenizer.json`.
+    them. `program` is the `tokenizer.json`, which is long, as bytes. `pieces` is a
+    `tokenizer.model`, read where there is none.
     """
 
     home: Path
     texts: Mapping[str, str] = field(factory=dict, repr=False)
+    program: bytes | None = field(default=None, repr=False)
     pieces: bytes | None = field(default=None, repr=False)
     card: Card = field(factory=Card)
     complaints: Complaints = field(factory=Complaints, repr=False)
@@ -145,9 +147,9 @@ def _tokens(tokenizer: Tokenizer, ids: set[int]) -> dict[int | None, str]:
     if tokenizer.flat is not None:
         tokens = tokenizer.flat.tokens
         return {at: tokens[at] for at in ids if at < len(tokens)}
-    program = decoded_json(tokenizer.json or "{}")
-    added = {each["id"]: each["content"] for each in program.get("added_tokens", ())}
-    vocabulary = program.get("model", {}).get("vocab", {})
+    root = decoded_json(tokenizer.json or "{}")
+    added = {each["id"]: each["content"] for each in root.get("added_tokens", ())}
+    vocabulary = root.get("model", {}).get("vocab", {})
     listed = {at: text for text, at in vocabulary.items()} if ids - added.keys() else {}
     return {at: text for at, text in {**listed, **added}.items() if at in ids}
 

@@ -7,17 +7,23 @@ from aprhub.api import (
     CorruptFileError,
     UnsupportedFileError,
     opened_file,
+    undecodable,
 )
 from aprhub_safetensors.recognition import refuse_impostor
 
 
 def read_text(path: Path, limit: int) -> str:
     """Return the text of a UTF-8 file of at most `limit` bytes."""
+    return read_utf8(path, limit).decode()
+
+
+def read_utf8(path: Path, limit: int) -> bytes:
+    """Return the bytes of a UTF-8 file of at most `limit` bytes."""
     data = read_bytes(path, limit)
-    try:
-        return data.decode("utf-8")
-    except UnicodeDecodeError as error:
-        raise CorruptFileError(path, "not UTF-8", offset=error.start) from error
+    bad = undecodable(data)
+    if bad is not None:
+        raise CorruptFileError(path, "not UTF-8", offset=bad)
+    return data
 
 
 def read_bytes(path: Path, limit: int) -> bytes:

@@ -13,7 +13,7 @@ from aprhub.api import (
     reading,
     shown,
 )
-from aprhub_safetensors.files import read_bytes, read_text
+from aprhub_safetensors.files import read_bytes, read_text, read_utf8
 from aprhub_safetensors.recognition import PICKLES, SHARD
 from aprhub_safetensors.tables import INDEX, LIMITS, SUFFIX
 
@@ -65,6 +65,12 @@ class ModelFolder:
             for name in names
             if name in self.names
         }
+
+    def utf8(self, name: str) -> bytes | None:
+        """Return the bytes of a text, or None when it is not there."""
+        if name not in self.names:
+            return None
+        return read_utf8(self.file(name), LIMITS[name])
 
     def data(self, name: str) -> bytes | None:
         """Return the bytes of a file, or None when it is not there."""

@@ -71,7 +71,7 @@ def lay_out(stored: StoredModel, target: Path, options: LayoutOptions) -> Layout
     texts = written_texts(stored)
     if len(shards) > 1:
         texts[INDEX] = _index(shards, names)
-    programs = _program_files(stored.tokenizer, target)
+    programs = _program_files(stored.tokenizer)
     rest = {name: text for name, text in texts.items() if name not in SETTINGS}
     settings = _settings_files(texts, stored)
     others = (*programs, *text_files(rest, target), *settings)
@@ -101,8 +101,8 @@ def _single_file(stored: StoredModel, target: Path, options: LayoutOptions) -> L
         what = f"one file cannot be split; give a folder, without {SUFFIX}"
         raise UnrepresentableError(target, what)
     texts = true_settings(written_texts(stored), stored)
-    if stored.tokenizer and stored.tokenizer.json:
-        texts[TOKENIZER] = stored.tokenizer.json
+    if stored.tokenizer is not None and stored.tokenizer.has_json:
+        texts[TOKENIZER] = stored.tokenizer.json or ""
     metadata = {**_metadata(stored), **embedded(texts)}
     return Layout((weight_file(target, target.name, tensors, metadata),))
 
@@ -202,15 +202,15 @@ def _index(shards: Sequence[Shard], names: Sequence[str]) -> str:
     )
 
 
-def _program_files(tokenizer: Tokenizer | None, target: Path) -> Iterator[LayoutFile]:
+def _program_files(tokenizer: Tokenizer | None) -> Iterator[LayoutFile]:
     """Yield the file of a tokenizer, if it has one; its text may be made late."""
     if tokenizer is not None and tokenizer.has_json:
-        data = partial(_program_bytes, tokenizer, target)
+        data = partial(_program_bytes, tokenizer)
         yield LayoutFile(TOKENIZER, (Literal(data),))
 
 
-def _program_bytes(tokenizer: Tokenizer, target: Path) -> bytes:
-    return _text_bytes(TOKENIZER, tokenizer.json or "", target)
+def _program_bytes(tokenizer: Tokenizer) -> bytes:
+    return tokenizer.program or b""
 
 
 def text_files(texts: Mapping[str, str], target: Path) -> Iterator[LayoutFile]:

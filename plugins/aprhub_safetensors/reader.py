@@ -102,7 +102,8 @@ def _open_file(path: Path, complaints: Complaints) -> StoredModel:
     }
     notes = tuple(_shard_notes(path))
     if texts:
-        own = Companions(path, texts, complaints=complaints, embedded=True)
+        program = texts.pop(TOKENIZER).encode() if TOKENIZER in texts else None
+        own = Companions(path, texts, program, complaints=complaints, embedded=True)
         return _stored(path, weights, own, notes)
     folder = ModelFolder.of(path.parent)
     if not {CONFIG, TOKENIZER} & folder.names:
@@ -113,9 +114,10 @@ def _open_file(path: Path, complaints: Complaints) -> StoredModel:
 
 
 def _companions(folder: ModelFolder, complaints: Complaints) -> Companions:
-    texts = folder.texts(dict.fromkeys(TEXT_NAMES))
-    pieces = None if TOKENIZER in texts else folder.data(PIECES)
-    return Companions(folder.root, texts, pieces, Card.of(folder), complaints)
+    texts = folder.texts(dict.fromkeys((*TEXTS, RECORD)))
+    program = folder.utf8(TOKENIZER)
+    pieces = None if program is not None else folder.data(PIECES)
+    return Companions(folder.root, texts, program, pieces, Card.of(folder), complaints)
 
 
 def _weights(headers: Sequence[Header]) -> Weights:
@@ -239,9 +241,9 @@ def _fates(weights: Weights, companions: Companions) -> Iterator[KeyFate]:
         elif not key.startswith(EMBEDDED):
             yield KeyFate(f"__metadata__/{key}", "carried", "carried.safetensors")
     for name in companions.texts:
-        if name == TOKENIZER:
-            yield KeyFate(name, "kept", "tokenizer.json")
-        elif name != CONFIG:
+        if name != CONFIG:
             yield KeyFate(name, "carried", f"carried.hf.{name}")
+    if companions.program is not None:
+        yield KeyFate(TOKENIZER, "kept", "tokenizer.json")
     if companions.pieces is not None:
         yield KeyFate(PIECES, "transformed", "tokenizer.flat")

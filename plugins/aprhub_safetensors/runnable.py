@@ -100,13 +100,13 @@ def _weights(stored: StoredModel) -> Iterator[Fault]:
 
 def _tokenizer(stored: StoredModel) -> Iterator[Fault]:
     """Look at the ends of the text only: parsing 150,000 tokens takes too long."""
-    text = stored.tokenizer.json if stored.tokenizer else None
-    if text is None:
+    program = stored.tokenizer.program if stored.tokenizer else None
+    if program is None:
         problem = "missing, so that text cannot be turned into tokens"
         repair = "give the source one with 'aprhub stamp --tokenizer'"
         yield Fault("tokenizer.json", problem, repair)
         return
-    is_object = text.lstrip()[:1] == "{" and text.rstrip()[-1:] == "}"
-    if not is_object or '"model"' not in text:
+    is_object = program.lstrip()[:1] + program.rstrip()[-1:] == b"{}"
+    if not is_object or b'"model"' not in program:
         repair = "get it again, or write it anew with transformers"
         yield Fault("tokenizer.json", "not an object with a model", repair)

@@ -40,9 +40,10 @@ def true_settings(texts: Mapping[str, str], stored: StoredModel) -> dict[str, st
     reading the texts raises.
     """
     tokenizer = stored.tokenizer
-    if tokenizer is None or tokenizer.json is None:
+    program = tokenizer.program if tokenizer else None
+    if tokenizer is None or program is None:
         return dict(texts)
-    said = _said(texts, tokenizer.json)
+    said = _said(texts, program)
     made = tokenizer_config(stored, tokenizer)
     changes = {key: made.get(key) for key in _wrong(said, tokenizer)}
     numbers = generation_keys(tokenizer) if _ends(said) != _ends(tokenizer) else {}
@@ -54,7 +55,7 @@ def true_settings(texts: Mapping[str, str], stored: StoredModel) -> dict[str, st
     }
 
 
-def _said(texts: Mapping[str, str], program: str) -> Tokenizer:
+def _said(texts: Mapping[str, str], program: bytes) -> Tokenizer:
     """Return the tokenizer that a reader of the texts would find."""
     names = (TOKENIZER_CONFIG, SPECIAL_TOKENS, CONFIG, GENERATION)
     return described(program, *(values_of(texts, name) for name in names))

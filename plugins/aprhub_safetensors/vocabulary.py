@@ -21,7 +21,6 @@ from aprhub_safetensors.tables import (
     GENERATION,
     MERGES,
     SPECIAL_TOKENS,
-    TOKENIZER,
     TOKENIZER_CONFIG,
     VOCABULARY,
 )
@@ -59,8 +58,8 @@ _Reader = Callable[[_Values, _Values, _Values, _Values], _Read]
 def _reader(companions: Companions) -> _Reader | None:
     """Return what reads the tokenizer, given what the other files say."""
     texts, pieces = companions.texts, companions.pieces
-    if TOKENIZER in texts:
-        return partial(_described, texts[TOKENIZER])
+    if companions.program is not None:
+        return partial(_described, companions.program)
     if pieces is not None:
         return lambda *rest: (described_pieces(read_sentencepiece(pieces), *rest), ())
     if VOCABULARY in texts and MERGES in texts:
@@ -72,9 +71,13 @@ def _reader(companions: Companions) -> _Reader | None:
 
 
 def _described(
-    text: str, settings: _Values, special: _Values, config: _Values, generation: _Values
+    program: bytes,
+    settings: _Values,
+    special: _Values,
+    config: _Values,
+    generation: _Values,
 ) -> _Read:
-    program, notes = completed_program(text, settings, config)
+    program, notes = completed_program(program, settings, config)
     return described(program, settings, special, config, generation), notes
 
 

@@ -215,11 +215,11 @@ def test_a_program_is_made_once_and_not_before_it_is_asked_for(
     model = _model("llama")
     asked: list[Tokenizer] = []
 
-    def made(given: Tokenizer) -> str:
+    def made(given: Tokenizer) -> bytes:
         asked.append(given)
-        return "made"
+        return b"made"
 
-    monkeypatch.setattr(assembling, "program_text", made)
+    monkeypatch.setattr(assembling, "program_of", made)
 
     tokenizer = toys.lower(model, evolve(TOY, tokenizer_form="json")).stored.tokenizer
 

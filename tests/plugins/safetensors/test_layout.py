@@ -17,6 +17,7 @@ from hypothesis.extra import numpy as arrays
 
 from aprhub.api import (
     ENCODINGS,
+    CorruptFileError,
     Layout,
     LayoutOptions,
     LineageStep,
@@ -275,6 +276,25 @@ def test_a_text_that_is_no_text_is_refused(tmp_path: Path) -> None:
         laid_out(model, tmp_path / "m")
     with pytest.raises(UnrepresentableError, match="Unicode"):
         laid_out(model, tmp_path / "x.safetensors")
+
+
+@pytest.mark.parametrize("target", ["m", "x.safetensors"])
+def test_a_tokenizer_that_is_no_text_is_refused(tmp_path: Path, target: str) -> None:
+    tokenizer = Tokenizer(json='{"model": "\ud800"}')
+    model = model_of({"a": np.zeros(1, "f4")}, tokenizer=tokenizer)
+    with pytest.raises(UnrepresentableError, match=r"Unicode.*\\ud800"):
+        rendered(laid_out(model, tmp_path / target), tmp_path / target)
+
+
+def test_a_tokenizer_that_is_not_utf8_is_refused(tmp_path: Path) -> None:
+    program = Tokenizer(json='{"model": {}}')
+    model = model_of({"a": np.zeros(1, "f4")}, tokenizer=program)
+    folder = rewritten(model, tmp_path / "m")
+    (folder / "tokenizer.json").write_bytes(b'{"model": {"vocab": {"\xff": 0}}}')
+    with pytest.raises(
+        CorruptFileError, match=r"tokenizer\.json.* at byte 22: not UTF-8"
+    ):
+        opened(folder)
 
 
 def test_what_is_not_json_like_is_refused(tmp_path: Path) -> None:

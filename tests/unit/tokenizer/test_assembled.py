@@ -213,6 +213,10 @@ def test_a_program_that_is_there_is_kept() -> None:
         (_flat(("a", NORMAL), merges=["ab"]), "the merge rule 'ab' has one token"),
         (_flat(("a", NORMAL), merges=["a b"]), "'ab' is in a merge rule"),
         (_flat(("a", NORMAL), model="llama", scores=None), "without a score"),
+        (
+            _flat(("a", NORMAL), model="t5", scores=np.array([np.nan], np.float32)),
+            r"the score of token 0 \('a'\) is nan, a finite number expected",
+        ),
         (_flat(("a", NORMAL), model="bert"), "without an unknown token"),
         (
             FlatVocabulary("gpt2", ["a", "b"], types=np.ones(1, np.int32)),
