@@ -29,7 +29,9 @@ class Decoder(nn.Module):
         super().__init__()
         count = plan.size("num_layers")
         rows, columns = plan.shape(EMBEDDING)
-        self.embed = nn.Embedding(rows, columns)
+        # `nn.Embedding` itself would draw values, for which torch loads its compiler.
+        empty = torch.empty(rows, columns)
+        self.embed = nn.Embedding.from_pretrained(empty, freeze=False)  # type: ignore[no-untyped-call]  # so torch
         self.layers = nn.ModuleList(layer_of(plan, number) for number in range(count))
         self.norm = RmsNorm(plan, "norm")
         self.head = linear(plan, "head") if plan.has(HEAD) else None

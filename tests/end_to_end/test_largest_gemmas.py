@@ -54,7 +54,7 @@ def made(name: str, layers: int, folder: Path) -> Path:
     [
         ("Gemma2Config", 46, False),
         ("Gemma2Config", 45, True),
-        ("Gemma3TextConfig", 62, False),
+        pytest.param("Gemma3TextConfig", 62, False, marks=pytest.mark.slow),
     ],
 )
 def test_queries_are_scaled_as_the_number_of_layers_tells(

@@ -135,7 +135,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """Return a folder with all that the producers are given, and go there."""
     place, threads = tmp_path_factory.mktemp("producers"), torch.get_num_threads()
     torch.set_num_threads(1)
-    (place / "text.txt").write_text("\n\n".join(topics.values())[:50_000], "utf-8")
+    (place / "text.txt").write_text("\n\n".join(topics.values())[:12_000], "utf-8")
     (place / "base").symlink_to(pico("llama-spm"))
     _make_adapter(place / "adapter")
     with chdir(place):
