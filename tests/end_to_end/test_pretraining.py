@@ -67,7 +67,7 @@ def trained(place: Path, name: str, *more: object) -> list[object]:
         *("pretrain", "--dataset", place / "text.txt", "--run-dir", place / name),
         *("--cache", place / "cache", "--num-steps", 20, "--steps-per-epoch", 10),
         *("--batch-size", 4, "--seq-len", 32, "--epochs", 9, "--device", "cpu"),
-        *("--validation-fraction", 0.3),
+        *("--validation-fraction", 0.15),
     ]
     said = {str(word) for word in more}
     pairs = zip(words[1::2], words[2::2], strict=True)
@@ -105,7 +105,7 @@ def test_a_run_leaves_checkpoints_metrics_and_a_plot(place: Path) -> None:
     assert len(losses(folder)) == 20
     found = measured(folder)
     assert list(found) == [0, 10, 20]
-    assert found[0] == pytest.approx(np.log(2000), abs=0.1)
+    assert found[0] == pytest.approx(np.log(2000), abs=0.15)
     assert found[20] < found[10] < found[0] - 0.3
     assert (place / "loss.png").read_bytes().startswith(b"\x89PNG")
 
