@@ -2,8 +2,8 @@
 
 Direct writes cost no page of memory per page written, leave the cache to what is read,
 and are on the disk when they return, so that nothing is left for `fsync` to wait for.
-They take whole blocks from memory that lies as the file does; the rest of a piece, and
-everything on file systems without them, goes through the cache.
+They take whole blocks from memory that lies as the file does; the rest of a piece, what
+is small, and everything on file systems without them, goes through the cache.
 """
 
 import errno
@@ -14,6 +14,9 @@ from typing import Final, Self
 
 BLOCK: Final = 4096
 """What direct writes start and end at, in the file and in memory."""
+
+LEAST: Final = 1 << 16
+"""How many bytes are worth a direct write: each waits for the disk by itself."""
 
 _NOT_HERE: Final = (errno.EINVAL, errno.EOPNOTSUPP)
 
@@ -53,7 +56,7 @@ class Sink:
     def write_placed(self, view: memoryview, offset: int) -> None:
         """Write all of a buffer that is `placed` for this offset."""
         start, stop = -offset % BLOCK, len(view) - (offset + len(view)) % BLOCK
-        if self.direct is not None and start < stop:
+        if self.direct is not None and stop - start >= LEAST:
             self._write_cached(view[:start], offset)
             done = start + _write_blocks(self.direct, view[start:stop], offset + start)
             view, offset = view[done:], offset + done

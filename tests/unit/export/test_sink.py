@@ -10,9 +10,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from aprhub.export.sink import BLOCK, Sink, placed, room
+from aprhub.export.sink import BLOCK, LEAST, Sink, placed, room
 
-SIZE = 8 * BLOCK
+SIZE = LEAST + 8 * BLOCK
 DATA = np.random.default_rng(11).integers(0, 256, SIZE, np.uint8)
 
 
@@ -75,12 +75,14 @@ def test_whole_blocks_go_past_the_cache_and_the_rest_through_it(
         return write(descriptor, data, offset)
 
     monkeypatch.setattr(os, "pwrite", spy)
-    two_ways.write_placed(_piece(BLOCK - 10, 2 * BLOCK + 15), BLOCK - 10)
+    two_ways.write_placed(_piece(BLOCK - 10, LEAST + 15), BLOCK - 10)
+    two_ways.write_placed(_piece(0, LEAST - 1), 0)
 
     assert written == [
         (False, BLOCK - 10, 10),
-        (True, BLOCK, 2 * BLOCK),
-        (False, 3 * BLOCK, 5),
+        (True, BLOCK, LEAST),
+        (False, BLOCK + LEAST, 5),
+        (False, 0, LEAST - 1),
     ]
 
 
