@@ -27,7 +27,7 @@ from tests.unit.cli.program import succeed
 
 _STEP: Final = (
     " --cache cache --num-steps 1 --batch-size 2 --seq-len 32"
-    " --validation-fraction 0.3 --device cpu"
+    " --validation-fraction 0.1 --device cpu"
 )
 
 PRODUCERS: Final[Mapping[str, str]] = {
@@ -135,7 +135,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """Return a folder with all that the producers are given, and go there."""
     place, threads = tmp_path_factory.mktemp("producers"), torch.get_num_threads()
     torch.set_num_threads(1)
-    (place / "text.txt").write_text("\n\n".join(topics.values())[:12_000], "utf-8")
+    (place / "text.txt").write_text("\n\n".join(topics.values())[:50_000], "utf-8")
     (place / "base").symlink_to(pico("llama-spm"))
     _make_adapter(place / "adapter")
     with chdir(place):

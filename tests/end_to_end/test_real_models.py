@@ -1,7 +1,8 @@
 """Real models there and back: bytes where nothing is computed, logits where it is."""
 
 import json
-from collections.abc import Callable
+import shutil
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -51,8 +52,10 @@ class Journey:
 @pytest.fixture(scope="module", params=MODELS)
 def journey(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Journey:
-    return Journey(MODELS[request.param](), tmp_path_factory.mktemp(request.param))
+) -> Iterator[Journey]:
+    folder = tmp_path_factory.mktemp(request.param)
+    yield Journey(MODELS[request.param](), folder)
+    shutil.rmtree(folder)  # some gigabytes, which pytest would keep to the end
 
 
 def logits(gguf: Path) -> list[NDArray[np.float32]]:
