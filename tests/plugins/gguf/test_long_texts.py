@@ -5,7 +5,15 @@ from pathlib import Path
 import pytest
 from gguf import GGUFReader
 
-from aprhub.api import CorruptFileError, FileRange, Setting, Stamp, Tokenizer
+from aprhub.api import (
+    Complaints,
+    CorruptFileError,
+    FileRange,
+    Setting,
+    Stamp,
+    Tokenizer,
+)
+from aprhub_gguf.parts import read_parts
 from aprhub_gguf.restating import metadata, restate
 from aprhub_gguf.values import FileText
 from tests.plugins.gguf.disk import opened, rendered, reopened, written
@@ -13,8 +21,8 @@ from tests.plugins.gguf.models import VOCABULARY, model
 from tests.plugins.gguf.raw import LLAMA, STRING, Entry, File, entry
 
 PROGRAM = "tokenizer.huggingface.json"
-TEXT = "\n".join(f'{{"é{n}": "🦙"}}' for n in range(70_000))
-"""Of more than a MiB, with characters that a piece of a MiB cuts."""
+TEXT = f"a{'é' * 600_000}" + "\n".join(f'{{"é{n}": "🦙"}}' for n in range(9_000))
+"""Of more than a MiB, with a character that a piece of a MiB cuts."""
 
 
 def _file(path: Path, *more: Entry) -> Path:
@@ -37,6 +45,14 @@ def test_a_long_program_goes_there_and_back(tmp_path: Path) -> None:
 def test_a_long_text_that_nobody_knows_is_carried(tmp_path: Path) -> None:
     found = opened(_file(tmp_path / "a.gguf", entry("acme.text", STRING, TEXT)))
     assert found.carried["gguf"]["acme.text"] == {"type": "string", "value": TEXT}
+    # Other formats write it as JSON.
+    assert type(found.carried["gguf"]["acme.text"]["value"]) is str
+
+
+def test_a_long_text_is_not_kept(tmp_path: Path) -> None:
+    path = _file(tmp_path / "a.gguf", entry(PROGRAM, STRING, TEXT))
+    (part,) = read_parts(path, Complaints())
+    assert isinstance(part.entries[PROGRAM].value, FileText)
 
 
 def test_a_stamp_leaves_a_long_text_as_it_is(tmp_path: Path) -> None:
@@ -56,7 +72,7 @@ def test_a_long_text_of_another_kind_is_shown_in_part(tmp_path: Path) -> None:
     odd = entry("llama.embedding_length", STRING, TEXT)
     kept = [each for each in LLAMA if each[0] != odd[0]]
     path = File((*kept, odd)).write(tmp_path / "a.gguf")
-    with pytest.raises(CorruptFileError, match=r"""'\{"é0": "🦙"\}""") as caught:
+    with pytest.raises(CorruptFileError, match="found string 'aééé") as caught:
         opened(path)
     assert len(str(caught.value)) < 1000
 

@@ -223,10 +223,13 @@ def test_the_tokenizer_comes_back(tmp_path: Path, target: str) -> None:
     tokenizer = Tokenizer(json=text, special_ids={"bos": 2}, chat_template="{{ x }}")
     model = model_of({"a": np.zeros(3, "f4")}, tokenizer=tokenizer)
 
-    found = opened(rewritten(model, tmp_path / target)).tokenizer
+    stored = opened(rewritten(model, tmp_path / target))
 
+    found = stored.tokenizer
     assert found is not None
     assert (found.json, found.chat_template) == (text, "{{ x }}")
+    (fate,) = (each for each in stored.fates if each.key == "tokenizer.json")
+    assert (fate.fate, fate.into) == ("kept", "tokenizer.json")
     assert found.special_ids == {"bos": 2}
 
 

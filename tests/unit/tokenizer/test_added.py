@@ -150,6 +150,14 @@ def test_a_folder_is_read_with_what_its_settings_add(tmp_path: Path) -> None:
         assert _added(tokenizer.json or "").keys() == {6, 7, 8}
 
 
+def test_a_folder_whose_program_is_not_utf8_is_refused(tmp_path: Path) -> None:
+    data = _text().encode().replace(b'"ab"', b'"a\xff"')
+    (tmp_path / "tokenizer.json").write_bytes(data)
+    place = data.index(b"\xff")
+    with pytest.raises(CorruptFileError, match=f"at byte {place}: not UTF-8"):
+        read_folder(tmp_path)
+
+
 def test_of_many_tokens_some_are_shown() -> None:
     config = {"additional_special_tokens": [f"<{n}>" for n in range(8)]}
     _, (note,) = completed_program(_text(), config, None)
