@@ -1,6 +1,7 @@
 """Whether a canonical model fits its family: weights, shapes, sizes, vocabulary."""
 
 from collections.abc import Iterator, Sequence
+from itertools import repeat
 
 from attrs import asdict, evolve
 
@@ -178,6 +179,18 @@ def _vocabulary(model: ModelIR) -> Iterator[Fault]:
             yield Fault(f"{name} token", what, _TOKENIZER)
 
 
+def _odd_merge(merges: Sequence[str]) -> str | None:
+    """Return the first rule that is not two tokens and a space, if any.
+
+    That all have a space, and none at an end, is seen without looking at each.
+    """
+    texts = "\0".join(("", *merges, ""))
+    spaced = all(map(str.__contains__, merges, repeat(" ")))
+    if spaced and "\0 " not in texts and " \0" not in texts:
+        return None
+    return next((each for each in merges if " " not in each[1:-1]), None)
+
+
 def _flat_vocabulary(flat: FlatVocabulary, rows: int) -> Iterator[Fault]:
     if len(flat.tokens) > rows:
         what = f"{len(flat.tokens)} tokens for {rows} embedding rows"
@@ -186,7 +199,7 @@ def _flat_vocabulary(flat: FlatVocabulary, rows: int) -> Iterator[Fault]:
         known = ", ".join(sorted(MODELS))
         what = f"{flat.model!r:.40} is no known kind of vocabulary (known: {known})"
         yield Fault("tokenizer", what, _TOKENIZER)
-    odd = next((each for each in flat.merges or () if " " not in each[1:-1]), None)
+    odd = _odd_merge(flat.merges or ())
     if odd is not None:
         what = f"merge {odd!r:.40} is not two tokens and a space"
         yield Fault("tokenizer", what, _TOKENIZER)

@@ -8,7 +8,8 @@ from typing import BinaryIO, Final
 
 from aprhub.errors import EnvironmentFailureError, MissingFileError, near_miss
 
-_PIECE: Final = 1 << 20
+_PIECE: Final = 1 << 15
+"""How much is decoded at a time: more leaves the processor's cache as a text."""
 
 
 @contextmanager

@@ -8,8 +8,9 @@ texts.
 from collections.abc import Mapping, Sequence
 from itertools import chain
 from operator import methodcaller
-from typing import Any, Final
+from typing import Any, Final, cast
 
+from aprhub.errors import CorruptFileError
 from aprhub.tokenizer.document import Document, fault
 
 Pair = Sequence[str]
@@ -76,8 +77,17 @@ def listed(pairs: Sequence[Pair]) -> Sequence[str] | Sequence[Pair]:
 
 
 def unknown_tokens(pairs: Sequence[Pair], ids: Mapping[str, int]) -> list[str]:
-    """Return what rules take or make that is not in the vocabulary, in order."""
-    words, made = set(chain.from_iterable(pairs)), list(map("".join, pairs))
+    """Return what rules take or make that is not in the vocabulary, in order.
+
+    Raises CorruptFileError for parts that are no texts.
+    """
+    try:
+        words = set(chain.from_iterable(pairs))
+    except TypeError as error:
+        raise _no_rules(pairs) from error
+    if not set(map(type, words)) <= {str}:
+        raise _no_rules(pairs)
+    made = list(map("".join, pairs))
     if not _are_in_a_row(made, list(ids)):
         words.update(made)
     return sorted(words - ids.keys())
@@ -93,19 +103,40 @@ def _are_in_a_row(made: Sequence[str], tokens: Sequence[str]) -> bool:
 
 
 def as_pairs(entries: Any) -> Sequence[Pair]:
-    """Return what are pairs if each has two parts; all parts are texts.
+    """Return what are pairs if each has two parts that are texts.
+
+    Raises CorruptFileError for what is neither lists nor texts throughout.
+    """
+    if _kind_of(entries) is list:
+        return cast("Sequence[Pair]", entries)
+    return _halves(entries) if _one_space_each(entries) else _parts(entries)
+
+
+def texts_of(entries: Any) -> list[str]:
+    """Return rules as texts with a space between the parts; None has none.
 
     Raises CorruptFileError for anything else.
     """
+    if entries is None or _kind_of(entries) is str:
+        return entries or []
+    try:
+        return list(map(" ".join, entries))
+    except TypeError as error:
+        raise _no_rules(entries) from error
+
+
+def _kind_of(entries: Any) -> type:
     if not isinstance(entries, list):
         raise fault("model.merges", f"{entries!r:.80} found, a list expected")
-    kinds = set(map(type, entries))
-    if kinds == {list} and set(map(type, chain.from_iterable(entries))) <= {str}:
-        return entries
-    if kinds <= {str}:
-        return _halves(entries) if _one_space_each(entries) else _parts(entries)
+    kinds = set(map(type, entries)) or {str}
+    if kinds not in ({list}, {str}):
+        raise _no_rules(entries)
+    return kinds.pop()
+
+
+def _no_rules(entries: Any) -> CorruptFileError:
     what = f"{entries!r:.80} found, pairs of texts or texts throughout expected"
-    raise fault("model.merges", what)
+    return fault("model.merges", what)
 
 
 def _one_space_each(texts: Sequence[str]) -> bool:

@@ -36,13 +36,16 @@ def placed(document: Document) -> Placed:
     size = _checked_size(numbers, document.added, len(ids))
     slots = np.full(size, None, object)
     slots[numbers] = np.array(list(ids), object)
-    if np.count_nonzero(slots != np.array(None)) != len(ids):
+    is_empty = np.ones(size, np.bool_)
+    is_empty[numbers] = False
+    if np.count_nonzero(is_empty) != size - len(ids):
         _refuse_shared_id(ids)
     _check_given_ids(document.added, ids)
     for token in document.added:
         _place(slots, token, ids)
-    empty = np.flatnonzero(slots == np.array(None))
+        is_empty[token.id] = False
     tokens: list[Any] = slots.tolist()
+    empty = np.flatnonzero(is_empty)
     holes = empty.tolist()
     for number, name in zip(holes, fill_names(holes, tokens), strict=True):
         tokens[number] = name
@@ -51,8 +54,10 @@ def placed(document: Document) -> Placed:
 
 def fill_names(numbers: Collection[int], taken: Iterable[str | None]) -> list[str]:
     """Return a name for each id that has no token; none is taken already."""
-    used = set(taken) if len(numbers) else set()
-    names = []
+    names = [f"<|pad_{number}|>" for number in numbers]
+    if set(names).isdisjoint(taken):
+        return names
+    used, names = set(taken), []
     for number in numbers:
         name = f"<|pad_{number}|>"
         while name in used:

@@ -13,11 +13,12 @@ from typing import Any, Final, Self
 
 import numpy as np
 from attrs import frozen
+from numpy.typing import NDArray
 
 from aprhub.ir.tokenizer import FlatVocabulary
 from aprhub.tokenizer.kinds import SENTENCEPIECE
 from aprhub.tokenizer.lexicon import spelled, types_of
-from aprhub.tokenizer.merges import Pair, as_pairs
+from aprhub.tokenizer.merges import Pair, as_pairs, texts_of
 from aprhub.tokenizer.ranking import ranked_ways
 
 Recipe = Mapping[str, Any]
@@ -32,50 +33,55 @@ _SCORES_LONGEST: Final = "scores, longest first"
 
 @frozen
 class Ordered:
-    """The words of a vocabulary by id; `numbers` are the ids, or else the scores."""
+    """The words of a vocabulary by id, with their ids; some have scores besides."""
 
     words: list[str]
-    numbers: list[Any]
-    scored: bool
+    ids: NDArray[np.int64]
+    scores: list[Any] | None = None
 
     @classmethod
     def of(cls, vocabulary: Vocabulary) -> Self:
         """Put a vocabulary in order."""
         if not isinstance(vocabulary, Mapping):
             words, scores = map(list, zip(*vocabulary, strict=True))
-            return cls(words, scores, scored=True)
-        ids = list(vocabulary.values())
-        words, ordered = list(vocabulary), sorted(ids)
-        if ordered != ids:  # to sort by ids takes a while
-            words.sort(key=vocabulary.__getitem__)
-        return cls(words, ordered, scored=False)
+            return cls(words, np.arange(len(words)), scores)
+        words, ids = list(vocabulary), np.fromiter(vocabulary.values(), np.int64)
+        if (np.diff(ids) < 0).any():  # few are not in order, and it takes a while
+            order = np.argsort(ids)
+            words, ids = [words[place] for place in order.tolist()], ids[order]
+        return cls(words, ids)
+
+    @property
+    def listed(self) -> Vocabulary:
+        """The vocabulary as a `tokenizer.json` has it."""
+        if self.scores is None:
+            return dict(zip(self.words, self.ids.tolist(), strict=True))
+        return list(map(list, zip(self.words, self.scores, strict=True)))
 
 
 def vocabulary_recipe(vocabulary: Ordered, flat: FlatVocabulary) -> Recipe:
     """Return what `recalled_vocabulary` needs to make the vocabulary again."""
-    known = spelled(flat, types_of(flat, {}))
-    numbers, words = vocabulary.numbers, vocabulary.words
-    if vocabulary.scored:
-        ids = list(range(len(words)))
-        return {
-            "ids": [[0, len(ids)]],
-            "words": _unlike(ids, words, known),
-            "scores": _unlike(ids, numbers, _scores(flat)),
-        }
-    return {"ids": list(_ranges(numbers)), "words": _unlike(numbers, words, known)}
+    known, ids = spelled(flat, types_of(flat, {})), vocabulary.ids
+    recipe = {
+        "ids": list(_ranges(ids)),
+        "words": _unlike(ids, vocabulary.words, known),
+    }
+    if vocabulary.scores is None:
+        return recipe
+    return {**recipe, "scores": _unlike(ids, vocabulary.scores, _scores(flat))}
 
 
-def recalled_vocabulary(recipe: Recipe, flat: FlatVocabulary) -> Vocabulary:
+def recalled_vocabulary(recipe: Recipe, flat: FlatVocabulary) -> Ordered:
     """Return the vocabulary that a recipe was made from.
 
     Raises LookupError, TypeError or ValueError where the recipe is not for `flat`.
     """
-    ids = _ids(recipe["ids"], len(flat.tokens) + len(recipe["words"]))
-    words = _put_back(recipe["words"], ids, spelled(flat, types_of(flat, {})))
+    runs = _runs(recipe["ids"], len(flat.tokens) + len(recipe["words"]))
+    words = _put_back(recipe["words"], runs, spelled(flat, types_of(flat, {})))
+    ids = np.fromiter(chain.from_iterable(runs), np.int64)
     if "scores" not in recipe:
-        return dict(zip(words, ids, strict=True))
-    scores = _put_back(recipe["scores"], ids, _scores(flat))
-    return [list(piece) for piece in zip(words, scores, strict=True)]
+        return Ordered(words, ids)
+    return Ordered(words, ids, _put_back(recipe["scores"], runs, _scores(flat)))
 
 
 def merges_recipe(rules: Rules, texts: list[str], flat: FlatVocabulary) -> Recipe:
@@ -100,64 +106,56 @@ def merges_recipe(rules: Rules, texts: list[str], flat: FlatVocabulary) -> Recip
     return whole if source == _NOWHERE else {**whole, "from": source, "first": first}
 
 
-def recalled_merges(recipe: Recipe, flat: FlatVocabulary) -> Rules:
-    """Return the rules that a recipe was made from.
+def recalled_merges(recipe: Recipe, flat: FlatVocabulary) -> tuple[Rules, list[str]]:
+    """Return the rules that a recipe was made from, and the `texts_of` them.
 
     Raises LookupError, TypeError or ValueError where the recipe is not for `flat`.
     """
     if not recipe or recipe["from"] == _NOWHERE:
         rules: Rules = recipe["first"] if recipe else None
-        return rules
+        return rules, texts_of(rules)
     texts = dict(_derived(flat))[recipe["from"]]()
     gone = set(recipe["first"])
     if gone:
         texts = [*recipe["first"], *(text for text in texts if text not in gone)]
-    return as_pairs(texts) if recipe["paired"] else texts
+    return as_pairs(texts) if recipe["paired"] else texts, texts
 
 
-def texts_of(rules: Rules) -> list[str]:
-    """Return rules as texts with a space between the parts."""
-    if rules is None:
-        return []
-    texts = all(isinstance(rule, str) for rule in rules[:1])
-    return list(map(str, rules) if texts else map(" ".join, rules))
+def _ranges(ids: NDArray[np.int64]) -> Iterator[list[int]]:
+    """Yield the runs of rising ids as start and stop."""
+    breaks = np.flatnonzero(np.diff(ids) != 1) + 1
+    for start, stop in pairwise([0, *breaks.tolist(), len(ids)]):
+        yield [int(ids[start]), int(ids[stop - 1]) + 1]
 
 
-def _ranges(numbers: Sequence[int]) -> Iterator[list[int]]:
-    """Yield the runs of rising numbers as start and stop."""
-    breaks = np.flatnonzero(np.diff(numbers) != 1) + 1
-    bounds = [0, *breaks.tolist(), len(numbers)]
-    for start, stop in pairwise(bounds):
-        yield [numbers[start], numbers[stop - 1] + 1]
-
-
-def _ids(ranges: Iterable[Sequence[int]], most: int) -> list[int]:
-    """Return the numbers of runs, of which there can be so many at most."""
+def _runs(ranges: Iterable[Sequence[int]], most: int) -> list[range]:
+    """Return runs of ids, of which there can be so many at most."""
     runs = [range(start, stop) for start, stop in ranges]
     if sum(map(len, runs)) > most:
         raise ValueError(ranges)
-    return list(chain.from_iterable(runs))
+    return runs
 
 
 def _unlike(
-    ids: Sequence[int], values: Sequence[Any], known: Sequence[Any]
+    ids: NDArray[np.int64], values: Sequence[Any], known: Sequence[Any]
 ) -> dict[str, Any]:
     """Return the values that a list does not have at their place."""
     if values == known[: len(values)] and len(ids) == ids[-1] + 1:
         return {}
     return {
         str(number): value
-        for number, value in zip(ids, values, strict=True)
+        for number, value in zip(ids.tolist(), values, strict=True)
         if number >= len(known) or known[number] != value
     }
 
 
 def _put_back(
-    unlike: Mapping[str, Any], ids: Iterable[int], known: Sequence[Any]
+    unlike: Mapping[str, Any], runs: Iterable[range], known: Sequence[Any]
 ) -> list[Any]:
+    if not unlike:
+        return [each for run in runs for each in known[run.start : run.stop]]
     given = {int(number): value for number, value in unlike.items()}
-    if not given:
-        return [known[number] for number in ids]
+    ids = chain.from_iterable(runs)
     return [given[number] if number in given else known[number] for number in ids]
 
 

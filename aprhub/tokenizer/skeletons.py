@@ -5,26 +5,24 @@ rules, `vocab` and `merges` are the recipes that put them back, and `checksum` i
 of what was left out.
 """
 
-import zlib
 from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
 import orjson
+from isal import isal_zlib
 
 from aprhub.errors import CorruptFileError
 from aprhub.ir.tokenizer import FlatVocabulary, Program
-from aprhub.tokenizer.document import Document, parsed, written
+from aprhub.tokenizer.document import parsed, written
 from aprhub.tokenizer.flattening import flat_vocabulary
-from aprhub.tokenizer.merges import as_pairs
+from aprhub.tokenizer.merges import texts_of
 from aprhub.tokenizer.placing import placed
 from aprhub.tokenizer.recipes import (
     Ordered,
-    Rules,
     merges_recipe,
     recalled_merges,
     recalled_vocabulary,
-    texts_of,
     vocabulary_recipe,
 )
 
@@ -50,7 +48,7 @@ def skeleton(json: Program, flat: FlatVocabulary | None = None) -> str:
     """
     document = parsed(json)
     placed(document)
-    rules = _rules(document)
+    rules = document.model.get("merges")
     texts = texts_of(rules)
     vocabulary = Ordered.of(document.model["vocab"])
     flat = flat or flat_vocabulary(document, None)
@@ -74,10 +72,10 @@ def restored(skeleton_text: str, flat: FlatVocabulary) -> bytes:
         data = orjson.loads(skeleton_text)
         model = data["tokenizer"]["model"]
         vocabulary = recalled_vocabulary(data["vocab"], flat)
-        rules = recalled_merges(data["merges"], flat)
+        rules, texts = recalled_merges(data["merges"], flat)
         checksum = data["checksum"]
-        found = _checksum(Ordered.of(vocabulary), texts_of(rules))
-        model["vocab"] = vocabulary
+        found = _checksum(vocabulary, texts)
+        model["vocab"] = vocabulary.listed
         model |= {"merges": rules} if "merges" in model else {}
     except _BROKEN as error:
         what = f"it does not fit the vocabulary beside it: {error!r:.80}"
@@ -88,17 +86,10 @@ def restored(skeleton_text: str, flat: FlatVocabulary) -> bytes:
     return written(data["tokenizer"])
 
 
-def _rules(document: Document) -> Rules:
-    rules: Rules = document.model.get("merges")
-    if rules is not None:
-        as_pairs(rules)
-    return rules
-
-
 def _checksum(vocabulary: Ordered, texts: Sequence[str]) -> int:
     words, rules = "\0".join(vocabulary.words), "\0".join(texts)
     # Equal scores may be spelled in several ways: 0, 0.0, -0.0.
-    numbers = np.asarray(vocabulary.numbers, "<f8") + 0.0
-    crc = zlib.crc32(words.encode("utf-8", "surrogatepass"))
-    crc = zlib.crc32(numbers.tobytes(), crc)
-    return zlib.crc32(rules.encode("utf-8", "surrogatepass"), crc)
+    numbers = vocabulary.ids if vocabulary.scores is None else vocabulary.scores
+    crc = isal_zlib.crc32(words.encode("utf-8", "surrogatepass"))
+    crc = isal_zlib.crc32((np.asarray(numbers, "<f8") + 0.0).tobytes(), crc)
+    return isal_zlib.crc32(rules.encode("utf-8", "surrogatepass"), crc)

@@ -5,9 +5,10 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
+from numpy.typing import NDArray
 
 from aprhub.api import CorruptFileError, FileRange, UnsupportedFileError
-from aprhub_gguf.strings import LENGTH_BYTES, begins_of, string_lengths
+from aprhub_gguf.strings import LENGTH_BYTES, Lengths, begins_of, string_lengths
 from aprhub_gguf.tables import STRING_BYTES, STRING_COUNT
 from aprhub_gguf.texts import decoded, require_texts
 
@@ -81,8 +82,10 @@ class Cursor:
         self.position += count
         return skipped
 
-    def skip_strings(self, count: int, where: str) -> FileRange:
-        """Pass over strings with their lengths; return where they are.
+    def skip_strings(
+        self, count: int, where: str
+    ) -> tuple[FileRange, NDArray[np.unsignedinteger[Any]]]:
+        """Pass over strings; return where they are, and how long each is.
 
         They are checked to be text, but not kept.
         """
@@ -94,9 +97,10 @@ class Cursor:
                 " the file anew with fewer",
             )
         begin = self.position
-        long_lengths: list[int] = []
+        found: list[Lengths] = []
         while count:
-            count -= self._step_over(count, where, long_lengths)
+            found.append(self._step_over(count, where))
+            count -= len(found[-1])
         nbytes = self.position - begin
         if nbytes > STRING_BYTES:
             raise UnsupportedFileError(
@@ -106,27 +110,22 @@ class Cursor:
             )
         self.position = begin
         place = FileRange(self.path, begin, nbytes)
-        breaks = [each - begin for each in long_lengths]
-        require_texts(self.take(nbytes, where), breaks, place, where)
-        return place
+        lengths = np.concatenate(found) if found else np.empty(0, np.int64)
+        breaks = begins_of(lengths)[lengths > _LARGEST_ASCII] - LENGTH_BYTES
+        require_texts(self.take(nbytes, where), breaks.tolist(), place, where)
+        return place, lengths.astype(np.min_scalar_type(lengths.max(initial=0)))
 
-    def _step_over(self, count: int, where: str, long_lengths: list[int]) -> int:
-        """Pass over the strings that lie in the window, or one; return how many.
-
-        The places of lengths that are not ASCII are added to `long_lengths`.
-        """
+    def _step_over(self, count: int, where: str) -> Lengths:
+        """Pass over the strings in the window, or one; return their lengths."""
         self._require(LENGTH_BYTES, where)
         offset = self._offset_of(LENGTH_BYTES, where)
         window = self._window[offset:]
         lengths = string_lengths(window, count)
         if not len(lengths):
             lengths = np.frombuffer(window, "<u8", 1)
-        begins = self.position + begins_of(lengths)
-        long = lengths > _LARGEST_ASCII
-        long_lengths += (begins[long] - LENGTH_BYTES).tolist()
-        self.position = int(begins[-1])
+        self.position += int(begins_of(lengths)[-1])
         self.skip(int(lengths[-1]), where)
-        return len(lengths)
+        return lengths.astype(np.int64)
 
     def _require(self, count: int, where: str) -> None:
         if count > self.left:

@@ -138,11 +138,12 @@ def _read_array(cursor: Cursor, key: str) -> Entry:
         found = "an array of arrays" if kind.name == "array" else f"{count} elements"
         what = f"found {found}, expected up to {ARRAY_COUNT} values that are no arrays"
         raise CorruptFileError(cursor.path, what, where=key, offset=offset)
+    lengths = None
     if kind.name == "string":
-        place = cursor.skip_strings(count, key)
+        place, lengths = cursor.skip_strings(count, key)
     else:
         place = cursor.skip(count * kind.nbytes, key)
-    return Entry("array", FileArray(place, kind.name, count, key), kind.name)
+    return Entry("array", FileArray(place, kind.name, count, key, lengths), kind.name)
 
 
 def encoded_entries(entries: Mapping[str, Entry]) -> list[Literal]:

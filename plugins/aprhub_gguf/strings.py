@@ -44,6 +44,21 @@ def string_lengths(data: bytes, count: int) -> Lengths:
     return np.concatenate(found)
 
 
+def are_lengths(data: bytes, lengths: Lengths) -> bool:
+    """Return whether data is strings of such lengths, each behind its own."""
+    ends = np.cumsum(lengths + LENGTH_BYTES)
+    if len(data) != (int(ends[-1]) if len(ends) else 0):
+        return False
+    places, found = ends - lengths, np.frombuffer(data, np.uint8)
+    return all(
+        np.array_equal(
+            found[places - LENGTH_BYTES + place],
+            (lengths >> 8 * place).astype(np.uint8),
+        )
+        for place in range(LENGTH_BYTES)
+    )
+
+
 def begins_of(lengths: Lengths) -> Lengths:
     """Return where each of such strings begins."""
     return np.cumsum(lengths + LENGTH_BYTES) - lengths

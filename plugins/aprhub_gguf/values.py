@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from aprhub.api import CorruptFileError, FileRange, UnrepresentableError
 from aprhub_gguf.strings import (
-    LENGTH_BYTES,
     Lengths,
+    are_lengths,
     decoded,
     divided,
     string_lengths,
@@ -30,21 +30,23 @@ _NOT_FINITE = ("nan", "inf", "-inf")
 class FileArray(Sequence[Any]):
     """The values of an array in a file, read when the first of them is asked for.
 
-    `kind` names the type of one value. Equal to any sequence of equal values.
+    `kind` names the type of one value; of strings, `lengths` are those that were found
+    when the file was opened, if anybody looked. Equal to any sequence of equal values.
     """
 
     place: FileRange
     kind: str
     length: int
     where: str = field(repr=False)
+    lengths: NDArray[Any] | None = field(default=None, repr=False)
 
     def raw(self) -> bytes:
         """Return the bytes as they are in the file."""
-        return self._bytes().tobytes()
+        return _read(self.place).tobytes()
 
     def numpy(self) -> NDArray[Any]:
         """Return the values of an array of numbers."""
-        return self._bytes().view(f"<{_dtype(self.kind)}")
+        return _read(self.place).view(f"<{_dtype(self.kind)}")
 
     @cached_property
     def items(self) -> list[Any]:
@@ -61,14 +63,14 @@ class FileArray(Sequence[Any]):
     def _measured(self) -> tuple[bytes, Lengths]:
         """Return the bytes of all strings, and how long each is."""
         data = self.raw()
-        lengths = string_lengths(data, self.length)
-        size = int(lengths.sum()) + LENGTH_BYTES * len(lengths)
-        if len(lengths) != self.length or size != len(data):
+        lengths = (
+            string_lengths(data, self.length)
+            if self.lengths is None
+            else self.lengths.astype(np.int64)
+        )
+        if len(lengths) != self.length or not are_lengths(data, lengths):
             raise self._changed()
         return data, lengths
-
-    def _bytes(self) -> NDArray[np.uint8]:
-        return _read(self.place)
 
     def _strings(self) -> list[str]:
         try:

@@ -261,11 +261,12 @@ def repeated_tokens(tokens: Sequence[str]) -> list[str]:
 
     Empty tokens do not count: llama.cpp gives each a name of its own.
     """
-    found = tokens.pieces() if isinstance(tokens, FileArray) else tokens
-    texts: list[str | bytes] = [each for each in found if each]
-    if len(set(texts)) == len(texts):
+    found: Sequence[str | bytes] = (
+        tokens.pieces() if isinstance(tokens, FileArray) else tokens
+    )
+    if len(set(found)) == len(found):
         return []
-    repeated = (text for text, count in Counter(texts).items() if count > 1)
+    repeated = (text for text, count in Counter(found).items() if text and count > 1)
     return [
         each if isinstance(each, str) else each.decode(errors="replace")
         for each in repeated

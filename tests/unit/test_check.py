@@ -129,6 +129,19 @@ def test_more_tokens_than_embedding_rows_are_a_fault(model: ModelIR) -> None:
     assert _faults(crowded) == {"tokenizer": "289 tokens for 288 embedding rows"}
 
 
+@pytest.mark.parametrize("odd", ["", "ab", " ", "ab ", " ab", "\0 b", "a \0"])
+@pytest.mark.parametrize("before", [[], ["a b"], ["a b c", "a\0 \0b"]])
+def test_a_merge_rule_is_two_tokens_and_a_space(
+    before: list[str], odd: str, model: ModelIR
+) -> None:
+    flat = FlatVocabulary("gpt2", ["a"], merges=[*before, odd, "a b"])
+    found = _faults(evolve(model, tokenizer=Tokenizer(flat)))
+
+    sound = odd.strip(" ") == odd and " " in odd
+    wanted = f"merge {odd!r} is not two tokens and a space"
+    assert found == ({} if sound else {"tokenizer": wanted})
+
+
 def test_a_model_of_no_family_is_not_checked(model: ModelIR) -> None:
     lifted = evolve(toys.of_memory(_less(model, "norm.weight")), family=None)
 

@@ -3,12 +3,20 @@
 import struct
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from aprhub.api import CorruptFileError, FileRange
-from aprhub_gguf.strings import begins_of, decoded, divided, string_lengths
+from aprhub_gguf.strings import (
+    are_lengths,
+    begins_of,
+    decoded,
+    divided,
+    string_lengths,
+)
 from aprhub_gguf.values import FileArray
 
 TEXTS = st.lists(
@@ -32,6 +40,23 @@ def test_the_lengths_are_those_one_after_the_other(
     found = string_lengths(stored(texts) + behind, count)
 
     assert found.tolist() == [len(text) for text in texts[:count]]
+
+
+@given(TEXTS, TEXTS)
+def test_lengths_are_told_from_those_of_other_strings(
+    texts: list[bytes], others: list[bytes]
+) -> None:
+    data, lengths = stored(texts), np.array(list(map(len, others)), np.int64)
+
+    assert are_lengths(data, lengths) == (list(map(len, texts)) == lengths.tolist())
+
+
+@pytest.mark.parametrize("place", range(8))
+def test_no_byte_of_a_length_is_left_out(place: int) -> None:
+    data = bytearray(stored([b"ab", b"c"]))
+    data[10 + place] ^= 2
+
+    assert not are_lengths(bytes(data), np.array([2, 1]))
 
 
 @given(st.integers(0, 3), st.integers(1, 99))
@@ -87,13 +112,15 @@ def test_half_of_a_character_is_none_with_the_next_string(
         decoded(data, string_lengths(data, 3))
 
 
-@pytest.mark.parametrize("data", [b"ab", b"abcd"])
-def test_strings_that_are_not_as_long_as_they_were_are_refused(
-    data: bytes, tmp_path: Path
+@pytest.mark.parametrize("lengths", [None, np.array([1, 3], np.uint8)])
+@pytest.mark.parametrize("data", [b"x\3ab", b"x\3abcd", b"x\2abc", b"\xff\3abc"])
+def test_strings_that_are_not_what_they_were_are_refused(
+    data: bytes, lengths: NDArray[np.uint8] | None, tmp_path: Path
 ) -> None:
     path = tmp_path / "strings"
-    path.write_bytes(stored([b"x", b"abc"])[:-3] + data)
+    zeros = bytes(7)
+    path.write_bytes(b"\1" + zeros + data[:2] + zeros + data[2:])
     place = FileRange(path, 0, path.stat().st_size)
 
     with pytest.raises(CorruptFileError, match="changed after it had been opened"):
-        list(FileArray(place, "string", 2, "tokens"))
+        list(FileArray(place, "string", 2, "tokens", lengths))
