@@ -229,7 +229,7 @@ class _Saving:
             if not self.options.dry_run:
                 progress = self.announce(layout.bulk) if self.announce else None
                 writing.fill(progress, self.options.workers, witness)
-                _refuse_broken_program(given.found, ready)
+            _refuse_broken_program(given.found, ready)
             writing.outline()
             if not self.options.dry_run:
                 witness.read_rest()

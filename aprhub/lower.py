@@ -194,8 +194,10 @@ class _Lowering:
             return evolve(tokenizer, json=cache(partial(_program_of, tokenizer)))
         from aprhub.tokenizer import flattened
 
-        rows = model.config.vocab_size if self.lifted.family else None
-        return flattened(tokenizer, rows)
+        if self.lifted.family is None:
+            return flattened(tokenizer, None)
+        # Merge rules are looked through while tensors are being written.
+        return flattened(tokenizer, model.config.vocab_size, check_merges=False)
 
     def _fate(
         self, canonical: str, name: str, encoding: Encoding, piece: Piece, steps: Steps

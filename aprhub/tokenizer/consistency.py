@@ -8,9 +8,11 @@ from attrs import evolve
 
 from aprhub.errors import Fault, ModelCheckError
 from aprhub.ir.tokenizer import Tokenizer
+from aprhub.tokenizer.document import parsed
 from aprhub.tokenizer.fitting import SUBJECT
 from aprhub.tokenizer.flattening import flattened
-from aprhub.tokenizer.placing import is_fill
+from aprhub.tokenizer.merges import pairs_of
+from aprhub.tokenizer.placing import is_fill, model_ids
 
 _SHOWN: Final = 5
 _REPAIR: Final = "give the model the right one with 'aprhub stamp --tokenizer DIR'"
@@ -22,11 +24,15 @@ def refuse_broken_program(
     """Raise if a `tokenizer.json` that is passed on contradicts itself or the model.
 
     `before` is the source's tokenizer and `after`, which has such a text, the target's,
-    for an embedding of `rows` rows. A text that the flat vocabulary was made from has
-    been read already; one that stood beside it has to name the same tokens and merge
-    rules. Raises what `flattened` does, and ModelCheckError.
+    for an embedding of `rows` rows. Of a text that the flat vocabulary was made from,
+    only the merge rules are left to be looked through; one that stood beside it has to
+    name the same tokens and merge rules. Raises what `flattened` does, and
+    ModelCheckError.
     """
     if after.flat is not None and before.flat is None:
+        if after.program is not None and after.flat.merges is not None:
+            document = parsed(after.program)
+            pairs_of(document, model_ids(document))
         return
     found = list(islice(disagreements(before, after, rows), _SHOWN))
     if found:

@@ -28,16 +28,19 @@ from aprhub.tokenizer.kinds import (
     WORDPIECE,
     looks_like_control,
 )
-from aprhub.tokenizer.merges import joined, pairs_of
+from aprhub.tokenizer.merges import joined, pairs_of, unchecked_pairs
 from aprhub.tokenizer.normalizers import removes_spaces
 from aprhub.tokenizer.placing import Placed, placed
 from aprhub.tokenizer.ranking import NEVER, rank_scores
 
 
 def flat_byte_level(document: Document) -> FlatVocabulary:
-    """Return byte-level BPE: tokens in the printable spelling of bytes, and merges."""
+    """Return byte-level BPE: tokens in the printable spelling of bytes, and merges.
+
+    Whether the merges are of these tokens is left to `flat_vocabulary`.
+    """
     words = placed(document)
-    merges = joined(pairs_of(document, words.ids))
+    merges = joined(unchecked_pairs(document))
     types = _types(document, words)
     return FlatVocabulary(BYTE_LEVEL, words.tokens, types=types, merges=merges)
 

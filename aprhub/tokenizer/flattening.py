@@ -23,7 +23,9 @@ from aprhub.tokenizer.kinds import (
     kind_of,
     prefixes_space,
 )
+from aprhub.tokenizer.merges import pairs_of
 from aprhub.tokenizer.normalizers import check_representable
+from aprhub.tokenizer.placing import model_ids
 from aprhub.tokenizer.pretokenizers import split_of
 
 _UNNAMED: Final = "default"
@@ -41,11 +43,15 @@ _KINDS: Final[Mapping[str, Callable[[Document], FlatVocabulary]]] = {
 }
 
 
-def flattened(tokenizer: Tokenizer, rows: int | None) -> Tokenizer:
+def flattened(
+    tokenizer: Tokenizer, rows: int | None, *, check_merges: bool = True
+) -> Tokenizer:
     """Return the tokenizer with a flat vocabulary of `rows` tokens.
 
     `rows` is that of the embedding; with None the vocabulary is as long as its
     tokens need. A flat vocabulary that is there and whole is only made to fit.
+    Without `check_merges`, whether rules are about tokens that are there is left for
+    `refuse_broken_program`, as of a program that is passed on: it takes a while.
 
     Raises CorruptFileError where the `tokenizer.json` contradicts itself,
     UnrepresentableError where it does what a flat vocabulary cannot say, and
@@ -55,7 +61,8 @@ def flattened(tokenizer: Tokenizer, rows: int | None) -> Tokenizer:
     program = None if _is_whole(flat) else tokenizer.program
     if program is not None:
         document = parsed(program)
-        flat = flat_vocabulary(document, tokenizer.clean_up_spaces)
+        clean_up = tokenizer.clean_up_spaces
+        flat = flat_vocabulary(document, clean_up, check_merges=check_merges)
         if tokenizer.add_space_prefix is None:
             tokenizer = evolve(tokenizer, add_space_prefix=prefixes_space(document))
     if flat is None:
@@ -68,7 +75,9 @@ def flattened(tokenizer: Tokenizer, rows: int | None) -> Tokenizer:
     return evolve(tokenizer, flat=flat)
 
 
-def flat_vocabulary(document: Document, clean_up: bool | None) -> FlatVocabulary:
+def flat_vocabulary(
+    document: Document, clean_up: bool | None, *, check_merges: bool = True
+) -> FlatVocabulary:
     """Return a document as flat lists; raises as `flattened` does.
 
     `clean_up` says whether decoding tidies spaces, which some names of pre-tokenizers
@@ -77,7 +86,10 @@ def flat_vocabulary(document: Document, clean_up: bool | None) -> FlatVocabulary
     kind = kind_of(document)
     check_representable(document)
     split = split_of(document, clean_up).names[0] if kind == BYTE_LEVEL else _UNNAMED
-    return evolve(_KINDS[kind](document), pre=split)
+    flat = evolve(_KINDS[kind](document), pre=split)
+    if check_merges and flat.merges is not None:
+        pairs_of(document, model_ids(document))
+    return flat
 
 
 def _is_whole(flat: FlatVocabulary | None) -> bool:

@@ -25,11 +25,7 @@ def pairs_of(document: Document, ids: Mapping[str, int]) -> Sequence[Pair]:
     Raises CorruptFileError for what is no rule, and for a rule about a token that is
     not in the vocabulary.
     """
-    entries = document.model.get("merges")
-    pairs = as_pairs(entries)
-    if not set(map(len, pairs)) <= {2}:
-        odd = next(pair for pair in pairs if len(pair) != 2)
-        raise fault("model.merges", f"{odd!r:.80} found, two tokens expected")
+    pairs = unchecked_pairs(document)
     unknown = unknown_tokens(pairs, ids)
     if unknown:
         raise fault(
@@ -37,6 +33,18 @@ def pairs_of(document: Document, ids: Mapping[str, int]) -> Sequence[Pair]:
             f"{unknown[0]!r:.80} is in a rule, but not in the vocabulary"
             f" ({len(unknown)} such tokens)",
         )
+    return pairs
+
+
+def unchecked_pairs(document: Document) -> Sequence[Pair]:
+    """Return the rules of a document as pairs, of whatever tokens.
+
+    Raises CorruptFileError for what is no rule.
+    """
+    pairs = as_pairs(document.model.get("merges"))
+    if not set(map(len, pairs)) <= {2}:
+        odd = next(pair for pair in pairs if len(pair) != 2)
+        raise fault("model.merges", f"{odd!r:.80} found, two tokens expected")
     return pairs
 
 
@@ -56,8 +64,11 @@ def stored_pairs(merges: Sequence[str]) -> Sequence[Pair]:
 
 
 def joined(pairs: Sequence[Pair]) -> list[str]:
-    """Return rules as texts with one space."""
-    texts = list(map(" ".join, pairs))
+    """Return rules as texts with one space.
+
+    Raises CorruptFileError for parts that are no texts.
+    """
+    texts = _spaced(pairs)
     if "".join(texts).count(" ") == len(texts):
         return texts
     return [
@@ -119,10 +130,14 @@ def texts_of(entries: Any) -> list[str]:
     """
     if entries is None or _kind_of(entries) is str:
         return entries or []
+    return _spaced(entries)
+
+
+def _spaced(pairs: Sequence[Pair]) -> list[str]:
     try:
-        return list(map(" ".join, entries))
+        return list(map(" ".join, pairs))
     except TypeError as error:
-        raise _no_rules(entries) from error
+        raise _no_rules(pairs) from error
 
 
 def _kind_of(entries: Any) -> type:

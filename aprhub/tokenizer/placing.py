@@ -31,7 +31,7 @@ def placed(document: Document) -> Placed:
 
     Raises CorruptFileError for ids that are not ids, or that two tokens claim.
     """
-    ids = _model_ids(document)
+    ids = model_ids(document)
     numbers = _checked_numbers(ids)
     size = _checked_size(numbers, document.added, len(ids))
     slots = np.full(size, None, object)
@@ -72,7 +72,11 @@ def is_fill(token: str, number: int) -> bool:
     return token in (f"<|pad_{number}|>", f"[PAD{number}]")
 
 
-def _model_ids(document: Document) -> Mapping[str, int]:
+def model_ids(document: Document) -> Mapping[str, int]:
+    """Return the ids of the tokens that the model knows, as the document has them.
+
+    Raises CorruptFileError for what is no vocabulary.
+    """
     vocabulary = document.model.get("vocab")
     if isinstance(vocabulary, list):
         return _ids_of_pieces(vocabulary)
