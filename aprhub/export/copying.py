@@ -11,14 +11,10 @@ from typing import BinaryIO, Final, Self, cast
 from attrs import define, field
 
 from aprhub.export import copier as program
-from aprhub.export.copier import DONE, Job, sent
+from aprhub.export.copier import DONE, WINDOW, Job, sent
 from aprhub.export.output import PIECE_BYTES
 from aprhub.ir.source import FileRange
 from aprhub.ir.tensor import Tensor
-
-WINDOW: Final = 256
-"""How many jobs are with the copier at most: they last while Python holds on to its
-interpreter, and end soon after their parent."""
 
 WORKERS = min(2 * (os.cpu_count() or 1), 8)
 """Twice the cores: half of the time a worker waits for the disk."""
@@ -101,10 +97,14 @@ class Copier:
     def _send(self, left: Iterator[Job], most: int) -> set[int]:
         """Send the next jobs; return their numbers."""
         jobs = list(islice(left, most))
+        if self.jobs.closed:
+            return set()
         # That the process has died is heard, too.
         with contextlib.suppress(OSError):
             self.jobs.write(b"".join(map(sent, jobs)))
             self.jobs.flush()
+            if len(jobs) < most:
+                self.jobs.close()  # what it has not told yet, it tells at the end
         return {job[0] for job in jobs}
 
     def _heard_from(self) -> list[tuple[int, int | None]]:

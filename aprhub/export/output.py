@@ -146,6 +146,7 @@ class Output:
             digest = crc.to_bytes(4, "little")
             self.sink.write(digest, place.offset)
             self.checksums.note(place.offset, digest)
+        self.sink.flush()
         os.fsync(self.sink.descriptor)
         self.close()
 
@@ -153,6 +154,7 @@ class Output:
         """Make what was written durable."""
         with self._lock:
             if self._sink:
+                self._sink.flush()
                 os.fsync(self._sink.descriptor)
 
     def close(self) -> None:

@@ -3,13 +3,16 @@
 Direct writes cost no page of memory per page written, leave the cache to what is read,
 and are on the disk when they return, so that nothing is left for `fsync` to wait for.
 They take whole blocks from memory that lies as the file does; the rest of a piece, what
-is small, and everything on file systems without them, goes through the cache.
+is small, and everything on file systems without them, goes through the cache. A write
+through the cache has the file for itself: it waits until no direct one goes on, and
+others wait for it. So those of a file that is written directly are made together.
 """
 
 import errno
 import mmap
 import os
 from pathlib import Path
+from threading import Lock
 from typing import Final, Self
 
 BLOCK: Final = 4096
@@ -18,21 +21,28 @@ BLOCK: Final = 4096
 LEAST: Final = 1 << 16
 """How many bytes are worth a direct write: each waits for the disk by itself."""
 
+MOST: Final = 1 << 22
+"""How many bytes wait at most to be written through the cache together."""
+
 _NOT_HERE: Final = (errno.EINVAL, errno.EOPNOTSUPP)
 
 
 class Sink:
     """An open file; `direct` is a second descriptor of it that goes past the cache.
 
-    It is no attrs class, since copiers use it, which should start at once.
+    What was written to a place is there once it has been flushed. It is no attrs class,
+    since copiers use it, which should start at once.
     """
 
-    __slots__ = ("descriptor", "direct")
+    __slots__ = ("_late", "_lock", "_waiting", "descriptor", "direct")
 
     def __init__(self, descriptor: int, direct: int | None) -> None:
         """Take over two descriptors."""
         self.descriptor = descriptor
         self.direct = direct
+        self._late: list[tuple[bytes, int]] = []
+        self._waiting = 0
+        self._lock = Lock()
 
     @classmethod
     def open(cls, path: Path | bytes) -> Self:
@@ -54,13 +64,33 @@ class Sink:
         self._write_cached(memoryview(data), offset)
 
     def write_placed(self, view: memoryview, offset: int) -> None:
-        """Write all of a buffer that is `placed` for this offset."""
+        """Write all of a buffer that is `placed` for this offset, or flush it later."""
+        if self.direct is None:
+            self._write_cached(view, offset)
+            return
         start, stop = -offset % BLOCK, len(view) - (offset + len(view)) % BLOCK
-        if self.direct is not None and stop - start >= LEAST:
-            self._write_cached(view[:start], offset)
+        if stop - start >= LEAST:
+            self._write_late(view[:start], offset)
             done = start + _write_blocks(self.direct, view[start:stop], offset + start)
             view, offset = view[done:], offset + done
-        self._write_cached(view, offset)
+        self._write_late(view, offset)
+
+    def flush(self) -> None:
+        """Write what is still waiting."""
+        with self._lock:
+            late, self._late, self._waiting = self._late, [], 0
+        for data, offset in late:
+            self.write(data, offset)
+
+    def _write_late(self, view: memoryview, offset: int) -> None:
+        if not view:
+            return
+        with self._lock:
+            self._late.append((bytes(view), offset))
+            self._waiting += len(view)
+            is_much = self._waiting >= MOST
+        if is_much:
+            self.flush()
 
     def _write_cached(self, view: memoryview, offset: int) -> None:
         while view:

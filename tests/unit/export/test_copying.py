@@ -28,9 +28,10 @@ from aprhub.api import (
 )
 from aprhub.export import copying
 from aprhub.export.commit import Writing
-from aprhub.export.copier import DONE, Job
-from aprhub.export.copying import WINDOW, Copier
+from aprhub.export.copier import DONE, WINDOW, Job, Worker
+from aprhub.export.copying import Copier
 from aprhub.export.output import PIECE_BYTES
+from aprhub.export.sink import Sink, room
 from aprhub.export.staging import staged
 from aprhub.export.witness import Witness
 from tests.judges import deep
@@ -113,6 +114,40 @@ def test_there_may_be_more_jobs_than_are_sent_at_once(
 
     assert len(dict(copier.results(jobs))) == count
     assert target.read_bytes()[: 2 * count : 2] == DATA[:count]
+
+
+def test_however_many_threads_wait_for_more_it_comes_to_an_end(
+    source: Path, target: Path
+) -> None:
+    count = 3 * WINDOW
+    copier = Copier.started(WINDOW // 2)
+    assert copier is not None
+    jobs = (job(n, (source, target), n, n, 1) for n in range(count))
+
+    assert len(dict(copier.results(jobs))) == count
+    copier.close()
+
+
+@pytest.mark.parametrize("batch", [1, 2, 9])
+def test_what_was_lost_with_a_failure_is_not_told_as_done(
+    batch: int, source: Path, target: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[bytes] = []
+    flush = Sink.flush
+
+    def failing(sink: Sink) -> None:
+        flush(sink)
+        if len(told) == 1:
+            raise OSError(errno.ENOSPC, "the disk is full")
+
+    monkeypatch.setattr(Sink, "flush", failing)
+    monkeypatch.setattr(os, "write", lambda _file, data: told.append(data))
+    jobs = [job(n, (source, target), n, n, 5) for n in range(5)]
+    Worker(room(PIECE_BYTES), batch).work(iter(jobs))
+
+    done = [done for data in told for _, done, _ in DONE.iter_unpack(data)]
+    assert len(done) == 5
+    assert done.count(False) == min(batch, 5)
 
 
 def test_what_could_not_be_done_is_told(

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from aprhub.export.sink import BLOCK, LEAST, Sink, placed, room
+from aprhub.export.sink import BLOCK, LEAST, MOST, Sink, placed, room
 
 SIZE = LEAST + 8 * BLOCK
 DATA = np.random.default_rng(11).integers(0, 256, SIZE, np.uint8)
@@ -57,6 +57,7 @@ def test_the_file_is_what_was_written_last(
     for offset, length, in_place in pieces:
         if in_place:
             sink.write_placed(_piece(offset, length), offset)
+            sink.flush()
         else:
             sink.write(DATA[:length].tobytes(), offset)
         expected[offset : offset + length] = DATA[:length].tobytes()
@@ -64,26 +65,49 @@ def test_the_file_is_what_was_written_last(
     assert os.pread(sink.descriptor, 2 * SIZE, 0) == bytes(expected)
 
 
-def test_whole_blocks_go_past_the_cache_and_the_rest_through_it(
+@pytest.fixture
+def written(
     two_ways: Sink, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    written: list[tuple[bool, int, int]] = []
+) -> list[tuple[bool, int, int]]:
+    """Give what will be written: whether directly, where to, and how many bytes."""
+    found: list[tuple[bool, int, int]] = []
     write = os.pwrite
 
     def spy(descriptor: int, data: memoryview, offset: int) -> int:
-        written.append((descriptor == two_ways.direct, offset, len(data)))
+        found.append((descriptor == two_ways.direct, offset, len(data)))
         return write(descriptor, data, offset)
 
     monkeypatch.setattr(os, "pwrite", spy)
+    return found
+
+
+def test_whole_blocks_go_past_the_cache_and_the_rest_through_it_later(
+    two_ways: Sink, written: list[tuple[bool, int, int]]
+) -> None:
     two_ways.write_placed(_piece(BLOCK - 10, LEAST + 15), BLOCK - 10)
     two_ways.write_placed(_piece(0, LEAST - 1), 0)
 
-    assert written == [
+    assert written == [(True, BLOCK, LEAST)]
+    two_ways.flush()
+    assert written[1:] == [
         (False, BLOCK - 10, 10),
-        (True, BLOCK, LEAST),
         (False, BLOCK + LEAST, 5),
         (False, 0, LEAST - 1),
     ]
+    two_ways.flush()
+    assert len(written) == 4
+
+
+def test_what_waits_has_a_limit(
+    two_ways: Sink, written: list[tuple[bool, int, int]]
+) -> None:
+    for number in range(MOST // BLOCK - 1):
+        two_ways.write_placed(_piece(0, BLOCK), number * BLOCK)
+    assert not written
+
+    two_ways.write_placed(_piece(0, BLOCK), 0)
+
+    assert len(written) == MOST // BLOCK
 
 
 def test_bytes_that_lie_anywhere_go_through_the_cache(
@@ -103,6 +127,7 @@ def test_a_file_system_that_refuses_direct_writes_gets_others(
     _refuse_direct(two_ways, monkeypatch, code)
 
     two_ways.write_placed(_piece(0, SIZE), 0)
+    two_ways.flush()
 
     assert os.pread(two_ways.descriptor, SIZE, 0) == DATA.tobytes()
 
