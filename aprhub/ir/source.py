@@ -70,6 +70,17 @@ class FileRange:
         with self.path.open("rb", buffering=0) as file:
             self._fill(file, start, out)
 
+    def read(self) -> bytes:
+        """Return all the bytes."""
+        with self.path.open("rb", buffering=0) as file:
+            file.seek(self.offset)
+            data = file.read(self.nbytes)
+        if len(data) == self.nbytes:
+            return data
+        out = np.empty(self.nbytes, np.uint8)
+        self.read_into(0, out)  # which says what is wrong, or reads what is left
+        return out.tobytes()
+
     def read_lines(self, start: int, stride: int, out: Bytes) -> None:
         """Fill each row of `out` with the bytes `stride` after those of the last."""
         with self.path.open("rb", buffering=0) as file:

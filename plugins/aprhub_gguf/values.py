@@ -42,11 +42,11 @@ class FileArray(Sequence[Any]):
 
     def raw(self) -> bytes:
         """Return the bytes as they are in the file."""
-        return _read(self.place).tobytes()
+        return self.place.read()
 
     def numpy(self) -> NDArray[Any]:
         """Return the values of an array of numbers."""
-        return _read(self.place).view(f"<{_dtype(self.kind)}")
+        return np.frombuffer(self.raw(), f"<{_dtype(self.kind)}")
 
     @cached_property
     def items(self) -> list[Any]:
@@ -115,7 +115,7 @@ class FileText:
 
     def raw(self) -> bytes:
         """Return the bytes as they are in the file."""
-        return _read(self.place).tobytes()
+        return self.place.read()
 
     def __str__(self) -> str:
         """Return the text; raises CorruptFileError where that is gone."""
@@ -135,12 +135,6 @@ class FileText:
     def __hash__(self) -> int:
         """Return the hash of the text."""
         return hash(str(self))
-
-
-def _read(place: FileRange) -> NDArray[np.uint8]:
-    data = np.empty(place.nbytes, np.uint8)
-    place.read_into(0, data)
-    return data
 
 
 def _changed(place: FileRange, where: str) -> CorruptFileError:
