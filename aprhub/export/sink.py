@@ -11,6 +11,7 @@ others wait for it. So those of a file that is written directly are made togethe
 import errno
 import mmap
 import os
+from collections import deque
 from pathlib import Path
 from threading import Lock
 from typing import Final, Self
@@ -40,7 +41,7 @@ class Sink:
         """Take over two descriptors."""
         self.descriptor = descriptor
         self.direct = direct
-        self._late: list[tuple[bytes, int]] = []
+        self._late: deque[tuple[bytes, int]] = deque()
         self._waiting = 0
         self._lock = Lock()
 
@@ -76,11 +77,13 @@ class Sink:
         self._write_late(view, offset)
 
     def flush(self) -> None:
-        """Write what is still waiting."""
+        """Write what is still waiting; what cannot be written goes on waiting."""
         with self._lock:
-            late, self._late, self._waiting = self._late, [], 0
-        for data, offset in late:
-            self.write(data, offset)
+            while self._late:
+                data, offset = self._late[0]
+                self.write(data, offset)
+                self._late.popleft()
+                self._waiting -= len(data)
 
     def _write_late(self, view: memoryview, offset: int) -> None:
         if not view:

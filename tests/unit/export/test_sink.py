@@ -98,6 +98,30 @@ def test_whole_blocks_go_past_the_cache_and_the_rest_through_it_later(
     assert len(written) == 4
 
 
+def test_what_could_not_be_written_goes_on_waiting(
+    two_ways: Sink, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write = os.pwrite
+
+    def full(_descriptor: int, _data: memoryview, offset: int) -> int:
+        if offset:
+            raise OSError(errno.ENOSPC, "the disk is full")
+        return write(two_ways.descriptor, _data, offset)
+
+    monkeypatch.setattr(os, "pwrite", full)
+    for number in range(3):
+        two_ways.write_placed(_piece(number * BLOCK, BLOCK), number * BLOCK)
+    for _ in range(2):
+        with pytest.raises(OSError, match="the disk is full"):
+            two_ways.flush()
+
+    monkeypatch.setattr(os, "pwrite", write)
+    two_ways.flush()
+
+    expected = DATA[:BLOCK].tobytes() * 3
+    assert os.pread(two_ways.descriptor, SIZE, 0) == expected
+
+
 def test_what_waits_has_a_limit(
     two_ways: Sink, written: list[tuple[bool, int, int]]
 ) -> None:
