@@ -23,6 +23,7 @@ from aprhub.registry import Registry
 from aprhub.report import Report, WrittenFile
 from aprhub.spec.format import Format, StoredModel
 from aprhub.spec.layout import Layout, LayoutOptions
+from aprhub.tokenizer.document import forget_parsed, parsing_once
 from aprhub.unpacking import prepared
 
 Announce = Callable[[int], commit.Progress]
@@ -111,7 +112,8 @@ def written(
     """Lower, lay out, commit and gate a model; return what was done."""
     writer = detect.target_format(target, registry, options.target_format)
     given = _weighed(given, options, registry)
-    with copying(given.found.model.tensors, options.copiers) as copier:
+    tensors = given.found.model.tensors
+    with copying(tensors, options.copiers) as copier, parsing_once():
         ready = lowered(given.found, target, writer, registry, options.lower)
         return _Saving(writer, options, registry, announce, copier).report(given, ready)
 
@@ -157,6 +159,7 @@ def _refuse_broken_program(found: Lifted, ready: Lowered) -> None:
         from aprhub.tokenizer import refuse_broken_program
 
         refuse_broken_program(before, after, ready.stored.config.vocab_size)
+        forget_parsed()
 
 
 @frozen

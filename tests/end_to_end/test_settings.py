@@ -210,6 +210,23 @@ def test_lists_that_were_changed_beside_the_program_are_refused(
     convert(model, place / target)
 
 
+@pytest.mark.parametrize("options", [(), ("--dry-run",), ("--naming", "keep")])
+@pytest.mark.parametrize("target", ["back", "m.apr", "m.gguf"])
+def test_a_rule_about_a_token_that_is_not_there_is_refused(
+    target: str, options: tuple[str, ...], small: Path
+) -> None:
+    program = json.loads((small / "tokenizer.json").read_text("utf-8"))
+    program["model"]["merges"].append(["he", "qq"])
+    (small / "tokenizer.json").write_text(json.dumps(program), "utf-8")
+    words = ("convert", small, small.parent / target, *options)
+
+    if target == "back" and "keep" in options:
+        succeed(*words)  # which keeps the text as it is, without looking into it
+    else:
+        assert "'heqq' is in a rule, but not in the vocabulary" in refused(3, *words)
+        assert [each.name for each in small.parent.iterdir()] == ["small"]
+
+
 def test_other_names_of_ids_without_a_token_are_no_disagreement(small: Path) -> None:
     model = small.parent / "m.gguf"
     convert(small, model)

@@ -7,7 +7,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aprhub.api import CorruptFileError, Tokenizer, UnrepresentableError, described
-from aprhub.tokenizer.document import parsed, written
+from aprhub.tokenizer.document import (
+    forget_parsed,
+    parsed,
+    parsing_once,
+    skimmed,
+    written,
+)
 from tests.unit.tokenizer.samples import byte_level, changed
 
 VALUES = st.recursive(
@@ -41,3 +47,31 @@ def test_half_of_a_character_is_no_text() -> None:
         described('{"model": "\ud800"}', None, None, None, None)
     with pytest.raises(CorruptFileError, match="not JSON: no low surrogate"):
         parsed(rb'{"model": "\ud800"}')
+
+
+def test_a_text_is_parsed_once_where_that_is_wished() -> None:
+    text, other = changed(byte_level()).encode(), changed(byte_level(), padding={})
+
+    with parsing_once():
+        first = parsed(text)
+        assert skimmed(text) is not first
+        assert parsed(bytes(bytearray(text))) is first
+        assert parsed(other).root["padding"] == {}
+        again = parsed(text)
+        assert again == first
+        assert again is not first
+        with parsing_once():
+            assert parsed(text) is not again
+        assert parsed(text) is again
+        forget_parsed()
+        assert parsed(text) is not again
+
+    assert parsed(text) is not parsed(text)
+    forget_parsed()
+
+
+def test_what_could_not_be_parsed_is_not_kept() -> None:
+    with parsing_once():
+        for _ in range(2):
+            with pytest.raises(CorruptFileError, match="this is not JSON"):
+                parsed(b"{")
