@@ -101,7 +101,12 @@ def parsed(program: Program) -> Document:
 
 
 def _parsed(program: Program) -> Document:
-    root = checked_object(_loaded(program), "")
+    return document_of(_loaded(program))
+
+
+def document_of(value: Any) -> Document:
+    """Return what was parsed of a `tokenizer.json`; raises as `parsed` does."""
+    root = checked_object(value, "")
     added = root.get("added_tokens")
     if not isinstance(added, list | None):
         raise fault("added_tokens", f"{added!r:.80} found, a list expected")

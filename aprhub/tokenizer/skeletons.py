@@ -14,7 +14,7 @@ from isal import isal_zlib
 
 from aprhub.errors import CorruptFileError
 from aprhub.ir.tokenizer import FlatVocabulary, Program
-from aprhub.tokenizer.document import parsed, written
+from aprhub.tokenizer.document import document_of, parsed, written
 from aprhub.tokenizer.flattening import flat_vocabulary
 from aprhub.tokenizer.merges import texts_of
 from aprhub.tokenizer.placing import placed
@@ -66,7 +66,8 @@ def restored(skeleton_text: str, flat: FlatVocabulary) -> bytes:
     """Return a `tokenizer.json` from its skeleton.
 
     It is equal to the original as JSON. Raises CorruptFileError where the
-    skeleton is none, or was not made for this vocabulary.
+    skeleton is none, was not made for this vocabulary, or has added tokens that do
+    not fit it.
     """
     try:
         data = orjson.loads(skeleton_text)
@@ -83,6 +84,7 @@ def restored(skeleton_text: str, flat: FlatVocabulary) -> bytes:
     if found != checksum:
         what = "the vocabulary beside it is not the one that it was made for"
         raise CorruptFileError(_NAME, what, repair=_REPAIR)
+    placed(document_of(data["tokenizer"]))
     return written(data["tokenizer"])
 
 
