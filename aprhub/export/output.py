@@ -18,7 +18,7 @@ from aprhub.ir.tensor import Tensor
 from aprhub.spec.layout import LayoutFile, Literal, TensorData
 
 PIECE_BYTES = 1 << 20
-"""How much is copied at a time: four times as much still fits the caches."""
+"""How much is copied at a time; one piece of each worker fits the caches."""
 
 
 def _literal_bytes(file: LayoutFile) -> int:

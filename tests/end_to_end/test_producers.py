@@ -5,10 +5,10 @@ each format here, and whoever reads that format has to take it. A new command is
 in `PRODUCERS`, a new program one in `CONSUMERS`.
 """
 
+import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import chdir
 from pathlib import Path
-from pydoc_data.topics import topics
 from typing import Final
 
 import numpy as np
@@ -33,12 +33,12 @@ _STEP: Final = (
 PRODUCERS: Final[Mapping[str, str]] = {
     "adapter merge": "adapter merge base adapter -o {out}",
     "convert": "convert base {out}",
-    "finetune": "finetune base --task text --data text.txt --run-dir {out}"
+    "finetune": "finetune base --task text --data text.jsonl --run-dir {out}"
     f" --format {{format}}{_STEP}",
-    "finetune lora": "finetune base --task text --data text.txt --run-dir lora-{format}"
-    f" --method lora --merge -o {{out}}{_STEP}",
+    "finetune lora": "finetune base --task text --data text.jsonl -o {out}"
+    f" --method lora --merge --run-dir lora-{{format}}{_STEP}",
     "merge": "merge base other --method slerp --t 0.3 -o {out}",
-    "pretrain": "pretrain --init base --dataset text.txt --run-dir {out}"
+    "pretrain": "pretrain --init base --dataset text.jsonl --run-dir {out}"
     f" --format {{format}}{_STEP}",
     "quantize": "quantize base {out} --type {type}",
     "stamp": "stamp base{suffix} -o {out} --license MIT",
@@ -135,7 +135,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """Return a folder with all that the producers are given, and go there."""
     place, threads = tmp_path_factory.mktemp("producers"), torch.get_num_threads()
     torch.set_num_threads(1)
-    (place / "text.txt").write_text("\n\n".join(topics.values())[:50_000], "utf-8")
+    (place / "text.jsonl").write_text("\n".join(map(json.dumps, _texts())), "utf-8")
     (place / "base").symlink_to(pico("llama-spm"))
     _make_adapter(place / "adapter")
     with chdir(place):
@@ -144,6 +144,13 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         succeed("adapter", "merge", "base", "adapter", "-o", "other")
         yield place
     torch.set_num_threads(threads)
+
+
+def _texts() -> Iterator[dict[str, str]]:
+    """Yield so many documents that a tenth of them is some."""
+    for number in range(60):
+        sums = (f"{number} and {other} are {number + other}." for other in range(30))
+        yield {"text": " ".join(sums)}
 
 
 def _make_adapter(folder: Path) -> None:
