@@ -26,12 +26,9 @@ def refuse_broken_program(
     `before` is the source's tokenizer and `after`, which has such a text, the target's,
     for an embedding of `rows` rows. Of a text that the flat vocabulary was made from,
     only the merge rules are left to be looked through; one that stood beside it has to
-    name the same tokens and merge rules. One that a skeleton gives has been looked
-    through when that was made, and its checksum tells whether it is the same. Raises
-    what `flattened` does, and ModelCheckError.
+    name the same tokens and merge rules. Raises what `flattened` does, and
+    ModelCheckError.
     """
-    if before.skeleton is not None and not before.has_json:
-        return
     if after.flat is not None and before.flat is None:
         if after.program is not None and after.flat.merges is not None:
             document = parsed(after.program)

@@ -90,22 +90,31 @@ def parsed(program: Program) -> Document:
     """
     last = _LAST.get(None)
     if last is None:
-        return _parsed(program)
-    # The text itself would take more room than it is worth.
-    key = len(program), hash(program)
+        return _document(_loaded(program))
+    key = _key(program)
     if key not in last:
-        document = _parsed(program)
         last.clear()
-        last[key] = document
+        last[key] = _document(_loaded(program))
     return last[key]
 
 
-def _parsed(program: Program) -> Document:
-    return document_of(_loaded(program))
+def keep_parsed(program: bytes, root: Mapping[str, Any]) -> None:
+    """Spare the parsing of a text that was written of these members.
+
+    Raises as `parsed` does, within `parsing_once`; elsewhere nothing is kept.
+    """
+    last = _LAST.get(None)
+    if last is not None:
+        last.clear()
+        last[_key(program)] = _document(root)
 
 
-def document_of(value: Any) -> Document:
-    """Return what was parsed of a `tokenizer.json`; raises as `parsed` does."""
+def _key(program: Program) -> tuple[int, int]:
+    """Return what tells a text from others: to keep it takes more room."""
+    return len(program), hash(program)
+
+
+def _document(value: Any) -> Document:
     root = checked_object(value, "")
     added = root.get("added_tokens")
     if not isinstance(added, list | None):
@@ -146,7 +155,8 @@ def skimmed(program: Program) -> Document:
     if found is None:
         return parsed(program)
     try:
-        document = _parsed(program[: found.start()] + b'"vocab":{}}}')
+        begin = program[: found.start()]
+        document = _document(_loaded(begin + b'"vocab":{}}}'))
     except CorruptFileError:
         return parsed(program)
     return document if document.root.keys() >= _BEFORE_VOCAB else parsed(program)

@@ -143,10 +143,12 @@ def _spaced(pairs: Sequence[Pair]) -> list[str]:
 def _kind_of(entries: Any) -> type:
     if not isinstance(entries, list):
         raise fault("model.merges", f"{entries!r:.80} found, a list expected")
-    kinds = set(map(type, entries)) or {str}
-    if kinds not in ({list}, {str}):
+    kinds = set(map(type, entries))
+    if kinds <= {str}:
+        return str
+    if kinds not in ({list}, {tuple}):
         raise _no_rules(entries)
-    return kinds.pop()
+    return list
 
 
 def _no_rules(entries: Any) -> CorruptFileError:

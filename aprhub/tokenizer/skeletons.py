@@ -14,7 +14,7 @@ from isal import isal_zlib
 
 from aprhub.errors import CorruptFileError
 from aprhub.ir.tokenizer import FlatVocabulary, Program
-from aprhub.tokenizer.document import document_of, parsed, written
+from aprhub.tokenizer.document import keep_parsed, parsed, written
 from aprhub.tokenizer.flattening import flat_vocabulary
 from aprhub.tokenizer.merges import texts_of
 from aprhub.tokenizer.placing import placed
@@ -66,8 +66,7 @@ def restored(skeleton_text: str, flat: FlatVocabulary) -> bytes:
     """Return a `tokenizer.json` from its skeleton.
 
     It is equal to the original as JSON. Raises CorruptFileError where the
-    skeleton is none, was not made for this vocabulary, or has added tokens that do
-    not fit it.
+    skeleton is none, or was not made for this vocabulary.
     """
     try:
         data = orjson.loads(skeleton_text)
@@ -84,8 +83,9 @@ def restored(skeleton_text: str, flat: FlatVocabulary) -> bytes:
     if found != checksum:
         what = "the vocabulary beside it is not the one that it was made for"
         raise CorruptFileError(_NAME, what, repair=_REPAIR)
-    placed(document_of(data["tokenizer"]))
-    return written(data["tokenizer"])
+    program = written(data["tokenizer"])
+    keep_parsed(program, data["tokenizer"])
+    return program
 
 
 def _checksum(vocabulary: Ordered, texts: Sequence[str]) -> int:

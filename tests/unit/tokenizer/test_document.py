@@ -6,7 +6,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aprhub.api import CorruptFileError, Tokenizer, UnrepresentableError, described
+from aprhub.api import (
+    CorruptFileError,
+    Tokenizer,
+    UnrepresentableError,
+    described,
+    flattened,
+    restored,
+    skeleton,
+)
 from aprhub.tokenizer.document import (
     forget_parsed,
     parsed,
@@ -68,6 +76,26 @@ def test_a_text_is_parsed_once_where_that_is_wished() -> None:
 
     assert parsed(text) is not parsed(text)
     forget_parsed()
+
+
+def test_what_a_skeleton_gives_is_not_parsed_at_all() -> None:
+    text = changed(byte_level())
+    flat = flattened(Tokenizer(json=text), None).flat
+    assert flat is not None
+    bones = skeleton(text, flat)
+
+    with parsing_once():
+        program = restored(bones, flat)
+        kept = parsed(program)
+        forget_parsed()
+        again = parsed(program)
+
+    assert kept.root["model"]["vocab"] == again.root["model"]["vocab"]
+    assert kept.added == again.added
+    assert list(map(list, kept.model["merges"])) == list(
+        map(list, again.model["merges"])
+    )
+    assert parsed(program) == again
 
 
 def test_what_could_not_be_parsed_is_not_kept() -> None:

@@ -80,15 +80,6 @@ def test_merges_in_an_order_that_scores_do_not_give_come_back() -> None:
     assert json.loads(restored(skeleton(text), _flat(text))) == document
 
 
-def test_added_tokens_that_do_not_fit_the_vocabulary_are_refused() -> None:
-    text = learnt()["gpt2"]
-    bones = json.loads(skeleton(text, _flat(text)))
-    bones["tokenizer"]["added_tokens"][-1]["id"] = 7
-
-    with pytest.raises(CorruptFileError, match=r"added_tokens"):
-        restored(json.dumps(bones), _flat(text))
-
-
 def test_another_vocabulary_is_refused() -> None:
     text = changed(byte_level())
     flat = _flat(text)
