@@ -31,6 +31,7 @@ from aprhub.ir.packed import ComputedRows, computed_part, packed
 from aprhub.ir.sampling import SamplingDefaults
 from aprhub.ir.source import Bytes, FileRange, Memory, Source
 from aprhub.ir.tensor import Tensor
+from aprhub.ir.texts import Texts, as_texts
 from aprhub.ir.tokenizer import FlatVocabulary, Tokenizer
 from aprhub.json_document import Document, decoded_json, shown
 from aprhub.spec.adapter import (
@@ -198,6 +199,7 @@ __all__ = [
     "Tensor",
     "TensorData",
     "TextPart",
+    "Texts",
     "Tokenizer",
     "Transform",
     "UnrepresentableError",
@@ -205,6 +207,7 @@ __all__ = [
     "UsageError",
     "Values",
     "WeightSpec",
+    "as_texts",
     "assembled",
     "combined",
     "completed_program",

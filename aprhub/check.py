@@ -1,13 +1,14 @@
 """Whether a canonical model fits its family: weights, shapes, sizes, vocabulary."""
 
 from collections.abc import Iterator, Sequence
-from itertools import repeat
 
+import numpy as np
 from attrs import asdict, evolve
 
 from aprhub.errors import Fault, ModelCheckError
 from aprhub.ir.config import ModelConfig
 from aprhub.ir.model import EMBEDDING, HEAD, ModelIR
+from aprhub.ir.texts import as_texts
 from aprhub.ir.tokenizer import FlatVocabulary
 from aprhub.lift import Lifted
 from aprhub.spec.family import Family, WeightSpec
@@ -182,12 +183,14 @@ def _vocabulary(model: ModelIR) -> Iterator[Fault]:
 def _odd_merge(merges: Sequence[str]) -> str | None:
     """Return the first rule that is not two tokens and a space, if any.
 
-    That all have a space, and none at an end, is seen without looking at each.
+    That all have one space, and none at an end, is seen without looking at each.
     """
-    texts = "\0".join(("", *merges, ""))
-    spaced = all(map(str.__contains__, merges, repeat(" ")))
-    if spaced and "\0 " not in texts and " \0" not in texts:
-        return None
+    texts = as_texts(merges)
+    spaces = np.flatnonzero(texts.letters == ord(" "))
+    if len(spaces) == len(texts):
+        inside = (texts.starts < spaces) & (spaces < texts.ends - 1)
+        if inside.all():
+            return None
     return next((each for each in merges if " " not in each[1:-1]), None)
 
 

@@ -36,7 +36,7 @@ LAYERS = {
     "files": "errors",
     "yaml_document": "errors",
     "explanations": "errors",
-    "ir": "errors",
+    "ir": "errors files",
     "equality": "ir",
     "pairs": "ir",
     "statistics": "ir",

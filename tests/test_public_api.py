@@ -33,9 +33,9 @@ LowRank Magic Measured
 Memory MergeMethod MissingFileError ModelCheckError ModelConfig ModelError ModelIR
 Naming Number Numbers Packing PackingClaim Padding Parameter Part Piece Provenance
 Restated RopeScaling Rows Rule SamplingDefaults Setting Settings Source Spelling Stamp
-StoredAdapter StoredChecksum StoredModel Tensor TensorData TextPart Tokenizer Transform
+StoredAdapter StoredChecksum StoredModel Tensor TensorData TextPart Texts Tokenizer Transform
 UNDECIDED UnrepresentableError UnsupportedFileError UsageError Values WeightSpec
-assembled combined completed_program computed_part concatenated decoded_json described
+as_texts assembled combined completed_program computed_part concatenated decoded_json described
 described_pieces flattened hookimpl joined_files meant_number mistyped
 name_in_text_model near_miss opaque opened_file packed padding parsed_yaml
 read_folder read_sentencepiece reading respelled restored rewritten same_ids

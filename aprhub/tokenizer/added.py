@@ -15,6 +15,7 @@ from attrs import frozen
 
 from aprhub.errors import CorruptFileError
 from aprhub.ir.tokenizer import Program, encoded
+from aprhub.tokenizer.columns import Numbered
 from aprhub.tokenizer.document import Document, parsed, skimmed, written
 from aprhub.tokenizer.special import ROLES
 
@@ -104,6 +105,8 @@ def numbered(document: Document) -> dict[str, int]:
             for number, entry in enumerate(vocabulary)
             if isinstance(entry, list) and entry and isinstance(entry[0], str)
         }
+    if isinstance(vocabulary, Numbered):
+        return vocabulary.plain
     if not isinstance(vocabulary, Mapping):
         return {}
     return {word: at for word, at in vocabulary.items() if type(at) is int}

@@ -7,6 +7,7 @@ from typing import Final
 from attrs import evolve
 
 from aprhub.errors import Fault, ModelCheckError
+from aprhub.ir.texts import as_texts
 from aprhub.ir.tokenizer import Tokenizer
 from aprhub.tokenizer.document import parsed
 from aprhub.tokenizer.fitting import SUBJECT
@@ -55,7 +56,7 @@ def disagreements(
         if listed.tokens != read.tokens:
             both = map(_without_fill, (listed.tokens, read.tokens))
             yield from _differences("token", *both)
-        rules = [list(each.merges or ()) for each in (listed, read)]
+        rules = [as_texts(each.merges or ()) for each in (listed, read)]
         if rules[0] != rules[1]:
             yield from _differences("merge rule", *rules)
 

@@ -3,7 +3,7 @@
 import json
 import re
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from typing import Any, Final
 
@@ -12,6 +12,8 @@ from attrs import frozen
 
 from aprhub.errors import CorruptFileError
 from aprhub.ir.tokenizer import Program, encoded
+from aprhub.tokenizer.columns import Numbered, Rules
+from aprhub.tokenizer.scanning import cut_out, put_back
 
 FILE: Final = "tokenizer.json"
 
@@ -138,10 +140,29 @@ def written(root: Mapping[str, Any]) -> bytes:
     Raises UnrepresentableError for a text that is not valid Unicode.
     """
     try:
-        return orjson.dumps(root)
+        return orjson.dumps(root, default=_fragment)
     except TypeError:
         # What is slower knows longer numbers, and says which text is odd.
-        return encoded(json.dumps(root, ensure_ascii=False))
+        return encoded(json.dumps(root, ensure_ascii=False, default=_plain))
+
+
+def _fragment(value: Any) -> orjson.Fragment:
+    """Return what is kept as columns in JSON, a part of them at a time."""
+    if isinstance(value, Numbered):
+        return orjson.Fragment(b"{%b}" % b",".join(map(_inner, value.blocks())))
+    if isinstance(value, Rules) and not value.paired:
+        return orjson.Fragment(value.texts.as_json())
+    if isinstance(value, Rules):
+        return orjson.Fragment(b"[%b]" % b",".join(map(_inner, value.blocks())))
+    raise TypeError(value)
+
+
+def _inner(values: Any) -> bytes:
+    return orjson.dumps(values)[1:-1]
+
+
+def _plain(value: Any) -> Any:
+    return value.plain if isinstance(value, Numbered) else list(value)
 
 
 def skimmed(program: Program) -> Document:
@@ -176,7 +197,13 @@ def fault(where: str, what: str) -> CorruptFileError:
 
 def _loaded(program: Program) -> Any:
     try:
-        return orjson.loads(program)
+        text = program if isinstance(program, bytes) else program.encode()
+        rest, found = cut_out(text)
+        with suppress(ValueError):  # which says where in the rest it is
+            root = orjson.loads(rest)
+            if put_back(root, found):
+                return root
+        return orjson.loads(text)
     except ValueError as error:
         raise CorruptFileError(FILE, f"this is not JSON: {error}") from error
 

@@ -8,6 +8,7 @@ from attrs import evolve
 from numpy.typing import NDArray
 
 from aprhub.errors import Fault, ModelCheckError
+from aprhub.ir.texts import as_texts
 from aprhub.ir.tokenizer import CONTROL, NORMAL, UNUSED, FlatVocabulary
 from aprhub.tokenizer.placing import fill_names
 from aprhub.tokenizer.ranking import NEVER
@@ -47,18 +48,17 @@ def unique(flat: FlatVocabulary) -> FlatVocabulary:
     The later ones can never be an outcome; some writers fill up a vocabulary with
     them. They become unused tokens.
     """
-    if len(set(flat.tokens)) == len(flat.tokens):
-        return flat
+    tokens = as_texts(flat.tokens)
+    if tokens.are_distinct:
+        return flat if tokens is flat.tokens else evolve(flat, tokens=tokens)
     first: dict[str, int] = {}
-    for number, token in enumerate(flat.tokens):
+    for number, token in enumerate(tokens):
         first.setdefault(token, number)
-    again = [n for n, token in enumerate(flat.tokens) if first[token] != n]
-    tokens = list(flat.tokens)
-    for number, name in zip(again, fill_names(again, tokens), strict=True):
-        tokens[number] = name
+    again = [n for n, token in enumerate(tokens) if first[token] != n]
+    names = zip(again, fill_names(again, tokens), strict=True)
     types = _types(flat).copy()
     types[again] = UNUSED
-    return evolve(flat, tokens=tokens, types=types)
+    return evolve(flat, tokens=tokens.replaced(dict(names)), types=types)
 
 
 def _types(flat: FlatVocabulary) -> NDArray[np.int32]:
@@ -69,10 +69,11 @@ def _types(flat: FlatVocabulary) -> NDArray[np.int32]:
 
 def _padded(flat: FlatVocabulary, rows: int) -> FlatVocabulary:
     size = len(flat.tokens)
-    names = fill_names(range(size, rows), flat.tokens)
+    tokens = as_texts(flat.tokens)
+    names = fill_names(range(size, rows), tokens)
     return evolve(
         flat,
-        tokens=[*flat.tokens, *names],
+        tokens=tokens.extended(names),
         scores=None if flat.scores is None else _extended(flat.scores, rows, NEVER),
         types=_extended(_types(flat), rows, UNUSED),
     )

@@ -56,9 +56,11 @@ def flat_sentencepiece(document: Document) -> FlatVocabulary:
     pairs = pairs_of(document, words.ids)
     scores = rank_scores(pairs, words.ids, len(words.tokens))
     scores[np.isin(types, (CONTROL, UNKNOWN, BYTE))] = 0
-    for number in np.flatnonzero(types == USER_DEFINED).tolist():
-        words.tokens[number] = words.tokens[number].replace(SPACE, " ")
-    return FlatVocabulary(SENTENCEPIECE, words.tokens, scores=scores, types=types)
+    whole = np.flatnonzero(types == USER_DEFINED)
+    given = zip(whole.tolist(), words.tokens.take(whole), strict=True)
+    spaced = {n: token.replace(SPACE, " ") for n, token in given if SPACE in token}
+    tokens = words.tokens.replaced(spaced)
+    return FlatVocabulary(SENTENCEPIECE, tokens, scores=scores, types=types)
 
 
 def flat_unigram(document: Document) -> FlatVocabulary:
@@ -120,9 +122,11 @@ def _mark_model_tokens(
     types: NDArray[np.int32], document: Document, words: Placed
 ) -> None:
     if document.model.get("byte_fallback") is True:
-        types[[words.ids[each] for each in BYTE_TOKENS if each in words.ids]] = BYTE
+        types[list(words.ids.some(BYTE_TOKENS).values())] = BYTE
     unknown = document.model.get("unk_token")
-    number = words.ids.get(unknown) if isinstance(unknown, str) else None
+    number = None
+    if isinstance(unknown, str):
+        number = words.ids.some((unknown,)).get(unknown)
     number = document.model.get("unk_id") if number is None else number
     if type(number) is int and 0 <= number < len(types):
         types[number] = UNKNOWN

@@ -1,8 +1,7 @@
 """Which words of a vocabulary are two others put together, for all words at once.
 
 A quarter of a million words have a million and a half places to cut them. The parts are
-not cut out but known by hashes: of the polynomial kind, where the hash of a part
-follows from those of what ends at its two ends. Arithmetic is modulo 2^64.
+not cut out but known by hashes.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,6 +12,9 @@ import numpy as np
 from attrs import frozen
 from numpy.typing import NDArray
 
+from aprhub.ir.texts import Texts
+from aprhub.ir.words import Places
+
 Ids = NDArray[np.intp]
 Halves = tuple[Ids, Ids, Ids]
 """Places among the wanted words, and the ids of the left and the right parts."""
@@ -20,16 +22,14 @@ Halves = tuple[Ids, Ids, Ids]
 _FACTOR: Final = 0x9E3779B97F4A7C15
 """An odd number with bits all over: 2^64 divided by the golden ratio."""
 
-_INVERSE: Final = pow(_FACTOR, -1, 1 << 64)
-
-_MOST: Final = 1 << 23
-"""The most characters that are hashed, which takes 40 bytes each: four vocabularies."""
+_MOST: Final = 1 << 24
+"""The most bytes that are hashed, which takes 40 bytes each: four vocabularies."""
 
 _AT_ONCE: Final = 1 << 17
-"""How many characters are cut at once, and the rest of a word, to bound the memory."""
+"""How many bytes are cut at once, and the rest of a word, to bound the memory."""
 
 
-def halves(words: Sequence[str], wanted: Ids) -> Halves:
+def halves(words: Texts, wanted: Ids) -> Halves:
     """Return every way to make the words with the `wanted` ids from two others.
 
     Ways are in the order of the wanted words, and for each of them the longest left
@@ -44,52 +44,31 @@ def halves(words: Sequence[str], wanted: Ids) -> Halves:
 
 
 @frozen
-class _Hashed:
-    """Words one behind the other, and the hashes of them and of all that is in them.
+class _Hashes:
+    """Hashes of all parts of a text.
 
-    `sums` has one more than there are characters: what stands before each, added up,
-    each character times a power; `scales` undo the powers. `known` are the hashes of
-    the words in rising order, and `order` is whose each of them is.
+    `sums` has one more than there are bytes: what stands before each, added up, each
+    byte times a power; `scales` undo the powers. The hash of a part follows from what
+    ends at its two ends. Arithmetic is modulo 2^64.
     """
 
-    starts: Ids
-    sizes: Ids
     sums: NDArray[np.uint64]
     scales: NDArray[np.uint64]
-    known: NDArray[np.uint64]
-    order: Ids
 
     @classmethod
-    def of(cls, words: Sequence[str]) -> Self | None:
-        """Return None for too much text, and where two words have one hash."""
-        if sum(map(len, words)) > _MOST:
-            return None
-        text = "".join(words).encode("utf-32-le", "surrogatepass")
-        characters = np.frombuffer(text, "<u4").astype(np.uint64) + np.uint64(1)
-        sizes = np.fromiter(map(len, words), np.intp, len(words))
-        starts = np.cumsum(sizes) - sizes
-        sums = np.zeros(len(characters) + 1, np.uint64)
-        np.cumsum(characters * _powers(_FACTOR, len(characters)), out=sums[1:])
-        scales = _powers(_INVERSE, len(sums))
-        whole = (sums[starts + sizes] - sums[starts]) * scales[starts]
-        order = np.argsort(whole, kind="stable")
-        found = cls(starts, sizes, sums, scales, whole[order], order)
-        distinct = np.count_nonzero(np.diff(found.known)) + bool(len(words))
-        return found if distinct == len(set(words)) else None
+    def of(cls, texts: Texts) -> Self:
+        """Return the hashes of what a column has in its `data`."""
+        values = texts.letters.astype(np.uint64) + np.uint64(1)
+        sums = np.zeros(len(values) + 1, np.uint64)
+        np.cumsum(values * _powers(_FACTOR, len(values)), out=sums[1:])
+        return cls(sums, _powers(pow(_FACTOR, -1, 1 << 64), len(sums)))
 
-    def find(self, start: Ids, stop: Ids) -> tuple[Ids, NDArray[np.bool_]]:
-        """Return the ids of the words that parts of the text are, and which are any."""
-        hashes = (self.sums[stop] - self.sums[start]) * self.scales[start]
-        at = np.maximum(np.searchsorted(self.known, hashes, side="right") - 1, 0)
-        return self.order[at], self.known[at] == hashes
-
-    def cuts(self, wanted: Ids) -> tuple[Ids, Ids]:
-        """Return which of the wanted words to cut, and where in the text."""
-        counts = np.maximum(self.sizes[wanted] - 1, 0)
-        which = np.repeat(np.arange(len(wanted)), counts)
-        behind = np.arange(len(which)) - (np.cumsum(counts) - counts)[which]
-        stops = (self.starts + self.sizes)[wanted[which]]
-        return which, stops - 1 - behind
+    def parts(self, starts: Places, stops: Places) -> NDArray[np.uint64]:
+        """Return the hash of each part from a start to before a stop."""
+        found: NDArray[np.uint64] = (
+            self.sums[stops] - self.sums[starts]
+        ) * self.scales[starts]
+        return found
 
 
 def _powers(factor: int, count: int) -> NDArray[np.uint64]:
@@ -98,28 +77,73 @@ def _powers(factor: int, count: int) -> NDArray[np.uint64]:
     return np.multiply.accumulate(powers)
 
 
-def _found(hashed: _Hashed, words: Sequence[str], wanted: Ids) -> Iterator[Halves]:
-    turns = np.cumsum(hashed.sizes[wanted]) // _AT_ONCE
+@frozen
+class _Hashed:
+    """Words, and the hashes of them and of all that is in them.
+
+    `known` are the hashes of the words in rising order, and `order` is whose each of
+    them is. `begins` says which bytes begin a character.
+    """
+
+    words: Texts
+    hashes: _Hashes
+    known: NDArray[np.uint64]
+    order: Ids
+    begins: NDArray[np.bool_]
+
+    @classmethod
+    def of(cls, words: Texts) -> Self | None:
+        """Return None for too much text, and where two words have one hash."""
+        if len(words.data) > _MOST:
+            return None
+        hashes = _Hashes.of(words)
+        whole = hashes.parts(words.starts, words.ends)
+        order = np.argsort(whole, kind="stable")
+        found = cls(words, hashes, whole[order], order, words.begin_characters)
+        distinct = np.count_nonzero(np.diff(found.known)) + bool(len(words))
+        return found if distinct == len(set(words.pieces())) else None
+
+    def find(self, start: Ids, stop: Ids) -> tuple[Ids, NDArray[np.bool_]]:
+        """Return the ids of the words that parts of the text are, and which are any."""
+        hashes = self.hashes.parts(start, stop)
+        at = np.maximum(np.searchsorted(self.known, hashes, side="right") - 1, 0)
+        return self.order[at], self.known[at] == hashes
+
+    def cuts(self, wanted: Ids) -> tuple[Ids, Ids]:
+        """Return which of the wanted words to cut, and where in the text."""
+        counts = np.maximum(self.words.lengths[wanted] - 1, 0)
+        which = np.repeat(np.arange(len(wanted)), counts)
+        behind = np.arange(len(which)) - (np.cumsum(counts) - counts)[which]
+        cuts = self.words.ends[wanted[which]] - 1 - behind
+        between = self.begins[cuts]
+        return which[between], cuts[between]
+
+
+def _found(hashed: _Hashed, words: Texts, wanted: Ids) -> Iterator[Halves]:
+    starts, ends = words.starts, words.ends
+    turns = np.cumsum(words.lengths[wanted]) // _AT_ONCE
     bounds = [0, *(np.flatnonzero(np.diff(turns)) + 1).tolist(), len(wanted)]
     for first, stop in pairwise(bounds):
         some = wanted[first:stop]
         which, cut = hashed.cuts(some)
-        right, known = hashed.find(cut, (hashed.starts + hashed.sizes)[some[which]])
+        right, known = hashed.find(cut, ends[some[which]])
         which, cut, right = which[known], cut[known], right[known]
-        left, known = hashed.find(hashed.starts[some[which]], cut)
+        left, known = hashed.find(starts[some[which]], cut)
         which, left, right = which[known], left[known], right[known]
         same = _make(words, some[which], left, right)
         yield first + which[same], left[same], right[same]
 
 
-def _make(words: Sequence[str], made: Ids, left: Ids, right: Ids) -> NDArray[np.bool_]:
+def _make(words: Texts, made: Ids, left: Ids, right: Ids) -> NDArray[np.bool_]:
     """Return which parts really make their word: equal hashes may deceive."""
-    ids = zip(made.tolist(), left.tolist(), right.tolist(), strict=True)
-    same = (words[one] + words[other] == words[both] for both, one, other in ids)
-    return np.fromiter(same, np.bool_, len(made))
+    both, parts = words.take(made), words.take(np.column_stack((left, right)).ravel())
+    if both.data == parts.data and np.array_equal(both.ends, parts.ends[1::2]):
+        return np.ones(len(made), np.bool_)
+    halved = iter(parts)
+    return np.array([next(halved) + next(halved) == word for word in both], np.bool_)
 
 
-def _cut(words: Sequence[str], wanted: Ids) -> Iterator[Halves]:
+def _cut(words: Texts, wanted: Ids) -> Iterator[Halves]:
     ids = {word: number for number, word in enumerate(words)}
     for place, number in enumerate(wanted.tolist()):
         found = list(_parts(words[number], ids))

@@ -1,6 +1,6 @@
 """The tokens of a flat vocabulary as a `tokenizer.json` spells and lists them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, Final
 
 import numpy as np
@@ -8,6 +8,7 @@ from attrs import field, frozen
 from numpy.typing import NDArray
 
 from aprhub.errors import ModelCheckError
+from aprhub.ir.texts import Texts, as_texts
 from aprhub.ir.tokenizer import (
     CONTROL,
     NORMAL,
@@ -17,6 +18,7 @@ from aprhub.ir.tokenizer import (
     FlatVocabulary,
     Tokenizer,
 )
+from aprhub.tokenizer.columns import Numbered
 from aprhub.tokenizer.fitting import SUBJECT, unique
 from aprhub.tokenizer.kinds import (
     CONTINUED,
@@ -43,7 +45,7 @@ class Lexicon:
     """Words by id, without the unused ones at the end; `roles` are the special ids."""
 
     flat: FlatVocabulary = field(repr=False)
-    words: Sequence[str] = field(repr=False)
+    words: Texts = field(repr=False)
     types: NDArray[np.int32] = field(repr=False)
     roles: Mapping[str, int]
 
@@ -58,9 +60,8 @@ class Lexicon:
         roles = {**defaults, **tokenizer.special_ids}
         roles = {role: number for role, number in roles.items() if number < size}
         types = types_of(flat, tokenizer.special_ids)[:size]
-        if "" in flat.tokens:
-            # Nothing can be added that has no text.
-            types = np.where(np.array(flat.tokens[:size]) == "", NORMAL, types)
+        # Nothing can be added that has no text.
+        types = np.where(as_texts(flat.tokens)[:size].lengths == 0, NORMAL, types)
         return cls(flat, spelled(flat, types), types, roles)
 
     @property
@@ -91,9 +92,15 @@ class Lexicon:
                 return self.words[self.roles[role]], self.roles[role]
         return None
 
-    def ids(self, size: int | None = None) -> dict[str, int]:
-        """Return the ids of the words, or of the first `size` of them."""
-        return {word: number for number, word in enumerate(self.words[:size])}
+    def ids(self, size: int | None = None) -> Numbered:
+        """Return the ids of the words, or of the first `size` of them.
+
+        A word that is there twice has its last id.
+        """
+        words = self.words[:size]
+        if not words.are_distinct:
+            return Numbered.of({word: number for number, word in enumerate(words)})
+        return Numbered(words, np.arange(len(words)))
 
     def added_tokens(self) -> list[dict[str, Any]]:
         """Return the `added_tokens` of a `tokenizer.json`, in order of their ids."""
@@ -111,12 +118,14 @@ class Lexicon:
         ]
 
 
-def spelled(flat: FlatVocabulary, types: NDArray[np.int32]) -> Sequence[str]:
+def spelled(flat: FlatVocabulary, types: NDArray[np.int32]) -> Texts:
     """Return as many tokens as there are types as a `tokenizer.json` spells them."""
-    spell = _SPELLINGS.get(flat.model)
-    if spell is None:
-        return flat.tokens[: len(types)]
-    return [spell(*each) for each in zip(flat.tokens, types.tolist(), strict=False)]
+    tokens = as_texts(flat.tokens)[: len(types)]
+    if flat.model == WORDPIECE:
+        return Texts.of(map(_turned_back, tokens, types.tolist()))
+    if flat.model == SENTENCEPIECE:
+        return tokens.replaced(_with_symbols_for_spaces(tokens, types))
+    return tokens
 
 
 def types_of(flat: FlatVocabulary, special_ids: Mapping[str, int]) -> NDArray[np.int32]:
@@ -140,10 +149,11 @@ def types_of(flat: FlatVocabulary, special_ids: Mapping[str, int]) -> NDArray[np
     return types
 
 
-def _with_symbols_for_spaces(token: str, kind: int) -> str:
-    """Undo the real spaces of a token that is matched in the raw text."""
-    blank = kind == USER_DEFINED and not token.strip(" ")
-    return token.replace(" ", SPACE) if blank else token
+def _with_symbols_for_spaces(tokens: Texts, types: NDArray[np.int32]) -> dict[int, str]:
+    """Undo the real spaces of tokens that are matched in the raw text."""
+    whole = np.flatnonzero(types == USER_DEFINED)
+    given = zip(whole.tolist(), tokens.take(whole), strict=True)
+    return {n: SPACE * len(each) for n, each in given if each and not each.strip(" ")}
 
 
 def _turned_back(token: str, kind: int) -> str:
@@ -151,9 +161,3 @@ def _turned_back(token: str, kind: int) -> str:
     if kind in (CONTROL, UNUSED):
         return token
     return token[1:] if token.startswith(SPACE) else CONTINUED + token
-
-
-_SPELLINGS: Final = {
-    SENTENCEPIECE: _with_symbols_for_spaces,
-    WORDPIECE: _turned_back,
-}

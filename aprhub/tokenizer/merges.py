@@ -5,12 +5,13 @@ A rule says that two neighbouring tokens become one; the earlier rule goes first
 texts.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from itertools import chain
-from operator import methodcaller
 from typing import Any, Final, cast
 
 from aprhub.errors import CorruptFileError
+from aprhub.ir.texts import Texts, as_texts
+from aprhub.tokenizer.columns import Numbered, Rules
 from aprhub.tokenizer.document import Document, fault
 
 Pair = Sequence[str]
@@ -19,14 +20,14 @@ SPACE_IN_MERGES: Final = "\u0120"
 """What stands for a space inside a part of a joined rule, where a space divides."""
 
 
-def pairs_of(document: Document, ids: Mapping[str, int]) -> Sequence[Pair]:
+def pairs_of(document: Document, ids: Numbered) -> Sequence[Pair]:
     """Return the rules of a document as pairs.
 
     Raises CorruptFileError for what is no rule, and for a rule about a token that is
     not in the vocabulary.
     """
     pairs = unchecked_pairs(document)
-    unknown = unknown_tokens(pairs, ids)
+    unknown = unknown_tokens(pairs, ids.words)
     if unknown:
         raise fault(
             "model.merges",
@@ -42,6 +43,8 @@ def unchecked_pairs(document: Document) -> Sequence[Pair]:
     Raises CorruptFileError for what is no rule.
     """
     pairs = as_pairs(document.model.get("merges"))
+    if isinstance(pairs, Rules):
+        return pairs
     if not set(map(len, pairs)) <= {2}:
         odd = next(pair for pair in pairs if len(pair) != 2)
         raise fault("model.merges", f"{odd!r:.80} found, two tokens expected")
@@ -54,8 +57,9 @@ def stored_pairs(merges: Sequence[str]) -> Sequence[Pair]:
     The first space that is not the first character divides; a text without one gives
     a single part.
     """
-    if _one_space_each(merges):
-        return _halves(merges)
+    texts = as_texts(merges)
+    if texts.are_halved:
+        return Rules(texts, paired=True)
     cuts = [text.find(" ", 1) for text in merges]
     return [
         [text[:cut], text[cut + 1 :]] if cut > 0 else [text]
@@ -63,11 +67,13 @@ def stored_pairs(merges: Sequence[str]) -> Sequence[Pair]:
     ]
 
 
-def joined(pairs: Sequence[Pair]) -> list[str]:
+def joined(pairs: Sequence[Pair]) -> Sequence[str]:
     """Return rules as texts with one space.
 
     Raises CorruptFileError for parts that are no texts.
     """
+    if isinstance(pairs, Rules):
+        return pairs.texts
     texts = _spaced(pairs)
     if "".join(texts).count(" ") == len(texts):
         return texts
@@ -83,34 +89,34 @@ def listed(pairs: Sequence[Pair]) -> Sequence[str] | Sequence[Pair]:
     Texts are shorter and known to every reader, so pairs are only listed where a part
     has a space.
     """
+    if isinstance(pairs, Rules):
+        return Rules(pairs.texts, paired=False)
     texts = list(map(" ".join, pairs))
     return texts if "".join(texts).count(" ") == len(texts) else pairs
 
 
-def unknown_tokens(pairs: Sequence[Pair], ids: Mapping[str, int]) -> list[str]:
-    """Return what rules take or make that is not in the vocabulary, in order.
+def made_by(pairs: Sequence[Pair]) -> Texts:
+    """Return the words that rules make."""
+    if isinstance(pairs, Rules):
+        return pairs.made
+    return Texts.of(map("".join, pairs))
+
+
+def unknown_tokens(pairs: Sequence[Pair], known: Texts) -> list[str]:
+    """Return what rules take or make that is none of the known words, in order.
 
     Raises CorruptFileError for parts that are no texts.
     """
+    if isinstance(pairs, Rules):
+        return pairs.unknown(known)
     try:
         words = set(chain.from_iterable(pairs))
     except TypeError as error:
         raise _no_rules(pairs) from error
     if not set(map(type, words)) <= {str}:
         raise _no_rules(pairs)
-    made = list(map("".join, pairs))
-    if not _are_in_a_row(made, list(ids)):
-        words.update(made)
-    return sorted(words - ids.keys())
-
-
-def _are_in_a_row(made: Sequence[str], tokens: Sequence[str]) -> bool:
-    """Return whether tokens follow each other in a vocabulary.
-
-    What rules make does in most, which is seen without looking each of them up.
-    """
-    first = tokens.index(made[0]) if made and made[0] in tokens else 0
-    return tokens[first : first + len(made)] == made
+    words.update(map("".join, pairs))
+    return sorted(words - set(known))
 
 
 def as_pairs(entries: Any) -> Sequence[Pair]:
@@ -118,19 +124,24 @@ def as_pairs(entries: Any) -> Sequence[Pair]:
 
     Raises CorruptFileError for what is neither lists nor texts throughout.
     """
+    if isinstance(entries, Rules):
+        return entries.as_pairs()
     if _kind_of(entries) is list:
         return cast("Sequence[Pair]", entries)
-    return _halves(entries) if _one_space_each(entries) else _parts(entries)
+    texts = as_texts(entries)
+    return Rules(texts, paired=True) if texts.are_halved else _parts(entries)
 
 
-def texts_of(entries: Any) -> list[str]:
+def texts_of(entries: Any) -> Texts:
     """Return rules as texts with a space between the parts; None has none.
 
     Raises CorruptFileError for anything else.
     """
+    if isinstance(entries, Rules):
+        return entries.texts
     if entries is None or _kind_of(entries) is str:
-        return entries or []
-    return _spaced(entries)
+        return as_texts(entries or ())
+    return as_texts(_spaced(entries))
 
 
 def _spaced(pairs: Sequence[Pair]) -> list[str]:
@@ -141,6 +152,8 @@ def _spaced(pairs: Sequence[Pair]) -> list[str]:
 
 
 def _kind_of(entries: Any) -> type:
+    if isinstance(entries, Texts):
+        return str
     if not isinstance(entries, list):
         raise fault("model.merges", f"{entries!r:.80} found, a list expected")
     kinds = set(map(type, entries))
@@ -154,19 +167,6 @@ def _kind_of(entries: Any) -> type:
 def _no_rules(entries: Any) -> CorruptFileError:
     what = f"{entries!r:.80} found, pairs of texts or texts throughout expected"
     return fault("model.merges", what)
-
-
-def _one_space_each(texts: Sequence[str]) -> bool:
-    return set(map(methodcaller("count", " "), texts)) <= {1}
-
-
-def _halves(texts: Sequence[str]) -> list[Pair]:
-    """Return the two parts of texts that have one space each.
-
-    One split for all makes no list per text, which is what takes the time.
-    """
-    parts = " ".join(texts).split(" ") if texts else []
-    return list(zip(parts[::2], parts[1::2], strict=True))
 
 
 def _parts(texts: Sequence[str]) -> list[Pair]:

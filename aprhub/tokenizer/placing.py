@@ -1,6 +1,6 @@
 """The vocabulary of a `tokenizer.json` as a list by id, without holes."""
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -8,6 +8,8 @@ from attrs import frozen
 from numpy.typing import NDArray
 
 from aprhub.errors import CorruptFileError
+from aprhub.ir.texts import Texts
+from aprhub.tokenizer.columns import Numbered, in_order
 from aprhub.tokenizer.document import FILE, AddedToken, Document, fault
 
 _MOST_HOLES: Final = 1 << 16
@@ -21,8 +23,8 @@ _LOWEST, _HIGHEST = -1e38, 1e38
 class Placed:
     """Tokens by id; `ids` has those of the model alone, `fill` lists what was empty."""
 
-    tokens: list[str]
-    ids: Mapping[str, int]
+    tokens: Texts
+    ids: Numbered
     fill: NDArray[np.intp]
 
 
@@ -32,30 +34,30 @@ def placed(document: Document) -> Placed:
     Raises CorruptFileError for ids that are not ids, or that two tokens claim.
     """
     ids = model_ids(document)
-    numbers = _checked_numbers(ids)
-    size = _checked_size(numbers, document.added, len(ids))
-    slots = np.full(size, None, object)
-    slots[numbers] = np.array(list(ids), object)
-    is_empty = np.ones(size, np.bool_)
-    is_empty[numbers] = False
-    if np.count_nonzero(is_empty) != size - len(ids):
+    size = _checked_size(ids.numbers, document.added, len(ids))
+    places = np.full(size, -1)
+    places[ids.numbers] = np.arange(len(ids))
+    if np.count_nonzero(places < 0) != size - len(ids):
         _refuse_shared_id(ids)
-    _check_given_ids(document.added, ids)
+    known = ids.some(token.content for token in document.added)
+    _check_given_ids(document.added, known, len(ids))
+    others: dict[int, str] = {}
     for token in document.added:
-        _place(slots, token, ids)
-        is_empty[token.id] = False
-    tokens: list[Any] = slots.tolist()
-    empty = np.flatnonzero(is_empty)
-    holes = empty.tolist()
-    for number, name in zip(holes, fill_names(holes, tokens), strict=True):
-        tokens[number] = name
-    return Placed(tokens, ids, empty)
+        if known.get(token.content) != token.id:
+            _refuse_taken(token, known, places, ids.words, others)
+            others[token.id] = token.content
+    column = ids.words.extended(list(others.values()))
+    places[list(others)] = np.arange(len(ids), len(column))
+    empty = np.flatnonzero(places < 0)
+    column = column.extended(fill_names(empty.tolist(), column))
+    places[empty] = np.arange(len(column) - len(empty), len(column))
+    return Placed(column if in_order(places) else column.take(places), ids, empty)
 
 
-def fill_names(numbers: Collection[int], taken: Iterable[str | None]) -> list[str]:
+def fill_names(numbers: Collection[int], taken: Texts) -> list[str]:
     """Return a name for each id that has no token; none is taken already."""
     names = [f"<|pad_{number}|>" for number in numbers]
-    if set(names).isdisjoint(taken):
+    if not taken.places_of(names):
         return names
     used, names = set(taken), []
     for number in numbers:
@@ -72,18 +74,20 @@ def is_fill(token: str, number: int) -> bool:
     return token in (f"<|pad_{number}|>", f"[PAD{number}]")
 
 
-def model_ids(document: Document) -> Mapping[str, int]:
+def model_ids(document: Document) -> Numbered:
     """Return the ids of the tokens that the model knows, as the document has them.
 
-    Raises CorruptFileError for what is no vocabulary.
+    Raises CorruptFileError for what is no vocabulary, and for what are no ids.
     """
     vocabulary = document.model.get("vocab")
+    if isinstance(vocabulary, Numbered):
+        return vocabulary
     if isinstance(vocabulary, list):
-        return _ids_of_pieces(vocabulary)
+        return Numbered.of(_ids_of_pieces(vocabulary))
     if not isinstance(vocabulary, Mapping) or not vocabulary:
         what = f"{vocabulary!r:.80} found, tokens with ids expected"
         raise fault("model.vocab", what)
-    return vocabulary
+    return _checked_ids(vocabulary)
 
 
 def _ids_of_pieces(pieces: Sequence[Any]) -> Mapping[str, int]:
@@ -110,20 +114,21 @@ def _is_score(value: Any) -> bool:
     return type(value) in (int, float) and _LOWEST <= value <= _HIGHEST
 
 
-def _checked_numbers(ids: Mapping[str, int]) -> NDArray[np.int64]:
+def _checked_ids(ids: Mapping[str, int]) -> Numbered:
     if set(map(type, ids.values())) != {int}:
         word, number = next(each for each in ids.items() if type(each[1]) is not int)
         what = f"{word!r:.80} has id {number!r:.80}, a whole number expected"
         raise fault("model.vocab", what)
     try:
-        numbers = np.fromiter(ids.values(), np.int64, len(ids))
+        found = Numbered.of(ids)
     except OverflowError as error:
         largest = max(map(abs, ids.values()))
         what = f"an id is {largest!r:.80}, one for each row of an embedding expected"
         raise fault("model.vocab", what) from error
-    if numbers.min() < 0:
-        raise fault("model.vocab", f"an id is {numbers.min()}, expected 0 or more")
-    return numbers
+    lowest = found.numbers.min()
+    if lowest < 0:
+        raise fault("model.vocab", f"an id is {lowest}, expected 0 or more")
+    return found
 
 
 def _checked_size(
@@ -139,16 +144,18 @@ def _checked_size(
     return last + 1
 
 
-def _refuse_shared_id(ids: Mapping[str, int]) -> None:
+def _refuse_shared_id(ids: Numbered) -> None:
     first: dict[int, str] = {}
-    for word, number in ids.items():
+    for word, number in ids.plain.items():
         other = first.setdefault(number, word)
         if other is not word:
             what = f"{other!r:.80} and {word!r:.80} share id {number}"
             raise fault("model.vocab", f"{what}, one for each expected")
 
 
-def _check_given_ids(added: Sequence[AddedToken], ids: Mapping[str, int]) -> None:
+def _check_given_ids(
+    added: Sequence[AddedToken], known: Mapping[str, int], count: int
+) -> None:
     """Refuse ids that the `tokenizers` library does not give when it reads the file.
 
     It numbers the added tokens that the model does not know from the count of those
@@ -156,9 +163,9 @@ def _check_given_ids(added: Sequence[AddedToken], ids: Mapping[str, int]) -> Non
     """
     outside: dict[str, AddedToken] = {}
     for token in added:
-        if token.content not in ids:
+        if token.content not in known:
             outside.setdefault(token.content, token)
-    for number, token in enumerate(outside.values(), len(ids)):
+    for number, token in enumerate(outside.values(), count):
         if token.id != number:
             raise CorruptFileError(
                 FILE,
@@ -168,12 +175,19 @@ def _check_given_ids(added: Sequence[AddedToken], ids: Mapping[str, int]) -> Non
             )
 
 
-def _place(slots: NDArray[Any], token: AddedToken, ids: Mapping[str, int]) -> None:
-    known = ids.get(token.content, token.id)
-    if known != token.id or slots[token.id] not in (None, token.content):
+def _refuse_taken(
+    token: AddedToken,
+    known: Mapping[str, int],
+    places: NDArray[np.intp],
+    words: Texts,
+    others: Mapping[int, str],
+) -> None:
+    """Raise where a token is another one's, or the model knows it by another id."""
+    place = int(places[token.id])
+    there = words[place] if place >= 0 else others.get(token.id)
+    if token.content in known or there not in (None, token.content):
         raise fault(
             "added_tokens",
             f"{token.content!r:.80} has id {token.id}, but the vocabulary has"
-            f" {slots[token.id]!r:.80} there and {known} for it",
+            f" {there!r:.80} there and {known.get(token.content, token.id)} for it",
         )
-    slots[token.id] = token.content

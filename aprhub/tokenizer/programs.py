@@ -2,8 +2,6 @@
 
 import base64
 from collections.abc import Mapping, Sequence
-from itertools import starmap
-from operator import add
 from typing import Any, Final
 
 import numpy as np
@@ -13,7 +11,7 @@ from aprhub.ir.tokenizer import BYTE, CONTROL, USER_DEFINED, FlatVocabulary, Tok
 from aprhub.tokenizer.fitting import SUBJECT
 from aprhub.tokenizer.kinds import CONTINUED, SPACE
 from aprhub.tokenizer.lexicon import Lexicon
-from aprhub.tokenizer.merges import Pair, listed, stored_pairs, unknown_tokens
+from aprhub.tokenizer.merges import Pair, listed, made_by, stored_pairs, unknown_tokens
 from aprhub.tokenizer.pretokenizers import pre_tokenizer, split_named
 from aprhub.tokenizer.ranking import ranked_ways
 from aprhub.tokenizer.templates import post_processor
@@ -215,7 +213,7 @@ def _stored_pairs(lexicon: Lexicon) -> Sequence[Pair]:
             f"the merge rule {odd[0]!r:.80} has one token, expected two; give the"
             " model a whole one with 'aprhub stamp --tokenizer'",
         )
-    unknown = unknown_tokens(pairs, lexicon.ids())
+    unknown = unknown_tokens(pairs, lexicon.words)
     if unknown:
         raise ModelCheckError(
             SUBJECT,
@@ -227,7 +225,6 @@ def _stored_pairs(lexicon: Lexicon) -> Sequence[Pair]:
 
 def _model_size(lexicon: Lexicon, pairs: Sequence[Pair]) -> int:
     """Return how many words the model has to know; those after them are only added."""
-    ids = lexicon.ids()
-    merged = max(map(ids.__getitem__, starmap(add, pairs)), default=-1)
+    merged = int(lexicon.ids().ids_of(made_by(pairs)).max(initial=-1))
     known = np.flatnonzero(~np.isin(lexicon.types, (CONTROL, USER_DEFINED)))
     return 1 + max(merged, int(known[-1]) if known.size else -1)

@@ -5,32 +5,30 @@ make the token of the highest score. A flat vocabulary keeps these scores, a
 `tokenizer.json` keeps rules.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
-from itertools import starmap
-from operator import add
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 import numpy as np
 from attrs import evolve, frozen
 from numpy.typing import NDArray
 
+from aprhub.ir.texts import Texts
 from aprhub.ir.tokenizer import NORMAL, USER_DEFINED
+from aprhub.tokenizer.columns import Numbered, Rules
 from aprhub.tokenizer.halving import halves
-from aprhub.tokenizer.merges import Pair
+from aprhub.tokenizer.merges import Pair, made_by
 
 NEVER: Final = -1e9
 """The score of a token that no rule makes."""
 
 
-def rank_scores(
-    pairs: Sequence[Pair], ids: Mapping[str, int], size: int
-) -> NDArray[np.float32]:
+def rank_scores(pairs: Sequence[Pair], ids: Numbered, size: int) -> NDArray[np.float32]:
     """Return scores by id that make SentencePiece merge in the order of the rules.
 
     A token's score is minus the index of the first rule that makes it, and `NEVER`
     where none does.
     """
-    made = np.fromiter(map(ids.__getitem__, starmap(add, pairs)), np.intp, len(pairs))
+    made = ids.ids_of(made_by(pairs))
     scores = np.full(size, NEVER, np.float32)
     numbers, first = np.unique(made, return_index=True)
     scores[numbers] = -first
@@ -45,18 +43,19 @@ class Ways:
     rules that make one, those with the longest left part go first.
     """
 
-    words: Sequence[str]
+    words: Texts
     place: NDArray[np.intp]
     left: NDArray[np.intp]
     right: NDArray[np.intp]
 
-    def longest_first(self) -> list[Pair]:
+    def longest_first(self) -> Sequence[Pair]:
         """Return the rules as they are."""
-        return list(
-            zip(self._spelled(self.left), self._spelled(self.right), strict=True)
-        )
+        left, right = self.words.take(self.left), self.words.take(self.right)
+        if b" " in self.words.data:
+            return list(zip(left, right, strict=True))
+        return Rules.of(left, right)
 
-    def in_order_of_ids(self) -> list[Pair]:
+    def in_order_of_ids(self) -> Sequence[Pair]:
         """Return the rules with those that make one word in order of their left parts.
 
         Most files have this order, others that of `longest_first`; ids of text do not
@@ -67,12 +66,9 @@ class Ways:
             self, left=self.left[order], right=self.right[order]
         ).longest_first()
 
-    def _spelled(self, ids: NDArray[np.intp]) -> Iterator[str]:
-        return map(self.words.__getitem__, ids.tolist())
-
 
 def ranked_ways(
-    words: Sequence[str], scores: NDArray[np.float32], types: NDArray[np.int32]
+    words: Texts, scores: NDArray[np.float32], types: NDArray[np.int32]
 ) -> Ways:
     """Return the rules that the scores of words stand for.
 
@@ -86,7 +82,7 @@ def ranked_ways(
 
 
 def _by_rank(
-    words: Sequence[str], scores: NDArray[np.float32], types: NDArray[np.int32]
+    words: Texts, scores: NDArray[np.float32], types: NDArray[np.int32]
 ) -> Iterator[int]:
     whole = np.flatnonzero(types == USER_DEFINED).tolist()
     yield from sorted(whole, key=lambda each: (-scores[each], -len(words[each])))

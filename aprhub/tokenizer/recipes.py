@@ -7,23 +7,24 @@ follow from the lists.
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
-from itertools import chain, pairwise, takewhile
-from operator import eq
+from itertools import chain, pairwise
 from typing import Any, Final, Self
 
 import numpy as np
 from attrs import frozen
 from numpy.typing import NDArray
 
+from aprhub.ir.texts import Texts, as_texts
 from aprhub.ir.tokenizer import FlatVocabulary
+from aprhub.tokenizer.columns import Numbered, Rules
 from aprhub.tokenizer.kinds import SENTENCEPIECE
 from aprhub.tokenizer.lexicon import spelled, types_of
 from aprhub.tokenizer.merges import Pair, as_pairs, texts_of
 from aprhub.tokenizer.ranking import ranked_ways
 
 Recipe = Mapping[str, Any]
-Vocabulary = Mapping[str, int] | Sequence[Sequence[Any]]
-Rules = Sequence[str] | Sequence[Pair] | None
+Vocabulary = Numbered | Sequence[Sequence[Any]]
+Listed = Rules | Sequence[str] | Sequence[Pair] | None
 
 _NOWHERE: Final = "nowhere"
 _MERGES: Final = "merges"
@@ -35,27 +36,27 @@ _SCORES_LONGEST: Final = "scores, longest first"
 class Ordered:
     """The words of a vocabulary by id, with their ids; some have scores besides."""
 
-    words: list[str]
+    words: Texts
     ids: NDArray[np.int64]
     scores: list[Any] | None = None
 
     @classmethod
     def of(cls, vocabulary: Vocabulary) -> Self:
         """Put a vocabulary in order."""
-        if not isinstance(vocabulary, Mapping):
-            words, scores = map(list, zip(*vocabulary, strict=True))
-            return cls(words, np.arange(len(words)), scores)
-        words, ids = list(vocabulary), np.fromiter(vocabulary.values(), np.int64)
+        if not isinstance(vocabulary, Numbered):
+            pieces, scores = zip(*vocabulary, strict=True)
+            return cls(Texts.of(pieces), np.arange(len(pieces)), list(scores))
+        words, ids = vocabulary.words, vocabulary.numbers
         if (np.diff(ids) < 0).any():  # few are not in order, and it takes a while
             order = np.argsort(ids)
-            words, ids = [words[place] for place in order.tolist()], ids[order]
+            words, ids = words.take(order), ids[order]
         return cls(words, ids)
 
     @property
     def listed(self) -> Vocabulary:
         """The vocabulary as a `tokenizer.json` has it."""
         if self.scores is None:
-            return dict(zip(self.words, self.ids.tolist(), strict=True))
+            return Numbered(self.words, self.ids)
         return list(map(list, zip(self.words, self.scores, strict=True)))
 
 
@@ -77,14 +78,15 @@ def recalled_vocabulary(recipe: Recipe, flat: FlatVocabulary) -> Ordered:
     Raises LookupError, TypeError or ValueError where the recipe is not for `flat`.
     """
     runs = _runs(recipe["ids"], len(flat.tokens) + len(recipe["words"]))
-    words = _put_back(recipe["words"], runs, spelled(flat, types_of(flat, {})))
-    ids = np.fromiter(chain.from_iterable(runs), np.int64)
+    known, unlike = spelled(flat, types_of(flat, {})), recipe["words"]
+    ids = np.concatenate([np.arange(run.start, run.stop) for run in runs])
+    words = Texts.of(_put_back(unlike, runs, known)) if unlike else known.take(ids)
     if "scores" not in recipe:
         return Ordered(words, ids)
     return Ordered(words, ids, _put_back(recipe["scores"], runs, _scores(flat)))
 
 
-def merges_recipe(rules: Rules, texts: list[str], flat: FlatVocabulary) -> Recipe:
+def merges_recipe(rules: Listed, texts: Texts, flat: FlatVocabulary) -> Recipe:
     """Return what `recalled_merges` needs to make the rules again.
 
     `texts` are the `texts_of` the rules. Rules that stand in the flat lists, or follow
@@ -94,31 +96,36 @@ def merges_recipe(rules: Rules, texts: list[str], flat: FlatVocabulary) -> Recip
         return {}
     paired = any(not isinstance(rule, str) for rule in rules[:1])
     whole = {"from": _NOWHERE, "first": rules, "paired": paired}
-    if "".join(texts).count(" ") != len(texts):
+    if texts.data.count(b" ") != len(texts):
         return whole
-    source, first = _NOWHERE, texts
+    best, least = whole, len(texts)
     for name, others in _derived(flat):
         found = _first(texts, others())
-        if found is not None and len(found) < len(first):
-            source, first = name, found
-        if not first:
+        if found is not None and len(found) < least:
+            best, least = {**whole, "from": name, "first": found}, len(found)
+        if not least:
             break
-    return whole if source == _NOWHERE else {**whole, "from": source, "first": first}
+    return best
 
 
-def recalled_merges(recipe: Recipe, flat: FlatVocabulary) -> tuple[Rules, list[str]]:
+def recalled_merges(recipe: Recipe, flat: FlatVocabulary) -> tuple[Listed, Texts]:
     """Return the rules that a recipe was made from, and the `texts_of` them.
 
     Raises LookupError, TypeError or ValueError where the recipe is not for `flat`.
     """
     if not recipe or recipe["from"] == _NOWHERE:
-        rules: Rules = recipe["first"] if recipe else None
-        return rules, texts_of(rules)
+        listed: Listed = recipe["first"] if recipe else None
+        return listed, texts_of(listed)
     texts = dict(_derived(flat))[recipe["from"]]()
-    gone = set(recipe["first"])
-    if gone:
-        texts = [*recipe["first"], *(text for text in texts if text not in gone)]
-    return as_pairs(texts) if recipe["paired"] else texts, texts
+    if recipe["first"]:
+        rest = np.ones(len(texts), np.bool_)
+        rest[[place for place, _ in texts.found(recipe["first"])]] = False
+        first = Texts.of(recipe["first"])
+        texts = Texts.joined((first, texts.take(np.flatnonzero(rest))))
+    pairs = as_pairs(texts)
+    if isinstance(pairs, Rules):
+        return Rules(texts, recipe["paired"]), texts
+    return (pairs if recipe["paired"] else list(texts)), texts
 
 
 def _ranges(ids: NDArray[np.int64]) -> Iterator[list[int]]:
@@ -142,48 +149,45 @@ def _unlike(
     """Return the values that a list does not have at their place."""
     if values == known[: len(values)] and len(ids) == ids[-1] + 1:
         return {}
+    there = list(known)
     return {
         str(number): value
         for number, value in zip(ids.tolist(), values, strict=True)
-        if number >= len(known) or known[number] != value
+        if number >= len(there) or there[number] != value
     }
 
 
 def _put_back(
     unlike: Mapping[str, Any], runs: Iterable[range], known: Sequence[Any]
 ) -> list[Any]:
-    if not unlike:
-        return [each for run in runs for each in known[run.start : run.stop]]
     given = {int(number): value for number, value in unlike.items()}
-    ids = chain.from_iterable(runs)
-    return [given[number] if number in given else known[number] for number in ids]
+    ids, there = chain.from_iterable(runs), list(known)
+    return [given[number] if number in given else there[number] for number in ids]
 
 
 def _scores(flat: FlatVocabulary) -> list[float]:
     return [] if flat.scores is None else flat.scores.tolist()
 
 
-def _derived(flat: FlatVocabulary) -> Iterator[tuple[str, Callable[[], list[str]]]]:
+def _derived(flat: FlatVocabulary) -> Iterator[tuple[str, Callable[[], Texts]]]:
     """Yield the rules that flat lists say or imply, with a name for where they are."""
     if flat.merges is not None:
-        yield _MERGES, partial(list, flat.merges)
+        yield _MERGES, partial(as_texts, flat.merges)
     if flat.scores is not None and flat.model == SENTENCEPIECE:
         types = types_of(flat, {})
         words = spelled(flat, types)
         ways = ranked_ways(words, flat.scores, types)
-        yield _SCORES, lambda: list(map(" ".join, ways.in_order_of_ids()))
-        yield _SCORES_LONGEST, lambda: list(map(" ".join, ways.longest_first()))
+        yield _SCORES, lambda: texts_of(ways.in_order_of_ids())
+        yield _SCORES_LONGEST, lambda: texts_of(ways.longest_first())
 
 
-def _first(rules: list[str], others: list[str]) -> list[str] | None:
+def _first(rules: Texts, others: Texts) -> list[str] | None:
     """Return the rules that go first where the rest is what is left of the others.
 
     None where the others are not in that order.
     """
-    if rules == others:
-        return []
-    common = sum(takewhile(bool, map(eq, reversed(rules), reversed(others))))
-    first = rules[: len(rules) - common]
-    gone = set(first)
-    fits = gone.issuperset(others[: len(others) - common])
-    return first if fits and gone.isdisjoint(others[len(others) - common :]) else None
+    common = rules.common_tail(others)
+    first = list(rules[: len(rules) - common])
+    rest = len(others) - common
+    fits = set(first).issuperset(others[:rest])
+    return first if fits and not others[rest:].found(first) else None

@@ -5,7 +5,6 @@ rules, `vocab` and `merges` are the recipes that put them back, and `checksum` i
 of what was left out.
 """
 
-from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
@@ -13,6 +12,7 @@ import orjson
 from isal import isal_zlib
 
 from aprhub.errors import CorruptFileError
+from aprhub.ir.texts import Texts
 from aprhub.ir.tokenizer import FlatVocabulary, Program
 from aprhub.tokenizer.document import keep_parsed, parsed, written
 from aprhub.tokenizer.flattening import flat_vocabulary
@@ -47,10 +47,11 @@ def skeleton(json: Program, flat: FlatVocabulary | None = None) -> str:
     CorruptFileError where the text is not made like a tokenizer.
     """
     document = parsed(json)
-    placed(document)
+    words = placed(document)
     rules = document.model.get("merges")
     texts = texts_of(rules)
-    vocabulary = Ordered.of(document.model["vocab"])
+    listed = document.model["vocab"]
+    vocabulary = Ordered.of(listed if isinstance(listed, list) else words.ids)
     flat = flat or flat_vocabulary(document, None)
     left_out = {key: None for key in ("vocab", "merges") if key in document.model}
     recipes = {
@@ -88,10 +89,10 @@ def restored(skeleton_text: str, flat: FlatVocabulary) -> bytes:
     return program
 
 
-def _checksum(vocabulary: Ordered, texts: Sequence[str]) -> int:
-    words, rules = "\0".join(vocabulary.words), "\0".join(texts)
+def _checksum(vocabulary: Ordered, texts: Texts) -> int:
+    words, rules = (each.divided(b"\0")[:-1] for each in (vocabulary.words, texts))
     # Equal scores may be spelled in several ways: 0, 0.0, -0.0.
     numbers = vocabulary.ids if vocabulary.scores is None else vocabulary.scores
-    crc = isal_zlib.crc32(words.encode("utf-8", "surrogatepass"))
+    crc = isal_zlib.crc32(words)
     crc = isal_zlib.crc32((np.asarray(numbers, "<f8") + 0.0).tobytes(), crc)
-    return isal_zlib.crc32(rules.encode("utf-8", "surrogatepass"), crc)
+    return isal_zlib.crc32(rules, crc)

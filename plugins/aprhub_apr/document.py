@@ -18,6 +18,7 @@ from aprhub.api import (
     Complaints,
     CorruptFileError,
     Dispute,
+    Texts,
     UnrepresentableError,
     respelled,
     shown,
@@ -137,6 +138,8 @@ def rendered(keys: Mapping[str, Any]) -> bytes:
 
 
 def _text(value: Any) -> bytes:
+    if isinstance(value, Texts):
+        return value.as_json()
     if type(value) is list and set(map(type, value)) in ({str}, {int}):
         with suppress(TypeError):  # it knows no numbers of more than 64 bits
             return orjson.dumps(value)  # the same bytes, in a sixth of the time

@@ -12,6 +12,7 @@ from aprhub.api import (
     Restated,
     Stamp,
     Tensor,
+    Texts,
     Tokenizer,
     UnrepresentableError,
 )
@@ -118,8 +119,10 @@ def _put_tokenizer(keys: dict[str, Any], tokenizer: Tokenizer) -> None:
     for key in list(keys):
         if key.startswith(vocabulary.PREFIX) or key in vocabulary.OWN_KEYS:
             del keys[key]
-    said = vocabulary.tokenizer_keys(tokenizer)
-    keys.update({key: value for key, value in said.items() if value is not None})
+    for key, value in vocabulary.tokenizer_keys(tokenizer).items():
+        if value is not None:
+            # What is read back is compared with lists.
+            keys[key] = list(value) if isinstance(value, Texts) else value
 
 
 def _unset(keys: dict[str, Any], key: str) -> None:

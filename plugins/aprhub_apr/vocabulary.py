@@ -13,7 +13,14 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from aprhub.api import FlatVocabulary, Tokenizer, skeleton
+from aprhub.api import (
+    FlatVocabulary,
+    Texts,
+    Tokenizer,
+    UnrepresentableError,
+    as_texts,
+    skeleton,
+)
 from aprhub_apr.claims import COUNT, FLAG, TEXT, TEXTS, Claims, Kind, listed, mapped
 from aprhub_apr.document import brief
 
@@ -115,7 +122,7 @@ def _flat(claims: Claims) -> FlatVocabulary | None:
     count = claims.take(PREFIX + "vocab_size", COUNT, f"{into}.tokens")
     if not tokens:
         return None
-    _check_text(claims, PREFIX + "vocabulary", tokens)
+    tokens = _column(claims, PREFIX + "vocabulary", tokens)
     if count not in (None, len(tokens)):
         claims.notes.append(
             f"tokenizer.vocab_size is {count}, and there are {len(tokens)} tokens"
@@ -145,16 +152,15 @@ def _charsmap(claims: Claims) -> bytes | None:
         raise claims.error(CHARSMAP, what) from error
 
 
-def _check_text(claims: Claims, key: str, texts: Sequence[str]) -> None:
+def _column(claims: Claims, key: str, texts: Sequence[str]) -> Texts:
     try:
-        "".join(texts).encode()
-    except UnicodeEncodeError as error:
-        odd = ascii(error.object[error.start])
-        what = f"a string has {odd}, half of a surrogate pair"
+        return Texts.of(texts)
+    except UnrepresentableError as error:
+        what = f"a string has half of a surrogate pair: {error}"
         raise claims.error(key, what) from error
 
 
-def _merges(claims: Claims) -> list[str] | None:
+def _merges(claims: Claims) -> Texts | None:
     key = PREFIX + "merges"
     merges = claims.take(key, _MERGES, "tokenizer.flat.merges", (MERGES,))
     if merges is None:
@@ -162,11 +168,10 @@ def _merges(claims: Claims) -> list[str] | None:
     if list in set(map(type, merges)):
         claims.notes.append("tokenizer.merges are pairs; they are joined")
         merges = [_joined(claims, key, merge) for merge in merges]
-    _check_text(claims, key, merges)
-    if not all(map(str.__contains__, merges, repeat(" "))):
+    found = _column(claims, key, merges)
+    if not (found.are_halved or all(map(str.__contains__, merges, repeat(" ")))):
         odd = next(merge for merge in merges if " " not in merge)
         raise claims.error(key, f"found {brief(odd)}, expected two parts and a space")
-    found: list[str] = merges
     return found
 
 
@@ -256,12 +261,12 @@ def _flat_keys(flat: FlatVocabulary) -> dict[str, Any]:
         PREFIX + "model": flat.model,
         PREFIX + "model_type": _MODEL_TYPES.get(flat.model, flat.model),
         PREFIX + "pre_type": flat.pre,
-        PREFIX + "vocabulary": list(flat.tokens),
+        PREFIX + "vocabulary": as_texts(flat.tokens),
         PREFIX + "vocab_size": len(flat.tokens),
         PREFIX + "scores": None if flat.scores is None else flat.scores.tolist(),
         PREFIX + "token_type": None if flat.types is None else flat.types.tolist(),
         (MERGES if spoken_by_scores else PREFIX + "merges"): (
-            None if flat.merges is None else list(flat.merges)
+            None if flat.merges is None else as_texts(flat.merges)
         ),
         CHARSMAP: None if charsmap is None else b64encode(charsmap).decode(),
         **{PREFIX + key: getattr(flat, name) for name, key in _PREPARATION.items()},

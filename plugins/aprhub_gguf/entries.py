@@ -12,11 +12,13 @@ from aprhub.api import (
     CorruptFileError,
     Dispute,
     Literal,
+    Texts,
     UnrepresentableError,
     respelled,
 )
 from aprhub_gguf.cursor import Cursor
 from aprhub_gguf.ledger import ANEW
+from aprhub_gguf.strings import LENGTH_BYTES
 from aprhub_gguf.tables import (
     ARRAY_COUNT,
     CONTROL_CHARACTERS,
@@ -208,7 +210,8 @@ def _encoded_elements(key: str, kind: ValueType, values: Any) -> Literal:
 
 
 def _encoded_strings(key: str, values: Sequence[str]) -> Literal:
-    nbytes = 8 * len(values) + len(_utf8(key, "".join(values)))
+    texts = values if isinstance(values, Texts) else _column(key, values)
+    nbytes = LENGTH_BYTES * len(texts) + len(texts.data)
     if len(values) > STRING_COUNT or nbytes > STRING_BYTES:
         raise UnrepresentableError(
             key[:80],
@@ -216,16 +219,20 @@ def _encoded_strings(key: str, values: Sequence[str]) -> Literal:
             f" {STRING_COUNT} of {STRING_BYTES} at most; write a Hugging Face folder"
             " instead",
         )
-    return Literal(partial(_with_lengths, values), nbytes)
+    return Literal(partial(_with_lengths, texts), nbytes)
 
 
-def _with_lengths(values: Sequence[str]) -> bytes:
-    texts = list(map(str.encode, values))
-    lengths = {length: _U64.pack(length) for length in set(map(len, texts))}
-    parts = [b""] * (2 * len(texts))
-    parts[::2] = map(lengths.__getitem__, map(len, texts))
-    parts[1::2] = texts
-    return b"".join(parts)
+def _column(key: str, values: Sequence[str]) -> Texts:
+    _utf8(key, "".join(values))
+    return Texts.of(values)
+
+
+def _with_lengths(texts: Texts) -> bytes:
+    spread, begins = texts.spread(LENGTH_BYTES, 0)
+    lengths = texts.lengths.astype("<u8").view(np.uint8).reshape(-1, LENGTH_BYTES)
+    for place in range(LENGTH_BYTES):
+        spread[begins - LENGTH_BYTES + place] = lengths[:, place]
+    return spread.tobytes()
 
 
 def _encoded_string(key: str, text: str, limit: int) -> bytes:

@@ -7,7 +7,7 @@ from typing import Any, Final
 import numpy as np
 from attrs import evolve
 
-from aprhub.api import Complaints, Restated, Setting, Stamp, UsageError
+from aprhub.api import Complaints, Restated, Setting, Stamp, Texts, UsageError
 from aprhub_gguf.container import ALIGNMENT_KEY
 from aprhub_gguf.general import ARCHITECTURE_KEY, FILE_TYPE_KEY, QUANTIZATION_KEY
 from aprhub_gguf.layout import split
@@ -56,8 +56,11 @@ def _shown(entries: Mapping[str, Entry]) -> dict[str, Any]:
 
 def _listed(entry: Entry) -> Entry:
     """Return an entry whose values can be compared with those of a file."""
-    made = isinstance(entry.value, np.ndarray)
-    return evolve(entry, value=entry.value.tolist()) if made else entry
+    value = entry.value
+    if isinstance(value, Texts):
+        return evolve(entry, value=list(value))
+    made = isinstance(value, np.ndarray)
+    return evolve(entry, value=value.tolist()) if made else entry
 
 
 def _after(before: Mapping[str, Entry], stamp: Stamp) -> dict[str, Entry]:

@@ -64,39 +64,6 @@ def begins_of(lengths: Lengths) -> Lengths:
     return np.cumsum(lengths + LENGTH_BYTES) - lengths
 
 
-def divided(data: bytes, lengths: Lengths) -> list[bytes]:
-    """Return strings of such lengths, of which data is all there is."""
-    parts = _zero_divided(data, lengths).split(b"\0")[1:]
-    return parts if len(parts) == len(lengths) else _cut(data, lengths)
-
-
-def decoded(data: bytes, lengths: Lengths) -> list[str]:
-    """Return the same as text; raises UnicodeDecodeError for what is not UTF-8.
-
-    No character goes on beyond a zero, so that all are decoded at once.
-    """
-    parts = _zero_divided(data, lengths).decode().split("\0")[1:]
-    if len(parts) == len(lengths):
-        return parts
-    return [str(each, "utf-8") for each in _cut(data, lengths)]
-
-
-def _zero_divided(data: bytes, lengths: Lengths) -> bytes:
-    """Return the strings with a zero before each: the last byte of its length."""
-    kept = np.ones(len(data), np.bool_)
-    begins = begins_of(lengths)
-    for place in range(2, LENGTH_BYTES + 1):
-        kept[begins - place] = False
-    return np.frombuffer(data, np.uint8)[kept].tobytes()
-
-
-def _cut(data: bytes, lengths: Lengths) -> list[bytes]:
-    """Return strings one by one: some have zeros themselves."""
-    begins = begins_of(lengths)
-    places = zip(begins.tolist(), (begins + lengths).tolist(), strict=True)
-    return [data[begin:end] for begin, end in places]
-
-
 def _short_lengths(data: bytes, count: int) -> Lengths:
     """Return lengths as far as strings are neither empty, long nor have zeros."""
     found = np.frombuffer(data, np.uint8)

@@ -9,12 +9,11 @@ import numpy as np
 from attrs import field, frozen
 from numpy.typing import NDArray
 
-from aprhub.api import CorruptFileError, FileRange, UnrepresentableError
+from aprhub.api import CorruptFileError, FileRange, Texts, UnrepresentableError
 from aprhub_gguf.strings import (
     Lengths,
     are_lengths,
-    decoded,
-    divided,
+    begins_of,
     string_lengths,
 )
 from aprhub_gguf.tables import FLOATS, VALUE_TYPE_NAMES
@@ -52,13 +51,22 @@ class FileArray(Sequence[Any]):
     def items(self) -> list[Any]:
         """Return all values."""
         if self.kind == "string":
-            return self._strings()
+            return list(self.column())
         values = self.numpy()
         return list((values != 0 if self.kind == "bool" else values).tolist())
 
-    def pieces(self) -> list[bytes]:
-        """Return the bytes of each string."""
-        return divided(*self._measured())
+    def column(self) -> Texts:
+        """Return all strings; raises CorruptFileError where they are gone."""
+        return self._column
+
+    @cached_property
+    def _column(self) -> Texts:
+        data, lengths = self._measured()
+        begins = begins_of(lengths)
+        texts = Texts.cut(data, begins, begins + lengths)
+        if not texts.is_valid:
+            raise self._changed()
+        return texts
 
     def _measured(self) -> tuple[bytes, Lengths]:
         """Return the bytes of all strings, and how long each is."""
@@ -71,12 +79,6 @@ class FileArray(Sequence[Any]):
         if len(lengths) != self.length or not are_lengths(data, lengths):
             raise self._changed()
         return data, lengths
-
-    def _strings(self) -> list[str]:
-        try:
-            return decoded(*self._measured())
-        except UnicodeDecodeError as error:
-            raise self._changed() from error
 
     def _changed(self) -> CorruptFileError:
         return _changed(self.place, self.where)

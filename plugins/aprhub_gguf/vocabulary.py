@@ -11,9 +11,9 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from aprhub.api import FlatVocabulary, Tokenizer, UnrepresentableError
+from aprhub.api import FlatVocabulary, Tokenizer, UnrepresentableError, as_texts
 from aprhub_gguf.ledger import Ledger
-from aprhub_gguf.values import Entry, FileArray
+from aprhub_gguf.values import Entry
 
 _GGML: Final = "tokenizer.ggml."
 _MODEL: Final = f"{_GGML}model"
@@ -261,13 +261,7 @@ def repeated_tokens(tokens: Sequence[str]) -> list[str]:
 
     Empty tokens do not count: llama.cpp gives each a name of its own.
     """
-    found: Sequence[str | bytes] = (
-        tokens.pieces() if isinstance(tokens, FileArray) else tokens
-    )
-    if len(set(found)) == len(found):
+    texts = as_texts(tokens)
+    if texts.are_distinct:
         return []
-    repeated = (text for text, count in Counter(found).items() if text and count > 1)
-    return [
-        each if isinstance(each, str) else each.decode(errors="replace")
-        for each in repeated
-    ]
+    return [text for text, count in Counter(texts).items() if text and count > 1]

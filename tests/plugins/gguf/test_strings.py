@@ -2,6 +2,7 @@
 
 import struct
 from pathlib import Path
+from tempfile import NamedTemporaryFile
 
 import numpy as np
 import pytest
@@ -13,8 +14,6 @@ from aprhub.api import CorruptFileError, FileRange
 from aprhub_gguf.strings import (
     are_lengths,
     begins_of,
-    decoded,
-    divided,
     string_lengths,
 )
 from aprhub_gguf.values import FileArray
@@ -88,28 +87,26 @@ def test_nothing_is_found_in_nothing() -> None:
     assert string_lengths(stored([b"text"]), 0).tolist() == []
 
 
-@given(TEXTS)
-def test_all_strings_are_what_was_stored(texts: list[bytes]) -> None:
-    data = stored(texts)
-
-    assert divided(data, string_lengths(data, len(texts))) == texts
-
-
 @given(st.lists(st.text(max_size=5) | st.sampled_from(["", "\0", "ĠéΩ", "😀\0😀"])))
 def test_all_texts_are_what_was_stored(texts: list[str]) -> None:
-    data = stored([text.encode() for text in texts])
+    with NamedTemporaryFile() as file:
+        file.write(stored([text.encode() for text in texts]))
+        file.flush()
+        place = FileRange(Path(file.name), 0, file.tell())
 
-    assert decoded(data, string_lengths(data, len(texts))) == texts
+        assert FileArray(place, "string", len(texts), "tokens") == texts
 
 
 @pytest.mark.parametrize("halves", [(b"\xc4", b"\xa0"), (b"\xc4\0", b"\xa0")])
 def test_half_of_a_character_is_none_with_the_next_string(
-    halves: tuple[bytes, bytes],
+    halves: tuple[bytes, bytes], tmp_path: Path
 ) -> None:
-    data = stored([b"a", *halves])
+    path = tmp_path / "strings"
+    path.write_bytes(stored([b"a", *halves]))
+    place = FileRange(path, 0, path.stat().st_size)
 
-    with pytest.raises(UnicodeDecodeError):
-        decoded(data, string_lengths(data, 3))
+    with pytest.raises(CorruptFileError, match="changed after it had been opened"):
+        FileArray(place, "string", 3, "tokens").column()
 
 
 @pytest.mark.parametrize("lengths", [None, np.array([1, 3], np.uint8)])

@@ -1,22 +1,45 @@
 """Rules name tokens, and make tokens, that a vocabulary should have."""
 
+import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from aprhub.tokenizer.merges import unknown_tokens
+from aprhub.ir.texts import Texts
+from aprhub.tokenizer.columns import Rules
+from aprhub.tokenizer.merges import Pair, unknown_tokens
 
 TOKENS = st.sampled_from(["a", "b", "c", "ab", "bc", "abc", "cab", "x"])
 PAIRS = st.lists(st.lists(TOKENS, min_size=2, max_size=2), max_size=6)
 
 
+def columns(pairs: list[list[str]]) -> Rules:
+    return Rules(Texts.of(map(" ".join, pairs)), paired=True)
+
+
+@pytest.mark.parametrize("form", [list, columns])
 @given(PAIRS, st.lists(TOKENS, unique=True))
 @example([["a", "b"], ["ab", "c"]], ["a", "b", "c", "ab", "abc"])
 @example([["a", "bc"]], ["a", "abc"])
 @example([["a", "b"], ["b", "c"]], ["a", "b", "c", "ab", "x"])
 def test_what_rules_take_or_make_is_looked_for(
-    pairs: list[list[str]], vocabulary: list[str]
+    form: type, pairs: list[list[str]], vocabulary: list[str]
 ) -> None:
-    ids = {token: number for number, token in enumerate(vocabulary)}
+    rules: list[Pair] = form(pairs)
     said = {part for pair in pairs for part in pair} | {a + b for a, b in pairs}
 
-    assert unknown_tokens(pairs, ids) == sorted(said - {*vocabulary})
+    found = unknown_tokens(rules, Texts.of(vocabulary))
+
+    assert found == sorted(said - {*vocabulary})
+
+
+@given(PAIRS)
+def test_rules_in_columns_are_the_pairs_they_were_made_of(
+    pairs: list[list[str]],
+) -> None:
+    rules = columns(pairs)
+    left, right = (Texts.of(pair[part] for pair in pairs) for part in (0, 1))
+
+    assert rules == Rules.of(left, right) == pairs
+    assert list(rules.made) == [left + right for left, right in pairs]
+    assert list(rules.parts) == [part for pair in pairs for part in pair]
+    assert rules[1:] == pairs[1:]
