@@ -29,16 +29,15 @@ CorruptFileError Crc32 DecoderSpec Dispute Document Encode Encoding ENCODINGS
 EnvironmentFailureError Examined Family Fault FileEvidence FileRange Finding
 FlatVocabulary Format Group HF_TOKENIZER_TEXTS HF_WORLD Identity Importance
 ImportanceFormat InputError KeyFate Layout LayoutFile LayoutOptions LineageStep Literal
-LowRank Magic Measured
-Memory MergeMethod MissingFileError ModelCheckError ModelConfig ModelError ModelIR
-Naming Number Numbers Packing PackingClaim Padding Parameter Part Piece Provenance
-Restated RopeScaling Rows Rule SamplingDefaults Setting Settings Source Spelling Stamp
-StoredAdapter StoredChecksum StoredModel Tensor TensorData TextPart Texts Tokenizer Transform
-UNDECIDED UnrepresentableError UnsupportedFileError UsageError Values WeightSpec
-as_texts assembled combined completed_program computed_part concatenated decoded_json described
-described_pieces flattened hookimpl joined_files meant_number mistyped
-name_in_text_model near_miss opaque opened_file packed padding parsed_yaml
-read_folder read_sentencepiece reading respelled restored rewritten same_ids
+LowRank Magic Measured Memory MergeMethod MissingFileError ModelCheckError ModelConfig
+ModelError ModelIR Naming Number Numbers Packing PackingClaim Padding Parameter Part
+Piece Provenance Restated RopeScaling Rows Rule SamplingDefaults Setting Settings Source
+Spelling Stamp StoredAdapter StoredChecksum StoredModel Tensor TensorData TextPart Texts
+Tokenizer Transform UNDECIDED UnrepresentableError UnsupportedFileError UsageError
+Values WeightSpec as_texts assembled combined completed_program computed_part
+concatenated decoded_json described described_pieces flattened hookimpl joined_files
+meant_number mistyped name_in_text_model near_miss opaque opened_file packed padding
+parsed_yaml read_folder read_sentencepiece reading respelled restored rewritten same_ids
 same_split sharded shown skeleton stacked token_ids undecodable without_checksums
 """
 

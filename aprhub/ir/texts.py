@@ -19,7 +19,7 @@ from aprhub.ir.words import Places, hashes_of
 
 Bytes = NDArray[np.uint8]
 
-_BLOCK: Final = 1 << 15
+BLOCK: Final = 1 << 15
 """How many texts are gone through at a time, whose objects stay in the cache."""
 
 _CONTINUES: Final = 0x80
@@ -61,8 +61,8 @@ class Texts(Sequence[str]):
         """Return the texts that stand between two places each; none is checked."""
         whole, lengths = np.frombuffer(data, np.uint8), stops - starts
         found = []
-        for some in range(0, len(lengths), _BLOCK):
-            begins, sizes = starts[some : some + _BLOCK], lengths[some : some + _BLOCK]
+        for some in range(0, len(lengths), BLOCK):
+            begins, sizes = starts[some : some + BLOCK], lengths[some : some + BLOCK]
             places = np.repeat(begins - (np.cumsum(sizes) - sizes), sizes)
             places += np.arange(len(places))
             found.append(whole[places].tobytes())
@@ -71,13 +71,16 @@ class Texts(Sequence[str]):
     @classmethod
     def joined(cls, columns: Sequence["Texts"]) -> Self:
         """Return the texts of several columns, one behind the other."""
-        lengths = np.concatenate([column.lengths for column in columns])
-        return cls(b"".join(column.data for column in columns), np.cumsum(lengths))
+        lengths = [np.empty(0, np.int64), *(column.lengths for column in columns)]
+        return cls(
+            b"".join(column.data for column in columns),
+            np.cumsum(np.concatenate(lengths)),
+        )
 
     @property
     def lengths(self) -> Places:
         """How many bytes each text has."""
-        return np.diff(self.ends, prepend=0)
+        return self.ends - self.starts
 
     @property
     def begin_characters(self) -> NDArray[np.bool_]:
@@ -88,7 +91,9 @@ class Texts(Sequence[str]):
     @property
     def starts(self) -> Places:
         """Where in `data` each text begins."""
-        return self.ends - self.lengths
+        starts = np.zeros_like(self.ends)
+        starts[1:] = self.ends[:-1]
+        return starts
 
     @property
     def letters(self) -> Bytes:
@@ -130,7 +135,7 @@ class Texts(Sequence[str]):
         bounds = zip(self.starts.tolist(), self.ends.tolist(), strict=True)
         return [self.data[start:end] for start, end in bounds]
 
-    def blocks(self, size: int = _BLOCK) -> Iterator[Self]:
+    def blocks(self, size: int = BLOCK) -> Iterator[Self]:
         """Yield the column in parts of so many texts."""
         for start in range(0, len(self), size):
             yield self[start : start + size]

@@ -1,12 +1,12 @@
 """The bytes of many texts, eight at a time."""
 
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
 from numpy.typing import NDArray
 
-Places = NDArray[np.int64]
+Places = NDArray[np.signedinteger[Any]]
 
 _FACTOR: Final = np.uint64(0x9E3779B97F4A7C15)
 """An odd number with bits all over: 2^64 divided by the golden ratio."""

@@ -9,7 +9,7 @@ import numpy as np
 from attrs import frozen
 from numpy.typing import NDArray
 
-from aprhub.ir.texts import Texts
+from aprhub.ir.texts import BLOCK, Texts
 from aprhub.ir.words import Places
 
 
@@ -78,10 +78,14 @@ class Rules(Sequence[Any]):
     paired: bool
 
     @classmethod
-    def of(cls, left: Texts, right: Texts) -> Self:
-        """Return pairs of words that have no spaces."""
-        order = np.arange(2 * len(left)).reshape(2, -1).T.ravel()
-        return cls(spaced_pairs(Texts.joined((left, right)).take(order)), paired=True)
+    def of(cls, words: Texts, left: Places, right: Places) -> Self:
+        """Return the pairs of words at some places; the words have no spaces."""
+        blocks = []
+        for start in range(0, len(left), BLOCK):
+            some = slice(start, start + BLOCK)
+            places = np.column_stack((left[some], right[some])).ravel()
+            blocks.append(spaced_pairs(words.take(places)))
+        return cls(Texts.joined(blocks), paired=True)
 
     @property
     def made(self) -> Texts:
@@ -114,12 +118,11 @@ class Rules(Sequence[Any]):
         without looking each of them up.
         """
         known, found = set(words.pieces()), set[bytes]()
-        made = self.made
-        for column in (
-            (self.parts,) if _are_in_a_row(made, words) else (self.parts, made)
-        ):
-            for block in column.blocks():
-                found |= set(block.pieces()) - known
+        in_a_row = _are_in_a_row(self.made, words)
+        for texts in self.texts.blocks():
+            rules = type(self)(texts, self.paired)
+            for column in (rules.parts, *(() if in_a_row else (rules.made,))):
+                found |= set(column.pieces()) - known
         return sorted(piece.decode() for piece in found)
 
     def __len__(self) -> int:

@@ -58,9 +58,10 @@ class _Hashes:
     @classmethod
     def of(cls, texts: Texts) -> Self:
         """Return the hashes of what a column has in its `data`."""
-        values = texts.letters.astype(np.uint64) + np.uint64(1)
-        sums = np.zeros(len(values) + 1, np.uint64)
-        np.cumsum(values * _powers(_FACTOR, len(values)), out=sums[1:])
+        sums = np.zeros(len(texts.data) + 1, np.uint64)
+        values = _powers(_FACTOR, len(texts.data))
+        values *= texts.letters.astype(np.uint16) + np.uint16(1)
+        np.cumsum(values, out=sums[1:])
         return cls(sums, _powers(pow(_FACTOR, -1, 1 << 64), len(sums)))
 
     def parts(self, starts: Places, stops: Places) -> NDArray[np.uint64]:
@@ -74,7 +75,7 @@ class _Hashes:
 def _powers(factor: int, count: int) -> NDArray[np.uint64]:
     powers = np.full(count, factor, np.uint64)
     powers[:1] = 1
-    return np.multiply.accumulate(powers)
+    return np.multiply.accumulate(powers, out=powers)
 
 
 @frozen

@@ -69,8 +69,7 @@ def found_strings(
 ) -> tuple[Strings, int]:
     """Return the strings up to the bracket that ends a part, and where that is."""
     text = np.frombuffer(program, np.uint8)
-    places = _places(text, begin, limit, b'"\\' + marks)
-    letters = text[places]
+    places, letters = _places(text, begin, limit, b'"\\' + marks)
     is_quote, slashes = letters == ord('"'), np.flatnonzero(letters == ord("\\"))
     is_quote[_escaped(places, slashes)] = False
     is_outside = np.bitwise_xor.accumulate(is_quote.view(np.uint8)) == 0
@@ -84,19 +83,24 @@ def found_strings(
     # A backslash outside of strings is found when what stands there is looked at.
     odd = places[slashes[slashes < stop]]
     has_escape[np.maximum(np.searchsorted(opens, odd) - 1, 0)] = True
-    return Strings(text, opens, closes, np.append(opens[1:], end), has_escape), end
+    nexts = np.append(opens[1:], places[stop])
+    return Strings(text, opens, closes, nexts, has_escape), end
 
 
-def _places(text: Letters, begin: int, limit: int, marks: bytes) -> Places:
-    """Return where one of some characters stands."""
-    found = [np.empty(0, np.int64)]
+def _places(
+    text: Letters, begin: int, limit: int, marks: bytes
+) -> tuple[Places, Letters]:
+    """Return where one of some characters stands, and which."""
+    kind = np.int32 if limit <= np.iinfo(np.int32).max else np.int64
+    found, letters = [np.empty(0, kind)], [np.empty(0, np.uint8)]
     for start in range(begin, limit, _PIECE):
         piece = text[start : min(start + _PIECE, limit)]
         is_one = piece == marks[0]
         for mark in marks[1:]:
             is_one |= piece == mark
-        found.append(np.flatnonzero(is_one) + start)
-    return np.concatenate(found)
+        found.append((np.flatnonzero(is_one) + start).astype(kind))
+        letters.append(piece[is_one])
+    return np.concatenate(found), np.concatenate(letters)
 
 
 def _escaped(places: Places, slashes: NDArray[np.intp]) -> NDArray[np.intp]:

@@ -50,10 +50,10 @@ class Ways:
 
     def longest_first(self) -> Sequence[Pair]:
         """Return the rules as they are."""
-        left, right = self.words.take(self.left), self.words.take(self.right)
         if b" " in self.words.data:
+            left, right = self.words.take(self.left), self.words.take(self.right)
             return list(zip(left, right, strict=True))
-        return Rules.of(left, right)
+        return Rules.of(self.words, self.left, self.right)
 
     def in_order_of_ids(self) -> Sequence[Pair]:
         """Return the rules with those that make one word in order of their left parts.

@@ -8,6 +8,7 @@ follow from the lists.
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from itertools import chain, pairwise
+from operator import itemgetter
 from typing import Any, Final, Self
 
 import numpy as np
@@ -98,14 +99,17 @@ def merges_recipe(rules: Listed, texts: Texts, flat: FlatVocabulary) -> Recipe:
     whole = {"from": _NOWHERE, "first": rules, "paired": paired}
     if texts.data.count(b" ") != len(texts):
         return whole
-    best, least = whole, len(texts)
+    found = []
     for name, others in _derived(flat):
-        found = _first(texts, others())
-        if found is not None and len(found) < least:
-            best, least = {**whole, "from": name, "first": found}, len(found)
-        if not least:
+        common = texts.common_tail(others())
+        found.append((common, name, others))
+        if common == len(texts):
             break
-    return best
+    for common, name, others in sorted(found, key=itemgetter(0), reverse=True):
+        first = _first(texts, others(), common) if common else None
+        if first is not None:
+            return {**whole, "from": name, "first": first}
+    return whole
 
 
 def recalled_merges(recipe: Recipe, flat: FlatVocabulary) -> tuple[Listed, Texts]:
@@ -181,12 +185,11 @@ def _derived(flat: FlatVocabulary) -> Iterator[tuple[str, Callable[[], Texts]]]:
         yield _SCORES_LONGEST, lambda: texts_of(ways.longest_first())
 
 
-def _first(rules: Texts, others: Texts) -> list[str] | None:
+def _first(rules: Texts, others: Texts, common: int) -> list[str] | None:
     """Return the rules that go first where the rest is what is left of the others.
 
-    None where the others are not in that order.
+    So many at the end are common to both. None where the others are not in that order.
     """
-    common = rules.common_tail(others)
     first = list(rules[: len(rules) - common])
     rest = len(others) - common
     fits = set(first).issuperset(others[:rest])

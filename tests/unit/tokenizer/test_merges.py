@@ -1,5 +1,6 @@
 """Rules name tokens, and make tokens, that a vocabulary should have."""
 
+import numpy as np
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -37,9 +38,10 @@ def test_rules_in_columns_are_the_pairs_they_were_made_of(
     pairs: list[list[str]],
 ) -> None:
     rules = columns(pairs)
-    left, right = (Texts.of(pair[part] for pair in pairs) for part in (0, 1))
+    words = Texts.of(part for pair in pairs for part in pair)
+    left = np.arange(len(pairs)) * 2
 
-    assert rules == Rules.of(left, right) == pairs
+    assert rules == Rules.of(words, left, left + 1) == pairs
     assert list(rules.made) == [left + right for left, right in pairs]
     assert list(rules.parts) == [part for pair in pairs for part in pair]
     assert rules[1:] == pairs[1:]
