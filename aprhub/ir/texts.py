@@ -141,28 +141,27 @@ class Texts(Sequence[str]):
             yield self[start : start + size]
 
     def divided(self, mark: bytes) -> bytes:
-        """Return the texts with a byte behind each."""
-        spread, begins = self.spread(0, 1)
-        spread[begins + self.lengths] = ord(mark)
+        """Return the texts with a mark behind each."""
+        spread, begins = self.spread(0, len(mark))
+        ends = begins + self.lengths
+        for place, letter in enumerate(mark):
+            spread[ends + place] = letter
         return spread.tobytes()
 
     def as_json(self) -> bytes:
-        """Return a list of the texts in JSON.
+        """Return a list of the texts in JSON."""
+        return b'["%b]' % self.escaped().divided(b'","')[:-2] if len(self) else b"[]"
 
-        What has a letter that JSON spells otherwise is spelled by itself.
+    def escaped(self) -> Self:
+        """Return the texts as they are spelled in JSON, without quotes.
+
+        What has no letter that is spelled otherwise is left alone.
         """
         letters = self.letters
         is_odd = (letters == ord('"')) | (letters == ord("\\")) | (letters < ord(" "))
-        behind = np.searchsorted(self.ends, np.flatnonzero(is_odd), side="right")
-        odd = np.unique(behind)
-        said = {n: orjson.dumps(self[n])[1:-1].decode() for n in odd.tolist()}
-        spread, begins = self.replaced(said).spread(1, 2)
-        if not len(self):
-            return b"[]"
-        spread[begins - 1] = ord('"')
-        ends = np.append(begins[1:] - 1, len(spread))
-        spread[ends - 2], spread[ends - 1] = ord('"'), ord(",")
-        return b"[%b]" % spread[:-1].tobytes()
+        odd = np.searchsorted(self.ends, np.flatnonzero(is_odd), side="right")
+        said = (orjson.dumps(self[n])[1:-1].decode() for n in odd.tolist())
+        return self.replaced(dict(zip(odd.tolist(), said, strict=True)))
 
     def spread(self, before: int, after: int) -> tuple[Bytes, Places]:
         """Return the texts with zeros before and behind each, and where they begin."""

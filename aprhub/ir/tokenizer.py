@@ -59,9 +59,10 @@ class FlatVocabulary:
     `model` is `gpt2` (byte-level BPE), `llama` (SentencePiece BPE), `t5` (Unigram),
     `bert` (WordPiece), …; `pre` names the pre-tokeniser. `types` holds the codes above,
     `scores` is f32, `merges` are `"left right"` in rank order; each is None where the
-    source has none. The rest prepares the text: `charsmap` is the compiled character
-    map of SentencePiece, and the flags say whether a Unigram model loses superfluous
-    spaces, and a WordPiece model upper case and accents.
+    source has none. `tokens` and `merges` may be columns (`aprhub.ir.texts`). The rest
+    prepares the text: `charsmap` is the compiled character map of SentencePiece, and
+    the flags say whether a Unigram model loses superfluous spaces, and a WordPiece
+    model upper case and accents.
     """
 
     model: str

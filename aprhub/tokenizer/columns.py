@@ -106,10 +106,12 @@ class Rules(Sequence[Any]):
         """Return the same rules, listed as pairs."""
         return type(self)(self.texts, paired=True)
 
-    def blocks(self) -> Iterator[list[Any]]:
-        """Yield the rules as several lists."""
-        for texts in self.texts.blocks():
-            yield list(type(self)(texts, self.paired))
+    def as_json(self) -> bytes:
+        """Return the rules in JSON, as the file lists them."""
+        if not (self.paired and len(self)):
+            return self.texts.as_json()
+        pairs = self.texts.escaped().divided(b'"],["').replace(b" ", b'","')
+        return b'[["%b]' % pairs[:-3]
 
     def unknown(self, words: Texts) -> list[str]:
         """Return what the rules take or make that is none of the words, in order.

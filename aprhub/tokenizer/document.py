@@ -150,10 +150,8 @@ def _fragment(value: Any) -> orjson.Fragment:
     """Return what is kept as columns in JSON, a part of them at a time."""
     if isinstance(value, Numbered):
         return orjson.Fragment(b"{%b}" % b",".join(map(_inner, value.blocks())))
-    if isinstance(value, Rules) and not value.paired:
-        return orjson.Fragment(value.texts.as_json())
     if isinstance(value, Rules):
-        return orjson.Fragment(b"[%b]" % b",".join(map(_inner, value.blocks())))
+        return orjson.Fragment(value.as_json())
     raise TypeError(value)
 
 

@@ -1,9 +1,11 @@
 """What a `tokenizer.json` is read from, and written as."""
 
 import json
+from collections.abc import Mapping
 
+import orjson
 import pytest
-from hypothesis import given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from aprhub.api import (
@@ -103,3 +105,38 @@ def test_what_could_not_be_parsed_is_not_kept() -> None:
         for _ in range(2):
             with pytest.raises(CorruptFileError, match="this is not JSON"):
                 parsed(b"{")
+
+
+LETTERS = st.sampled_from('"{}[],:\\ 01a\n')
+CHANGES = st.tuples(st.integers(0, 90), st.integers(0, 2), LETTERS)
+BROKEN = st.lists(CHANGES, min_size=1, max_size=3)
+
+
+@settings(max_examples=500)
+@given(BROKEN, st.booleans())
+@example([(25, 1, "]")], True)
+def test_a_text_of_any_form_is_what_a_parser_of_json_takes_it_for(
+    changes: list[tuple[int, int, str]], paired: bool
+) -> None:
+    rules = '[["a", "b"], ["ab", "c"]]' if paired else '["a b", "ab c"]'
+    begin = '{"model": {"vocab": {"a": 0, "b\\\\": 12, "é": 3}, "merges": '
+    program = f"{begin}{rules}}}}}"
+    for place, gone, new in changes:
+        program = program[:place] + new + program[place + gone :]
+    try:
+        expected = orjson.loads(program)
+    except orjson.JSONDecodeError:
+        with pytest.raises(CorruptFileError, match="not JSON"):
+            parsed(program)
+        return
+    if not isinstance(expected, dict) or not isinstance(expected.get("model"), dict):
+        with pytest.raises(CorruptFileError):
+            parsed(program)
+        return
+
+    found = parsed(program)
+
+    assert found.root == expected
+    words = (each["model"].get("vocab") or () for each in (found.root, expected))
+    assert len({tuple(each) for each in words if isinstance(each, Mapping)}) < 2
+    assert orjson.loads(written(found.root)) == expected

@@ -1,6 +1,7 @@
 """Rules name tokens, and make tokens, that a vocabulary should have."""
 
 import numpy as np
+import orjson
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -10,6 +11,7 @@ from aprhub.tokenizer.columns import Rules
 from aprhub.tokenizer.merges import Pair, unknown_tokens
 
 TOKENS = st.sampled_from(["a", "b", "c", "ab", "bc", "abc", "cab", "x"])
+PARTS = st.text(st.characters(codec="utf-8", exclude_characters=" "), max_size=3)
 PAIRS = st.lists(st.lists(TOKENS, min_size=2, max_size=2), max_size=6)
 
 
@@ -45,3 +47,12 @@ def test_rules_in_columns_are_the_pairs_they_were_made_of(
     assert list(rules.made) == [left + right for left, right in pairs]
     assert list(rules.parts) == [part for pair in pairs for part in pair]
     assert rules[1:] == pairs[1:]
+
+
+@given(st.lists(st.tuples(PARTS, PARTS).map(list)), st.booleans())
+def test_rules_in_columns_are_in_json_as_the_file_lists_them(
+    pairs: list[list[str]], paired: bool
+) -> None:
+    rules = Rules(Texts.of(map(" ".join, pairs)), paired)
+
+    assert rules.as_json() == orjson.dumps(list(rules))
