@@ -71,11 +71,9 @@ class Texts(Sequence[str]):
     @classmethod
     def joined(cls, columns: Sequence["Texts"]) -> Self:
         """Return the texts of several columns, one behind the other."""
-        lengths = [np.empty(0, np.int64), *(column.lengths for column in columns)]
-        return cls(
-            b"".join(column.data for column in columns),
-            np.cumsum(np.concatenate(lengths)),
-        )
+        lengths = [np.empty(0, np.int64), *(each.lengths for each in columns)]
+        data = b"".join(each.data for each in columns)
+        return cls(data, np.cumsum(np.concatenate(lengths)))
 
     @property
     def lengths(self) -> Places:

@@ -113,10 +113,7 @@ def _pairs(some: Strings, end: int) -> Texts:
     _require_same(text, between, some.opens[1::2])
     behind = _past(text, some.closes[1::2] + 1, b"]")
     _require_next(text, behind, some.nexts[1::2], end, b",[")
-    parts = some.texts()
-    if b" " in parts.data:
-        raise OddTextError
-    return spaced_pairs(parts)
+    return spaced_pairs(some.texts())
 
 
 _READERS: Final[dict[str, Callable[[bytes, int, int], tuple[Any, int]]]] = {

@@ -62,6 +62,17 @@ def test_both_parts_are_those_of_the_text(form: dict[str, Any], paired: bool) ->
     judged()
 
 
+@pytest.mark.parametrize("blanks", [0, 2, 3, 7, 9, 64, 70])
+def test_blanks_near_the_end_of_a_text_are_passed(blanks: int) -> None:
+    gap = b" " * blanks
+    program = b'{"model":{"merges":["a b"],"vocab":{"a":%b1%b}}}' % (gap, gap)
+
+    root, found = read(program)
+
+    assert found == ["merges", "vocab"]
+    assert dict(root["model"]["vocab"]) == {"a": 1}
+
+
 def changed(vocabulary: str, merges: str = '["a b"]') -> bytes:
     return b'{"model": {"vocab": %b, "merges": %b, "x": "}]"}}' % (
         vocabulary.encode(),
