@@ -192,6 +192,15 @@ def test_real_spaces_of_a_users_token_become_symbols_again() -> None:
     assert [each["content"] for each in added] == ["<unk>", "▁▁"]
 
 
+def test_a_word_that_two_tokens_become_is_listed_once() -> None:
+    flat = _flat(("<unk>", UNKNOWN), ("▁", NORMAL), (" ", USER_DEFINED), model="llama")
+
+    text = assembled(Tokenizer(flat)).json
+
+    assert text is not None
+    assert '"vocab":{"<unk>":0,"▁":2}' in text
+
+
 def test_the_roles_that_ggml_takes_for_granted_are_taken() -> None:
     flat = _flat(
         *(("<unk>", UNKNOWN), ("<s>", CONTROL), ("</s>", CONTROL), ("a", NORMAL)),

@@ -16,7 +16,14 @@ from aprhub.api import (
     UnrepresentableError,
     flattened,
 )
-from tests.unit.tokenizer.samples import added, byte_level, changed, from_json, learnt
+from tests.unit.tokenizer.samples import (
+    LETTERS,
+    added,
+    byte_level,
+    changed,
+    from_json,
+    learnt,
+)
 
 NORMAL, UNKNOWN, CONTROL, USER_DEFINED, UNUSED, BYTE = range(1, 7)
 
@@ -256,6 +263,10 @@ def test_nothing_to_flatten_is_an_error() -> None:
         ({"added_tokens": [added(7, "x")]}, "'x' has id 7, but is read as 6"),
         ({"added_tokens": [added(7, "a")]}, "'a' has id 7, but"),
         ({"added_tokens": [added(6, "x"), added(6, "y")]}, "'y' has id 6, but"),
+        (
+            {"vocab": {**LETTERS, "ab": 4, "abc": 6}, "added_tokens": [added(6, "x")]},
+            "'x' has id 6, but the vocabulary has 'abc' there",
+        ),
         ({"pre_tokenizer": 3}, "pre_tokenizer: 3 found"),
         ({"type": None}, "model.type: None found"),
     ],

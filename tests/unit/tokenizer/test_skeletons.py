@@ -16,8 +16,9 @@ from aprhub.api import (
     restored,
     skeleton,
 )
-from tests.unit.tokenizer.samples import byte_level, changed, from_json, learnt
+from tests.unit.tokenizer.samples import added, byte_level, changed, from_json, learnt
 
+MORE_LETTERS = {"a": 0, "b": 1, "c": 2, "Ġ": 3, "ab": 4, "abc": 5, "bc": 6}
 KINDS = ("gpt2", "llama", "t5", "bert")
 WORDS = st.text(st.characters(blacklist_categories=["Cs"]), min_size=1, max_size=3)
 
@@ -43,6 +44,17 @@ def test_a_skeleton_and_its_vocabulary_make_the_same_tokenizer(kind: str) -> Non
 def test_without_a_vocabulary_it_is_the_one_that_flattening_gives(kind: str) -> None:
     text = learnt()[kind]
     assert json.loads(restored(skeleton(text), _flat(text))) == json.loads(text)
+
+
+def test_rules_that_only_end_alike_are_kept_as_they_are() -> None:
+    parts = {"vocab": MORE_LETTERS, "merges": ["a b", "b c", "ab c"]}
+    text = changed(byte_level(), added_tokens=[added(7, "x")], **parts)
+    flat = evolve(_flat(text), merges=["c a", "ab c"])
+
+    bones = skeleton(text, flat)
+
+    assert json.loads(bones)["merges"]["from"] == "nowhere"
+    assert json.loads(restored(bones, flat)) == json.loads(text)
 
 
 def test_assembling_puts_a_skeleton_together_with_its_vocabulary() -> None:
