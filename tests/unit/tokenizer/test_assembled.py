@@ -193,12 +193,14 @@ def test_real_spaces_of_a_users_token_become_symbols_again() -> None:
 
 
 def test_a_word_that_two_tokens_become_is_listed_once() -> None:
-    flat = _flat(("<unk>", UNKNOWN), ("▁", NORMAL), (" ", USER_DEFINED), model="llama")
+    many = [(f"{number}", NORMAL) for number in range(40_000)]
+    words = (("<unk>", UNKNOWN), ("▁", NORMAL), *many, (" ", USER_DEFINED))
 
-    text = assembled(Tokenizer(flat)).json
+    text = assembled(Tokenizer(_flat(*words, model="llama"))).json
 
     assert text is not None
-    assert '"vocab":{"<unk>":0,"▁":2}' in text
+    assert '"vocab":{"<unk>":0,"▁":40002,"0":2,' in text
+    assert text.count('"▁":') == 2  # the other one is the BOS of the template
 
 
 def test_the_roles_that_ggml_takes_for_granted_are_taken() -> None:
