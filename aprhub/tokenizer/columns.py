@@ -18,13 +18,20 @@ class Numbered(Mapping[str, int]):
     """Words with their ids, in the order of a file; no word is there twice."""
 
     words: Texts
-    numbers: NDArray[np.int64]
+    numbers: Places
 
     @classmethod
     def of(cls, ids: Mapping[str, int]) -> Self:
         """Return a mapping as columns; raises OverflowError for an id too large."""
         numbers = np.fromiter(ids.values(), np.int64, len(ids))
         return cls(Texts.of(ids), numbers)
+
+    @classmethod
+    def paired(cls, words: Texts, numbers: Places) -> Self:
+        """Return words with their ids; one that is there twice has its last id."""
+        if words.are_distinct:
+            return cls(words, numbers)
+        return cls.of(dict(zip(words, numbers.tolist(), strict=True)))
 
     @cached_property
     def _index(self) -> dict[bytes, int]:

@@ -98,9 +98,7 @@ class Lexicon:
         A word that is there twice has its last id.
         """
         words = self.words[:size]
-        if not words.are_distinct:
-            return Numbered.of({word: number for number, word in enumerate(words)})
-        return Numbered(words, np.arange(len(words)))
+        return Numbered.paired(words, np.arange(len(words)))
 
     def added_tokens(self) -> list[dict[str, Any]]:
         """Return the `added_tokens` of a `tokenizer.json`, in order of their ids."""

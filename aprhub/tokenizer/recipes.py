@@ -57,7 +57,7 @@ class Ordered:
     def listed(self) -> Vocabulary:
         """The vocabulary as a `tokenizer.json` has it."""
         if self.scores is None:
-            return Numbered(self.words, self.ids)
+            return Numbered.paired(self.words, self.ids)
         return list(map(list, zip(self.words, self.scores, strict=True)))
 
 
