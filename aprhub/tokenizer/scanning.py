@@ -94,7 +94,7 @@ def _rules(program: bytes, begin: int, limit: int) -> tuple[Rules, int]:
     _require_same(text, _past(text, first, b"[" * paired), strings.opens[:1])
     read = _pairs if paired else _whole
     texts = Texts.joined([read(some, end) for some in strings.blocks()])
-    if not texts.are_halved:
+    if not texts.are_halved:  # nor are they where a part has a space of its own
         raise OddTextError
     return Rules(texts, paired), end
 
