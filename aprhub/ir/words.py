@@ -11,16 +11,22 @@ Places = NDArray[np.signedinteger[Any]]
 _FACTOR: Final = np.uint64(0x9E3779B97F4A7C15)
 """An odd number with bits all over: 2^64 divided by the golden ratio."""
 
+_MOST_WORDS: Final = 128
+
 WORD: Final = 8
 """How many bytes are looked at in one go."""
 
 
 def hashes_of(data: bytes, starts: Places, lengths: Places) -> NDArray[np.uint64]:
-    """Return a hash of each text: of its length, and of eight bytes at a time."""
+    """Return a hash of each text: of its length, and of eight bytes at a time.
+
+    What is behind a thousand bytes does not count, so that one long text does not
+    make it last.
+    """
     words = words_of(np.frombuffer(data + bytes(WORD), np.uint8))
     hashes = lengths.astype(np.uint64)
     rest, places, left = np.arange(len(hashes)), starts, lengths
-    while len(rest):
+    for _ in range(_MOST_WORDS):
         kept = np.minimum(left, WORD).astype(np.uint64) * np.uint64(8)
         found = (hashes[rest] ^ (words[places] & _low_bits(kept))) * _FACTOR
         hashes[rest] = found ^ (found >> np.uint64(32))

@@ -28,7 +28,7 @@ _MOST_DIGITS: Final = 18
 
 _MOST_BLANKS: Final = 64
 _FEW_BLANKS: Final = 3
-"""How many blanks are seen in one go, if all texts have them."""
+"""How many blanks are seen in one go, if all texts have them; twice the most at all."""
 
 
 def cut_out(program: bytes) -> tuple[bytes, dict[str, Any]]:
@@ -129,11 +129,12 @@ def _past_blanks(text: Letters, places: Places) -> Places:
     seen eight at a time.
     """
     places = places + _same_blanks(text, places)
-    while True:
+    for _ in range(2 * _MOST_BLANKS):
         is_blank = _BLANK[text[places]]
         if not is_blank.any():
             return places
         places = places + is_blank
+    raise OddTextError
 
 
 def _same_blanks(text: Letters, places: Places) -> int:

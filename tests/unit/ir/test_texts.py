@@ -95,6 +95,13 @@ def test_longer_texts_are_told_apart_by_all_of_their_bytes(listed: list[str]) ->
     assert len({*hashes.tolist()}) == len({*listed})
 
 
+def test_the_ends_of_very_long_texts_are_looked_at_too() -> None:
+    long = "x" * 3_000_000
+
+    assert Texts.of([long + "a", long + "b"]).are_distinct
+    assert not Texts.of([long + "a", "b", long + "a"]).are_distinct
+
+
 def test_distinct_texts_of_one_hash_are_distinct(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

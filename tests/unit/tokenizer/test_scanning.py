@@ -73,6 +73,16 @@ def test_blanks_near_the_end_of_a_text_are_passed(blanks: int) -> None:
     assert dict(root["model"]["vocab"]) == {"a": 1}
 
 
+def test_a_text_with_nothing_but_blanks_for_a_while_is_left_to_the_parser() -> None:
+    gap = b" " * 5_000_000
+    program = b'{"model":{"merges":["a b"],"vocab":{"a":0,"b":%b1}}}' % gap
+
+    root, found = read(program)
+
+    assert found == ["merges"]
+    assert root["model"]["vocab"] == {"a": 0, "b": 1}
+
+
 def changed(vocabulary: str, merges: str = '["a b"]') -> bytes:
     return b'{"model": {"vocab": %b, "merges": %b, "x": "}]"}}' % (
         vocabulary.encode(),
