@@ -22,6 +22,9 @@ Bytes = NDArray[np.uint8]
 BLOCK: Final = 1 << 15
 """How many texts are gone through at a time, whose objects stay in the cache."""
 
+_MUCH: Final = 1 << 22
+"""More bytes than this are cut text by text: to note where each byte is takes room."""
+
 _CONTINUES: Final = 0x80
 _BEGINS: Final = 0xC0
 """Bytes from the first to before the second begin no character of UTF-8."""
@@ -63,6 +66,11 @@ class Texts(Sequence[str]):
         found = []
         for some in range(0, len(lengths), BLOCK):
             begins, sizes = starts[some : some + BLOCK], lengths[some : some + BLOCK]
+            if sizes.sum() > _MUCH:
+                ends = (begins + sizes).tolist()
+                bounds = zip(begins.tolist(), ends, strict=True)
+                found += [whole[begin:end].tobytes() for begin, end in bounds]
+                continue
             places = np.repeat(begins - (np.cumsum(sizes) - sizes), sizes)
             places += np.arange(len(places))
             found.append(whole[places].tobytes())
@@ -83,8 +91,7 @@ class Texts(Sequence[str]):
     @property
     def begin_characters(self) -> NDArray[np.bool_]:
         """Which bytes of `data` begin a character."""
-        letters = self.letters
-        return (letters < _CONTINUES) | (letters >= _BEGINS)
+        return (self.letters < _CONTINUES) | (self.letters >= _BEGINS)
 
     @property
     def starts(self) -> Places:
@@ -214,19 +221,6 @@ class Texts(Sequence[str]):
         places = np.flatnonzero(likely)
         pieces = zip(self.take(places).pieces(), places.tolist(), strict=True)
         return [(place, wanted[piece]) for piece, place in pieces if piece in wanted]
-
-    def common_tail(self, other: "Texts") -> int:
-        """Return how many texts are the same, counted from the end."""
-        count = min(len(self), len(other))
-        one, two = self[len(self) - count :], other[len(other) - count :]
-        unlike = np.flatnonzero(one.lengths != two.lengths)
-        if len(unlike):
-            count -= int(unlike[-1]) + 1
-            one, two = one[len(one) - count :], two[len(two) - count :]
-        odd = np.flatnonzero(one.letters != two.letters)
-        if not len(odd):
-            return count
-        return count - 1 - int(np.searchsorted(one.ends, odd[-1], side="right"))
 
     def __len__(self) -> int:
         """Return how many texts there are."""

@@ -101,7 +101,7 @@ def merges_recipe(rules: Listed, texts: Texts, flat: FlatVocabulary) -> Recipe:
         return whole
     found = []
     for name, others in _derived(flat):
-        common = texts.common_tail(others())
+        common = common_tail(texts, others())
         found.append((common, name, others))
         if common == len(texts):
             break
@@ -183,6 +183,20 @@ def _derived(flat: FlatVocabulary) -> Iterator[tuple[str, Callable[[], Texts]]]:
         ways = ranked_ways(words, flat.scores, types)
         yield _SCORES, lambda: texts_of(ways.in_order_of_ids())
         yield _SCORES_LONGEST, lambda: texts_of(ways.longest_first())
+
+
+def common_tail(one: Texts, two: Texts) -> int:
+    """Return how many texts two columns have in common, counted from the end."""
+    count = min(len(one), len(two))
+    one, two = one[len(one) - count :], two[len(two) - count :]
+    unlike = np.flatnonzero(one.lengths != two.lengths)
+    if len(unlike):
+        count -= int(unlike[-1]) + 1
+        one, two = one[len(one) - count :], two[len(two) - count :]
+    odd = np.flatnonzero(one.letters != two.letters)
+    if not len(odd):
+        return count
+    return count - 1 - int(np.searchsorted(one.ends, odd[-1], side="right"))
 
 
 def _first(rules: Texts, others: Texts, common: int) -> list[str] | None:

@@ -16,6 +16,8 @@ from aprhub.api import (
     restored,
     skeleton,
 )
+from aprhub.ir.texts import Texts
+from aprhub.tokenizer.recipes import common_tail
 from tests.unit.tokenizer.samples import added, byte_level, changed, from_json, learnt
 
 MORE_LETTERS = {"a": 0, "b": 1, "c": 2, "Ġ": 3, "ab": 4, "abc": 5, "bc": 6}
@@ -158,3 +160,31 @@ def test_any_tokenizer_comes_back_from_its_skeleton_beside_any_vocabulary(
 ) -> None:
     text, flat = drawn
     assert json.loads(restored(skeleton(text, flat), flat)) == json.loads(text)
+
+
+@given(st.lists(WORDS), st.lists(WORDS))
+def test_the_same_texts_at_the_end_are_counted(one: list[str], two: list[str]) -> None:
+    pairs = zip(reversed(one), reversed(two), strict=False)
+    same = 0
+    for left, right in pairs:
+        if left != right:
+            break
+        same += 1
+
+    assert common_tail(Texts.of(one), Texts.of(two)) == same
+
+
+@pytest.mark.parametrize(
+    ("one", "two", "same"),
+    [
+        (["x", "ab", "c"], ["y", "ab", "c"], 2),
+        (["ab", "c"], ["a", "bc"], 0),
+        (["ab", "cd"], ["ab", "ce"], 0),
+        (["ab", "", "c"], ["ax", "", "c"], 2),
+        (["c"], ["b", "c"], 1),
+    ],
+)
+def test_where_texts_begin_to_differ_is_found(
+    one: list[str], two: list[str], same: int
+) -> None:
+    assert common_tail(Texts.of(one), Texts.of(two)) == same
