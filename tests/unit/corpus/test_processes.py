@@ -46,10 +46,18 @@ def under_way(cache: Path) -> bool:
     return any(path.stat().st_size for path in cache.glob(".*/*/train.bin"))
 
 
-def wait_for_ids(process: "subprocess.Popen[bytes]", cache: Path) -> None:
+def hold_at_work(process: "subprocess.Popen[bytes]", cache: Path) -> None:
+    """Stop a process in the middle: it goes on when it is told to."""
     while not under_way(cache):
         assert process.poll() is None, "done before it could be stopped"
         time.sleep(0.002)
+    process.send_signal(signal.SIGSTOP)
+    assert under_way(cache), "done before it could be stopped"
+
+
+def waits_for_a_lock(process: "subprocess.Popen[bytes]") -> bool:
+    locks = Path("/proc/locks").read_text("utf-8").splitlines()
+    return any({"->", str(process.pid)} <= {*line.split()} for line in locks)
 
 
 def test_what_is_killed_in_the_middle_leaves_nothing_that_is_taken_for_whole(
@@ -57,7 +65,7 @@ def test_what_is_killed_in_the_middle_leaves_nothing_that_is_taken_for_whole(
 ) -> None:
     text, cache = written(tmp_path / "text.txt", 2), tmp_path / "cache"
     process = start(*words(text, model, cache))
-    wait_for_ids(process, cache)
+    hold_at_work(process, cache)
 
     process.send_signal(signal.SIGKILL)
     assert process.wait() == -signal.SIGKILL
@@ -72,12 +80,18 @@ def test_what_is_killed_in_the_middle_leaves_nothing_that_is_taken_for_whole(
 
 def test_two_at_once_make_one_corpus(tmp_path: Path, model: Path) -> None:
     text, cache = written(tmp_path / "text.txt", 2), tmp_path / "cache"
-    both = [start(*words(text, model, cache)) for _ in range(2)]
-    wait_for_ids(both[0], cache)
-    time.sleep(0.5)
-    makers = [*cache.glob(".*.aprhub-partial")]
+    first = start(*words(text, model, cache))
+    hold_at_work(first, cache)
+    second = start(*words(text, model, cache))
+    try:
+        while not waits_for_a_lock(second):
+            assert second.poll() is None, "made without waiting for the other"
+            time.sleep(0.01)
+        makers = [*cache.glob(".*.aprhub-partial")]
+    finally:
+        first.send_signal(signal.SIGCONT)
 
-    assert [process.wait() for process in both] == [0, 0]
+    assert [process.wait() for process in (first, second)] == [0, 0]
 
     assert len(makers) == 1
     (folder,) = whole(cache)
