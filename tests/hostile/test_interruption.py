@@ -6,6 +6,7 @@ import shutil
 import signal
 import subprocess
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
@@ -48,19 +49,33 @@ def _begun(target: Path, process: "subprocess.Popen[bytes]") -> bool:
     return False
 
 
-def _caught(source: Path, target: Path, delay: float) -> "subprocess.Popen[bytes]":
-    """Return a conversion that is held in the middle, `target` not yet replaced."""
+def _caught(
+    begin: "Callable[[], subprocess.Popen[bytes]]", target: Path, delay: float = 0.0
+) -> "subprocess.Popen[bytes]":
+    """Return a process that is held in the middle, `target` not yet replaced."""
     for _ in range(ATTEMPTS):
-        target.write_bytes(OLD)
-        process = start("convert", source, target, "--force")
+        process = begin()
+        before = target.stat().st_ino
         if _begun(target, process):
             time.sleep(delay)
             process.send_signal(signal.SIGSTOP)
-            if target.read_bytes() == OLD and _names(target.parent) != [target.name]:
+            if target.stat().st_ino == before and _names(target.parent) != [
+                target.name
+            ]:
                 return process
             process.send_signal(signal.SIGCONT)
         process.wait(SECONDS)
-    return pytest.fail("no conversion was met in the middle")
+    return pytest.fail("nothing was met in the middle")
+
+
+def _converting(source: Path, target: Path) -> "Callable[[], subprocess.Popen[bytes]]":
+    """Return what puts an old file in place and starts a conversion onto it."""
+
+    def begin() -> "subprocess.Popen[bytes]":
+        target.write_bytes(OLD)
+        return start("convert", source, target, "--force")
+
+    return begin
 
 
 def _ended(process: "subprocess.Popen[bytes]", number: signal.Signals) -> int:
@@ -76,7 +91,7 @@ def test_a_signal_in_the_middle_leaves_the_old_file_alone(
 ) -> None:
     target = workplace / "out.apr"
 
-    code = _ended(_caught(source, target, delay), number)
+    code = _ended(_caught(_converting(source, target), target, delay), number)
 
     assert code != 0
     assert target.read_bytes() == OLD
@@ -89,7 +104,7 @@ def test_a_kill_in_the_middle_leaves_the_old_file_and_a_rerun_succeeds(
 ) -> None:
     target = workplace / "out.apr"
 
-    code = _ended(_caught(source, target, delay), signal.SIGKILL)
+    code = _ended(_caught(_converting(source, target), target, delay), signal.SIGKILL)
     old = target.read_bytes()
     again = run("convert", source, target, "--force")
 
@@ -103,16 +118,13 @@ def test_a_stamp_in_place_that_is_stopped_leaves_the_old_file(
     workplace: Path, source: Path, number: signal.Signals
 ) -> None:
     target = workplace / "own.gguf"
-    shutil.copy(source, target)
     words = ("stamp", target, "--in-place", "--name")
 
-    for attempt in range(ATTEMPTS):
-        process = start(*words, f"stopped {attempt}")
-        if _begun(target, process) and process.poll() is None:
-            break
-        process.wait(SECONDS)
+    def begin() -> "subprocess.Popen[bytes]":
         shutil.copy(source, target)
-    code = _ended(process, number)
+        return start(*words, "stopped")
+
+    code = _ended(_caught(begin, target), number)
     old = filecmp.cmp(target, source, shallow=False)
     again = run(*words, "whole")
 
@@ -157,7 +169,7 @@ def test_a_source_that_shrinks_under_the_conversion_is_an_error(
     own = wide.write(tmp_path_factory.mktemp("own") / "wide.gguf")
     target = workplace / "out.apr"
 
-    process = _caught(own, target, 0.0)
+    process = _caught(_converting(own, target), target)
     os.truncate(own, 2**20)
     code = _ended(process, signal.SIGCONT)
 

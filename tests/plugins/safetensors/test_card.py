@@ -109,12 +109,12 @@ def test_a_card_that_cannot_be_read_is_named_and_the_model_is_opened(
 
 def test_thousands_of_results_in_a_card_are_passed_over(tmp_path: Path) -> None:
     results = "".join(f"  - task: {n}\n    value: {n / 7}\n" for n in range(100_000))
-    before = time.perf_counter()
+    before = time.process_time()
 
     model = opened(tmp_path, f"---\nmodel-index:\n- results:\n{results}{FRONT[4:]}")
 
     assert model.provenance.license == "apache-2.0"
-    assert time.perf_counter() - before < 2
+    assert time.process_time() - before < 2
 
 
 def test_a_card_outside_of_the_folder_is_not_looked_at(tmp_path: Path) -> None:

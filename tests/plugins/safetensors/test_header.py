@@ -273,8 +273,8 @@ def test_a_sparse_terabyte_opens_at_once(tmp_path: Path) -> None:
     )
     os.truncate(path, path.stat().st_size + size)
 
-    start = time.perf_counter()
+    start = time.process_time()
     found = read_header(path).tensors()
 
-    assert time.perf_counter() - start < 0.1
+    assert time.process_time() - start < 0.1
     assert found["a"].nbytes == size
