@@ -114,6 +114,7 @@ if TYPE_CHECKING:
         skeleton,
         token_ids,
     )
+    from aprhub.tokenizer.scanning import parsed_with_columns
     from aprhub.yaml_document import parsed_yaml
 
 __all__ = [
@@ -227,6 +228,7 @@ __all__ = [
     "opened_file",
     "packed",
     "padding",
+    "parsed_with_columns",
     "parsed_yaml",
     "read_folder",
     "read_sentencepiece",
@@ -249,6 +251,7 @@ __getattr__ = deferred(
     __name__,
     {
         **dict.fromkeys(tokenizer.__all__, tokenizer.__name__),
+        "parsed_with_columns": "aprhub.tokenizer.scanning",
         "parsed_yaml": "aprhub.yaml_document",
     },
 )

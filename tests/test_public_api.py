@@ -37,8 +37,9 @@ Tokenizer Transform UNDECIDED UnrepresentableError UnsupportedFileError UsageErr
 Values WeightSpec as_texts assembled combined completed_program computed_part
 concatenated decoded_json described described_pieces flattened hookimpl joined_files
 meant_number mistyped name_in_text_model near_miss opaque opened_file packed padding
-parsed_yaml read_folder read_sentencepiece reading respelled restored rewritten same_ids
-same_split sharded shown skeleton stacked token_ids undecodable without_checksums
+parsed_with_columns parsed_yaml read_folder read_sentencepiece reading respelled
+restored rewritten same_ids same_split sharded shown skeleton stacked token_ids
+undecodable without_checksums
 """
 
 HEAVY = {

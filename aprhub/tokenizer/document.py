@@ -13,7 +13,7 @@ from attrs import frozen
 from aprhub.errors import CorruptFileError
 from aprhub.ir.tokenizer import Program, encoded
 from aprhub.tokenizer.columns import Numbered, Rules
-from aprhub.tokenizer.scanning import cut_out, put_back
+from aprhub.tokenizer.scanning import TOKENIZER, cut_out, put_back
 
 FILE: Final = "tokenizer.json"
 
@@ -196,10 +196,11 @@ def fault(where: str, what: str) -> CorruptFileError:
 def _loaded(program: Program) -> Any:
     try:
         text = program if isinstance(program, bytes) else program.encode()
-        rest, found = cut_out(text)
+        rest, found = cut_out(text, TOKENIZER)
         with suppress(ValueError):  # which says where in the rest it is
             root = orjson.loads(rest)
-            if put_back(root, found):
+            model = root.get("model") if isinstance(root, dict) else None
+            if put_back(model, found):
                 return root
         return orjson.loads(text)
     except ValueError as error:

@@ -1,4 +1,4 @@
-"""The two large parts of a `tokenizer.json`, cut out of its text as columns.
+"""The large parts of a `tokenizer.json`, or of another JSON text, cut out as columns.
 
 A vocabulary is nearly all of such a file, and its text has one form all over: a word,
 a colon, a number, a comma. So all words are gone through at once, a character of each
@@ -7,19 +7,21 @@ parser.
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
+from functools import partial
+from operator import itemgetter
 from typing import Any, Final
 
 import numpy as np
 import orjson
 
+from aprhub.at_once import at_once
 from aprhub.ir.texts import Texts
 from aprhub.ir.words import WORD, Places, words_of
 from aprhub.tokenizer.columns import Numbered, Rules, spaced_pairs
 from aprhub.tokenizer.quoted import Letters, OddTextError, Strings, found_strings
 
-_VOCAB: Final = re.compile(rb'"vocab"\s*:\s*\{')
-_MERGES: Final = re.compile(rb'"merges"\s*:\s*\[')
 _STAND_IN: Final = b'"aprhub: cut out"'
 
 _BLANK: Final = np.isin(np.arange(256), list(b" \t\n\r"))
@@ -31,38 +33,65 @@ _FEW_BLANKS: Final = 3
 """How many blanks are seen in one go, if all texts have them; twice the most at all."""
 
 
-def cut_out(program: bytes) -> tuple[bytes, dict[str, Any]]:
-    """Return a `tokenizer.json` with stand-ins, and the parts that they stand for.
+_Reader = Callable[[bytes, int, int], tuple[Any, int]]
+"""Given a text, where a part begins in it and before where it ends, reads the part."""
+
+Parts = Mapping[str, tuple[re.Pattern[bytes], _Reader]]
+"""How each part begins, and what reads it, by its key."""
+
+
+def parsed_with_columns(
+    text: bytes, keys: Iterable[str], parse: Callable[[bytes], Any]
+) -> dict[str, Any] | None:
+    """Return a JSON object; what it has under some keys are lists of texts: columns.
+
+    `parse` gets a text without them, and raises ValueError for what it does not take.
+    None means that the whole text has to be parsed: not all is as usual.
+    """
+    starts = {key: re.escape(orjson.dumps(key)) + rb"\s*:\s*\[" for key in keys}
+    parts: Parts = {key: (re.compile(starts[key]), _listed) for key in starts}
+    rest, found = cut_out(text, parts)
+    if found:
+        with suppress(ValueError):
+            root = parse(rest)
+            if put_back(root, found):
+                return {**root}
+    return None
+
+
+def cut_out(text: bytes, parts: Parts) -> tuple[bytes, dict[str, Any]]:
+    """Return a JSON text with stand-ins, and the parts that they stand for.
 
     A part that has another form than usual is left in the text. Whether a stand-in is
     where the part belongs is left to see with `put_back`.
     """
-    found: dict[str, Any] = {}
-    if _STAND_IN in program:
-        return program, found
-    starts = [each.search(program) for each in (_VOCAB, _MERGES)]
-    begins = [match.end() if match else len(program) for match in starts]
-    spans = []
-    for name, begin in zip(_READERS, begins, strict=True):
-        limit = min([each for each in begins if each > begin], default=len(program))
+    if _STAND_IN in text:
+        return text, {}
+    starts = {key: start.search(text) for key, (start, _) in parts.items()}
+    begins = {key: match.end() for key, match in starts.items() if match}
+
+    def part(key: str) -> tuple[int, int, str, Any] | None:
+        begin, places = begins[key], begins.values()
+        limit = min([each for each in places if each > begin], default=len(text))
         try:
-            found[name], end = _READERS[name](program, begin, limit)
+            found, end = parts[key][1](text, begin, limit)
         except (OddTextError, ValueError):
-            continue
-        spans.append((begin - 1, end + 1))
+            return None
+        return begin - 1, end + 1, key, found
+
+    spans = [each for each in at_once([partial(part, key) for key in begins]) if each]
     rest, place = b"", 0
-    for begin, end in sorted(spans):
-        rest, place = rest + program[place:begin] + _STAND_IN, end
-    return rest + program[place:], found
+    for begin, end, _, _ in sorted(spans, key=itemgetter(0)):
+        rest, place = rest + text[place:begin] + _STAND_IN, end
+    return rest + text[place:], {key: found for _, _, key, found in spans}
 
 
-def put_back(root: Any, found: dict[str, Any]) -> bool:
-    """Replace the stand-ins of a parsed text; return whether all were of its model."""
-    model = root.get("model") if isinstance(root, dict) else None
+def put_back(members: Any, found: dict[str, Any]) -> bool:
+    """Replace the stand-ins in a parsed object; return whether all were of it."""
     stand_in = orjson.loads(_STAND_IN)
-    if not isinstance(model, dict) or any(model.get(n) != stand_in for n in found):
+    if not isinstance(members, dict) or any(members.get(n) != stand_in for n in found):
         return not found
-    model.update(found)
+    members.update(found)
     return True
 
 
@@ -99,6 +128,13 @@ def _rules(program: bytes, begin: int, limit: int) -> tuple[Rules, int]:
     return Rules(texts, paired), end
 
 
+def _listed(program: bytes, begin: int, limit: int) -> tuple[Texts, int]:
+    """Return a list of texts, and where it ends."""
+    strings, end = found_strings(program, begin, limit, b"[]")
+    _require_same(strings.text, np.array([begin]), strings.opens[:1])
+    return Texts.joined([_whole(some, end) for some in strings.blocks()]), end
+
+
 def _whole(some: Strings, end: int) -> Texts:
     _require_next(some.text, some.closes + 1, some.nexts, end, b",")
     return some.texts()
@@ -116,10 +152,11 @@ def _pairs(some: Strings, end: int) -> Texts:
     return spaced_pairs(some.texts())
 
 
-_READERS: Final[dict[str, Callable[[bytes, int, int], tuple[Any, int]]]] = {
-    "vocab": _vocabulary,
-    "merges": _rules,
+TOKENIZER: Final[Parts] = {
+    "vocab": (re.compile(rb'"vocab"\s*:\s*\{'), _vocabulary),
+    "merges": (re.compile(rb'"merges"\s*:\s*\['), _rules),
 }
+"""The parts of a `tokenizer.json`; their keys are those of its model."""
 
 
 def _past_blanks(text: Letters, places: Places) -> Places:

@@ -12,6 +12,7 @@ from aprhub.api import (
     CorruptFileError,
     Dispute,
     KeyFate,
+    Texts,
     meant_number,
     mistyped,
 )
@@ -52,10 +53,13 @@ def _is_wide_number(value: Any) -> bool:
 def listed(title: str, *types: type) -> Kind:
     """Return the kind of lists whose items are of some of Python's types."""
     allowed = frozenset(types)
-    return Kind(
-        f"a list of {title}",
-        lambda value: type(value) is list and allowed >= set(map(type, value)),
-    )
+
+    def accepts(value: Any) -> bool:
+        if isinstance(value, Texts):
+            return str in allowed
+        return type(value) is list and allowed >= set(map(type, value))
+
+    return Kind(f"a list of {title}", accepts)
 
 
 def mapped(kind: Kind) -> Kind:

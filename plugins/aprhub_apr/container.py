@@ -5,7 +5,7 @@ the APR v2 specification; a valid checksum of the header proves nothing about it
 """
 
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO, Final
 
@@ -64,14 +64,16 @@ class Container:
         yield from _tail_notes(self)
 
 
-def scanned(path: Path, complaints: Complaints) -> Container:
-    """Return the sections of a file.
+def scanned(
+    path: Path, complaints: Complaints, columns: Collection[str] = ()
+) -> Container:
+    """Return the sections of a file, with Texts under the keys `columns` at best.
 
     Raises UnsupportedFileError for kinds of files that are not read, CorruptFileError
     for bytes that contradict the format, MissingFileError where there is no file.
     """
     with opened_file(path) as file:
-        return _scanned(path, file, complaints)
+        return _scanned(path, file, complaints, columns)
 
 
 def surveyed(path: Path) -> tuple[Header, dict[str, Any], bool]:
@@ -105,7 +107,9 @@ def is_vouched(container: Container) -> bool:
     return not left and container.footer in found
 
 
-def _scanned(path: Path, file: BinaryIO, complaints: Complaints) -> Container:
+def _scanned(
+    path: Path, file: BinaryIO, complaints: Complaints, columns: Collection[str]
+) -> Container:
     size = file.seek(0, 2)
     head = header.parsed(path, _read(file, 0, HEADER_BYTES), size, complaints)
     header.check_flags(path, head)
@@ -114,7 +118,7 @@ def _scanned(path: Path, file: BinaryIO, complaints: Complaints) -> Container:
     header.check_sections(path, head, size)
     text = _read(file, head.metadata_offset, head.metadata_size)
     start = head.metadata_offset
-    described = document.parsed(path, text, start, complaints=complaints)
+    described = document.with_columns(path, text, start, complaints, columns)
     container = Container(path, size, head, described, _entries(path, head, file))
     _check_extents(container)
     tail = _read(file, container.required_size, FOOTER_BYTES)

@@ -6,7 +6,7 @@ refuse the file, so a file with both has no one meaning.
 """
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final, NoReturn
@@ -20,6 +20,7 @@ from aprhub.api import (
     Dispute,
     Texts,
     UnrepresentableError,
+    parsed_with_columns,
     respelled,
     shown,
 )
@@ -114,6 +115,41 @@ def parsed(
     return Document(value, tuple(reader.notes))
 
 
+def with_columns(
+    path: Path,
+    data: bytes,
+    offset: int,
+    complaints: Complaints,
+    columns: Collection[str],
+) -> Document:
+    """Return the same as `parsed`, with Texts under the keys `columns` at best."""
+    keys = parsed_with_columns(data, columns, _plainly)
+    if keys is None:
+        return parsed(path, data, offset, complaints=complaints)
+    _check_values(_Reader(path, offset, _WHERE, complaints), keys)
+    return Document(keys)
+
+
+def _plainly(data: bytes) -> Any:
+    """Return what JSON says that has nothing odd; raises ValueError for the rest."""
+    try:
+        text = data.decode()
+        return json.loads(text, parse_constant=_refused, object_pairs_hook=_once)
+    except RecursionError as error:
+        raise ValueError(str(error)) from error
+
+
+def _refused(text: str) -> NoReturn:
+    raise ValueError(text)
+
+
+def _once(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise ValueError("a key is there twice")
+    return found
+
+
 def _check_values(reader: _Reader, keys: Mapping[str, Any]) -> None:
     """Refuse what Python's parser accepts and JSON has no way to write again."""
     for key in sorted(keys.keys() - BULKY_KEYS):
@@ -166,5 +202,5 @@ def _plain(value: Any) -> Any:
 
 def brief(value: Any, limit: int = 60) -> str:
     """Return a value as one short line of JSON for a message."""
-    text = json.dumps(value)
+    text = json.dumps(value, default=_plain)
     return text if len(text) <= limit else f"{text[:limit]}…"

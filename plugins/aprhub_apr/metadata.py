@@ -11,6 +11,7 @@ from aprhub.api import (
     SamplingDefaults,
     StoredModel,
     Tensor,
+    Texts,
 )
 from aprhub_apr import configuration, vocabulary
 from aprhub_apr.claims import (
@@ -166,7 +167,8 @@ def carried(
         claims.settle(key, "dropped", why=why)
     for key in tuple(claims.keys):
         name = _RENAMED[key] if _is_training(claims, key) else key
-        own[name] = claims.keys.pop(key)
+        value = claims.keys.pop(key)
+        own[name] = list(value) if isinstance(value, Texts) else value
         claims.settle(key, "carried", f"carried.apr.{name}")
     return {**worlds, "apr": own} if own else worlds
 

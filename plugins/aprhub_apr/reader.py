@@ -19,7 +19,7 @@ def open_apr(path: Path) -> StoredModel:
     place in the file.
     """
     complaints = Complaints()
-    return stored_model(scanned(path, complaints), complaints)
+    return stored_model(scanned(path, complaints, vocabulary.COLUMNS), complaints)
 
 
 def stored_model(container: Container, complaints: Complaints) -> StoredModel:

@@ -32,6 +32,9 @@ CHARSMAP: Final = "aprhub.charsmap"
 OWN_KEYS: Final = ("chat_template", SKELETON, TEMPLATES, MERGES, CHARSMAP)
 """The keys of a tokenizer that do not have the prefix."""
 
+COLUMNS: Final = (PREFIX + "vocabulary", PREFIX + "merges", MERGES)
+"""The keys of the large lists of texts."""
+
 _MODEL_TYPES: Final[Mapping[str, str]] = {
     "gpt2": "BPE",
     "llama": "unigram",
@@ -154,7 +157,7 @@ def _charsmap(claims: Claims) -> bytes | None:
 
 def _column(claims: Claims, key: str, texts: Sequence[str]) -> Texts:
     try:
-        return Texts.of(texts)
+        return as_texts(texts)
     except UnrepresentableError as error:
         what = f"a string has half of a surrogate pair: {error}"
         raise claims.error(key, what) from error
@@ -165,7 +168,7 @@ def _merges(claims: Claims) -> Texts | None:
     merges = claims.take(key, _MERGES, "tokenizer.flat.merges", (MERGES,))
     if merges is None:
         return None
-    if list in set(map(type, merges)):
+    if not isinstance(merges, Texts) and list in set(map(type, merges)):
         claims.notes.append("tokenizer.merges are pairs; they are joined")
         merges = [_joined(claims, key, merge) for merge in merges]
     found = _column(claims, key, merges)
