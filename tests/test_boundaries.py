@@ -32,6 +32,7 @@ _VALUES = "errors ir spec"
 LAYERS = {
     "version": "",
     "deferred": "",
+    "at_once": "",
     "errors": "",
     "files": "errors",
     "yaml_document": "errors",
@@ -41,7 +42,7 @@ LAYERS = {
     "pairs": "ir",
     "statistics": "ir",
     "rope": "errors ir",
-    "tokenizer": "deferred errors files ir",
+    "tokenizer": "at_once deferred errors files ir",
     "spec": "errors files ir",
     "json_document": "errors spec",
     "hookspecs": "spec",
