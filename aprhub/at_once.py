@@ -7,13 +7,13 @@ from typing import TypeVar
 T = TypeVar("T")
 
 
-def at_once(calls: Sequence[Callable[[], T]]) -> list[T]:
-    """Return what some calls return, each made in a thread of its own.
+def at_once(calls: Sequence[Callable[[], T]], workers: int) -> list[T]:
+    """Return what some calls return, so many of them at a time.
 
-    What they do for long is done outside of Python, which several threads can. An
-    exception of one is raised when all have ended.
+    That saves time where most of it is spent outside of Python's own code. An exception
+    of one is raised when all have ended.
     """
-    if len(calls) < 2:
+    if min(len(calls), workers) < 2:
         return [call() for call in calls]
-    with ThreadPoolExecutor(len(calls)) as pool:
+    with ThreadPoolExecutor(workers) as pool:
         return [each.result() for each in [pool.submit(call) for call in calls]]

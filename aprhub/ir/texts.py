@@ -165,7 +165,11 @@ class Texts(Sequence[str]):
         letters = self.letters
         is_odd = (letters == ord('"')) | (letters == ord("\\")) | (letters < ord(" "))
         odd = np.searchsorted(self.ends, np.flatnonzero(is_odd), side="right")
-        said = (orjson.dumps(self[n])[1:-1].decode() for n in odd.tolist())
+        odd = odd[np.diff(odd, prepend=-1) > 0]
+        texts = list(self.take(odd))
+        said = orjson.dumps("\0".join(texts))[1:-1].decode().split("\\u0000")
+        if len(said) != len(texts):
+            said = [orjson.dumps(text)[1:-1].decode() for text in texts]
         return self.replaced(dict(zip(odd.tolist(), said, strict=True)))
 
     def spread(self, before: int, after: int) -> tuple[Bytes, Places]:

@@ -12,7 +12,7 @@ from aprhub.errors import UnrepresentableError
 from aprhub.ir import words
 from aprhub.ir.texts import Texts, as_texts
 
-ODD = ["", "\0", "\x7f\x1f", '"\\', "Ġa", "😀", "a b"]
+ODD = ["", "\0", "\x7f\x1f", '"\\', "\\u0000", "Ġa", "😀", "a b"]
 LISTS = st.lists(st.text(max_size=4) | st.sampled_from(ODD))
 
 
