@@ -32,7 +32,6 @@ _VALUES = "errors ir spec"
 LAYERS = {
     "version": "",
     "deferred": "",
-    "at_once": "",
     "errors": "",
     "files": "errors",
     "yaml_document": "errors",
@@ -42,7 +41,7 @@ LAYERS = {
     "pairs": "ir",
     "statistics": "ir",
     "rope": "errors ir",
-    "tokenizer": "at_once deferred errors files ir",
+    "tokenizer": "deferred errors files ir",
     "spec": "errors files ir",
     "json_document": "errors spec",
     "hookspecs": "spec",

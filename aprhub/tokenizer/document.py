@@ -196,7 +196,7 @@ def fault(where: str, what: str) -> CorruptFileError:
 def _loaded(program: Program) -> Any:
     try:
         text = program if isinstance(program, bytes) else program.encode()
-        rest, found = cut_out(text, TOKENIZER, workers=2)
+        rest, found = cut_out(text, TOKENIZER)
         with suppress(ValueError):  # which says where in the rest it is
             root = orjson.loads(rest)
             model = root.get("model") if isinstance(root, dict) else None

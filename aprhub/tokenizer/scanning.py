@@ -9,14 +9,11 @@ parser.
 import re
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
-from functools import partial
-from operator import itemgetter
 from typing import Any, Final
 
 import numpy as np
 import orjson
 
-from aprhub.at_once import at_once
 from aprhub.ir.texts import Texts
 from aprhub.ir.words import WORD, Places, words_of
 from aprhub.tokenizer.columns import Numbered, Rules, spaced_pairs
@@ -59,12 +56,9 @@ def parsed_with_columns(
     return None
 
 
-def cut_out(
-    text: bytes, parts: Parts, workers: int = 1
-) -> tuple[bytes, dict[str, Any]]:
+def cut_out(text: bytes, parts: Parts) -> tuple[bytes, dict[str, Any]]:
     """Return a JSON text with stand-ins, and the parts that they stand for.
 
-    Several workers need less time and more memory.
     A part that has another form than usual is left in the text. Whether a stand-in is
     where the part belongs is left to see with `put_back`.
     """
@@ -72,22 +66,18 @@ def cut_out(
         return text, {}
     starts = {key: start.search(text) for key, (start, _) in parts.items()}
     begins = {key: match.end() for key, match in starts.items() if match}
-
-    def part(key: str) -> tuple[int, int, str, Any] | None:
-        begin, places = begins[key], begins.values()
-        limit = min([each for each in places if each > begin], default=len(text))
+    spans, found = [], {}
+    for key, begin in begins.items():
+        limit = min([n for n in begins.values() if n > begin], default=len(text))
         try:
-            found, end = parts[key][1](text, begin, limit)
+            found[key], end = parts[key][1](text, begin, limit)
         except (OddTextError, ValueError):
-            return None
-        return begin - 1, end + 1, key, found
-
-    jobs = [partial(part, key) for key in begins]
-    spans = [each for each in at_once(jobs, workers) if each]
+            continue
+        spans.append((begin - 1, end + 1))
     rest, place = b"", 0
-    for begin, end, _, _ in sorted(spans, key=itemgetter(0)):
+    for begin, end in sorted(spans):
         rest, place = rest + text[place:begin] + _STAND_IN, end
-    return rest + text[place:], {key: found for _, _, key, found in spans}
+    return rest + text[place:], found
 
 
 def put_back(members: Any, found: dict[str, Any]) -> bool:
