@@ -222,9 +222,12 @@ class Texts(Sequence[str]):
         first = np.zeros(len(self), np.uint8)
         first[some] = self.letters[starts[some]]
         likely &= np.isin(first, [each[0] if each else 0 for each in wanted])
-        places = np.flatnonzero(likely)
-        pieces = zip(self.take(places).pieces(), places.tolist(), strict=True)
-        return [(place, wanted[piece]) for piece, place in pieces if piece in wanted]
+        found = []
+        for start in range(0, len(self), BLOCK):
+            places = start + np.flatnonzero(likely[start : start + BLOCK])
+            pieces = zip(self.take(places).pieces(), places.tolist(), strict=True)
+            found += [(n, wanted[piece]) for piece, n in pieces if piece in wanted]
+        return found
 
     def __len__(self) -> int:
         """Return how many texts there are."""

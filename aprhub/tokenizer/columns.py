@@ -34,6 +34,9 @@ class Numbered(Mapping[str, int]):
         return cls.of(dict(zip(words, numbers.tolist(), strict=True)))
 
     @cached_property
+    def _kept_index(self) -> dict[bytes, int]:
+        return self._index()
+
     def _index(self) -> dict[bytes, int]:
         return dict(zip(self.words.pieces(), self.numbers.tolist(), strict=True))
 
@@ -58,12 +61,13 @@ class Numbered(Mapping[str, int]):
     def ids_of(self, words: Texts) -> NDArray[np.int64]:
         """Return the ids of many words; raises KeyError for one that has none."""
         pieces = chain.from_iterable(block.pieces() for block in words.blocks())
-        found = map(self._index.__getitem__, pieces)
+        # To keep the index would take as much room as a hundred bytes for each word.
+        found = map(self._index().__getitem__, pieces)
         return np.fromiter(found, np.int64, len(words))
 
     def __getitem__(self, word: str) -> int:
         """Return the id of a word."""
-        return self._index[word.encode(errors="surrogatepass")]
+        return self._kept_index[word.encode(errors="surrogatepass")]
 
     def __len__(self) -> int:
         """Return how many words there are."""

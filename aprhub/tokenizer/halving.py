@@ -23,7 +23,7 @@ _FACTOR: Final = 0x9E3779B97F4A7C15
 """An odd number with bits all over: 2^64 divided by the golden ratio."""
 
 _MOST: Final = 1 << 24
-"""The most bytes that are hashed, which takes 40 bytes each: four vocabularies."""
+"""The most bytes that are hashed, which takes 16 bytes each: four vocabularies."""
 
 _AT_ONCE: Final = 1 << 17
 """How many bytes are cut at once, and the rest of a word, to bound the memory."""
@@ -47,28 +47,36 @@ def halves(words: Texts, wanted: Ids) -> Halves:
 class _Hashes:
     """Hashes of all parts of a text.
 
-    `sums` has one more than there are bytes: what stands before each, added up, each
-    byte times a power; `scales` undo the powers. The hash of a part follows from what
-    ends at its two ends. Arithmetic is modulo 2^64.
+    `sums` has one more than there are bytes: the hash of all that stands before each.
+    One more byte makes a hash the one before times a factor, and the byte. So that of
+    a part is what ends behind it, less what ends before it times a power; `powers` are
+    those for parts as long as a word. Arithmetic is modulo 2^64.
     """
 
     sums: NDArray[np.uint64]
-    scales: NDArray[np.uint64]
+    powers: NDArray[np.uint64]
 
     @classmethod
     def of(cls, texts: Texts) -> Self:
-        """Return the hashes of what a column has in its `data`."""
+        """Return the hashes of what a column has in its `data`.
+
+        Bytes divided by powers are added up, and the sums multiplied by them.
+        """
         sums = np.zeros(len(texts.data) + 1, np.uint64)
-        values = _powers(_FACTOR, len(texts.data))
-        values *= texts.letters.astype(np.uint16) + np.uint16(1)
-        np.cumsum(values, out=sums[1:])
-        return cls(sums, _powers(pow(_FACTOR, -1, 1 << 64), len(sums)))
+        back = _powers(pow(_FACTOR, -1, 1 << 64), _AT_ONCE)
+        powers = _powers(_FACTOR, _AT_ONCE + 1)
+        for start in range(0, len(texts.data), _AT_ONCE):
+            letters = texts.letters[start : start + _AT_ONCE]
+            count = len(letters)
+            values = back[:count] * (letters.astype(np.uint64) + np.uint64(1))
+            found = np.cumsum(values, out=values) * powers[:count]
+            sums[start + 1 :][:count] = found + sums[start] * powers[1 : count + 1]
+        return cls(sums, _powers(_FACTOR, int(texts.lengths.max(initial=0)) + 1))
 
     def parts(self, starts: Places, stops: Places) -> NDArray[np.uint64]:
-        """Return the hash of each part from a start to before a stop."""
-        found: NDArray[np.uint64] = (
-            self.sums[stops] - self.sums[starts]
-        ) * self.scales[starts]
+        """Return the hash of each part of a word from a start to before a stop."""
+        before = self.sums[starts] * self.powers[stops - starts]
+        found: NDArray[np.uint64] = self.sums[stops] - before
         return found
 
 
@@ -102,7 +110,8 @@ class _Hashed:
         order = np.argsort(whole, kind="stable")
         found = cls(words, hashes, whole[order], order, words.begin_characters)
         distinct = np.count_nonzero(np.diff(found.known)) + bool(len(words))
-        return found if distinct == len(set(words.pieces())) else None
+        count = len(words) if words.are_distinct else len(set(words.pieces()))
+        return found if distinct == count else None
 
     def find(self, start: Ids, stop: Ids) -> tuple[Ids, NDArray[np.bool_]]:
         """Return the ids of the words that parts of the text are, and which are any."""

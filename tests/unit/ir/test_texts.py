@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aprhub.errors import UnrepresentableError
-from aprhub.ir import words
+from aprhub.ir import texts, words
 from aprhub.ir.texts import Texts, as_texts
 
 ODD = ["", "\0", "\x7f\x1f", '"\\', "\\u0000", "Ġa", "😀", "a b"]
@@ -80,6 +80,14 @@ def test_texts_are_found_wherever_they_stand(
     assert column.found(wanted) == places
     assert column.places_of(wanted) == {text: place for place, text in places}
     assert all((text in column) == (text in listed) for text in wanted)
+
+
+def test_many_texts_are_found_some_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(texts, "BLOCK", 2)
+
+    places = Texts.of([*"abcab"]).found("ab")
+
+    assert places == [(0, "a"), (1, "b"), (3, "a"), (4, "b")]
 
 
 @given(LISTS)
