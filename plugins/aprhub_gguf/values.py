@@ -47,11 +47,12 @@ class FileArray(Sequence[Any]):
         """Return the values of an array of numbers."""
         return np.frombuffer(self.raw(), f"<{_dtype(self.kind)}")
 
+    @property
+    def _values(self) -> Sequence[Any]:
+        return self._column if self.kind == "string" else self._numbers
+
     @cached_property
-    def items(self) -> list[Any]:
-        """Return all values."""
-        if self.kind == "string":
-            return list(self.column())
+    def _numbers(self) -> list[Any]:
         values = self.numpy()
         return list((values != 0 if self.kind == "bool" else values).tolist())
 
@@ -95,17 +96,22 @@ class FileArray(Sequence[Any]):
 
     def __getitem__(self, index: int | slice) -> Any:
         """Return one value or several."""
-        return self.items[index]
+        found = self._values[index]
+        return list(found) if isinstance(found, Texts) else found
 
     def __iter__(self) -> Iterator[Any]:
         """Return an iterator over the values."""
-        return iter(self.items)
+        return iter(self._values)
 
     def __eq__(self, other: object) -> bool:
         """Compare with any sequence, value by value."""
         if isinstance(other, str) or not isinstance(other, Sequence):
             return NotImplemented
-        return len(self) == len(other) and self.items == list(other)
+        if len(self) != len(other):
+            return False
+        if isinstance(other, FileArray):
+            return self._values == other._values
+        return self._values == list(other)
 
 
 @frozen(eq=False, repr=False)
@@ -132,7 +138,9 @@ class FileText:
 
     def __eq__(self, other: object) -> bool:
         """Compare with another text."""
-        return isinstance(other, str | FileText) and str(self) == str(other)
+        if isinstance(other, FileText):
+            return self.raw() == other.raw()
+        return isinstance(other, str) and str(self) == other
 
     def __hash__(self) -> int:
         """Return the hash of the text."""
@@ -199,7 +207,7 @@ def to_json(entry: Entry) -> dict[str, Any]:
     if entry.kind != "array":
         return {"type": entry.kind, "value": _number_or_text(entry.kind, value)}
     if isinstance(value, FileArray) and value.place.nbytes <= EAGER_BYTES:
-        value = value.items
+        value = list(value)
     if entry.of in FLOATS and isinstance(value, list):
         value = [_number_or_text(entry.of, each) for each in value]
     return {"type": "array", "of": entry.of, "value": value}
