@@ -54,7 +54,7 @@ def test_an_array_is_equal_to_its_values_wherever_they_are(
 
 def test_arrays_of_two_kinds_are_equal_as_their_values_are(tmp_path: Path) -> None:
     arrays = {kind: array(tmp_path, kind, data) for kind, _, data in ARRAYS}
-    ones = array(tmp_path, "u8", b"\1\0\1")
+    ones = array(tmp_path, "u16", b"\1\0\0\0\1\0")
 
     assert ones == arrays["bool"]
     assert ones != arrays["string"]
