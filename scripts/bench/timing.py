@@ -30,12 +30,14 @@ class Turn:
 
     `durable` is `cp` with `sync`: what a command that makes its output durable is to
     be compared with. `disk` is what the disk needs to take as many bytes, from nobody.
+    `floor` is what it takes to start a program like this one, and to copy the bytes.
     """
 
     ours: Timing
     cp: Timing
     durable: Timing | None = None
     disk: Timing | None = None
+    floor: Timing | None = None
 
 
 @frozen
@@ -62,14 +64,15 @@ class Row:
 
     @property
     def durable_cells(self) -> list[str]:
-        """The seconds of `cp` with `sync`, the ratio to them, and those of the disk."""
+        """The seconds of `cp` with `sync`, the ratio to them, disk and floor."""
         durable = [each.durable.seconds for each in self.turns if each.durable]
         disk = [each.disk.seconds for each in self.turns if each.disk]
-        if not durable or not disk:
-            return ["-", "-", "-"]
+        floor = [each.floor.seconds for each in self.turns if each.floor]
+        if not durable or not disk or not floor:
+            return ["-", "-", "-", "-"]
         turns = zip(self.turns, durable, strict=True)
         ratios = [(each.ours.seconds - START_UP) / cp for each, cp in turns]
-        medians = map(statistics.median, (durable, ratios, disk))
+        medians = map(statistics.median, (durable, ratios, disk, floor))
         return [f"{each:.2f}" for each in medians]
 
     def cells(self) -> list[str]:
@@ -91,7 +94,7 @@ class Row:
 
 HEADER = [
     *("what", "GB", "s", "cp s", "ratio", "ratio less 0.3 s"),
-    *("cp, sync s", "ratio less 0.3 s", "disk s", "RSS MiB"),
+    *("cp, sync s", "ratio less 0.3 s", "disk s", "floor s", "RSS MiB"),
 ]
 
 
@@ -169,7 +172,8 @@ def paired(
         durable = compared("sh", "-c", _DURABLE, "sh", output, copy)
         count = str(size(output) >> 22)
         disk = compared("sh", "-c", _DISK, "sh", copy, count)
-        turns.append(Turn(ours, plain, durable, disk))
+        floor = compared(sys.executable, "-m", "scripts.bench.floor", output, copy)
+        turns.append(Turn(ours, plain, durable, disk, floor))
     return Row(what, size(output), turns)
 
 
