@@ -20,6 +20,7 @@ from aprhub.api import (
     Dispute,
     Texts,
     UnrepresentableError,
+    decoded_json,
     parsed_with_columns,
     respelled,
     shown,
@@ -122,32 +123,23 @@ def with_columns(
     complaints: Complaints,
     columns: Collection[str],
 ) -> Document:
-    """Return the same as `parsed`, with Texts under the keys `columns` at best."""
+    """Return the same as `parsed`, with Texts under the keys `columns` at best.
+
+    Whatever is odd is left to `parsed`, which forgives it or says what it is.
+    """
     keys = parsed_with_columns(data, columns, _plainly)
-    if keys is None:
-        return parsed(path, data, offset, complaints=complaints)
-    _check_values(_Reader(path, offset, _WHERE, complaints), keys)
-    return Document(keys)
+    if keys is not None:
+        with suppress(UnrepresentableError):
+            rendered({key: keys[key] for key in keys.keys() - BULKY_KEYS})
+            return Document(keys)
+    return parsed(path, data, offset, complaints=complaints)
 
 
 def _plainly(data: bytes) -> Any:
-    """Return what JSON says that has nothing odd; raises ValueError for the rest."""
-    try:
-        text = data.decode()
-        return json.loads(text, parse_constant=_refused, object_pairs_hook=_once)
-    except RecursionError as error:
-        raise ValueError(str(error)) from error
-
-
-def _refused(text: str) -> NoReturn:
-    raise ValueError(text)
-
-
-def _once(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        raise ValueError("a key is there twice")
-    return found
+    """Return what JSON says; raises ValueError for anything odd, or what looks so."""
+    if b"NaN" in data or b"Infinity" in data:
+        raise ValueError("a number may be none")
+    return decoded_json(data.decode())
 
 
 def _check_values(reader: _Reader, keys: Mapping[str, Any]) -> None:

@@ -11,7 +11,6 @@ import mmap
 import os
 import sys
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 
 _MODULES = (
@@ -40,16 +39,16 @@ def copy(source: Path, target: Path) -> None:
     with source.open("rb") as file, target.open("wb") as out:
         os.posix_fallocate(out.fileno(), 0, size)
         direct = os.open(target, os.O_WRONLY | os.O_DIRECT)
-        starts, lock = iter(range(0, whole, _PIECE)), threading.Lock()
 
-        def work() -> None:
+        def work(begin: int) -> None:
             room = memoryview(mmap.mmap(-1, _PIECE))
-            for begin in _next(starts, lock):
-                piece = room[: min(_PIECE, whole - begin)]
-                os.preadv(file.fileno(), [piece], begin)
-                os.pwrite(direct, piece, begin)
+            for start in range(begin, whole, _THREADS * _PIECE):
+                piece = room[: min(_PIECE, whole - start)]
+                os.preadv(file.fileno(), [piece], start)
+                os.pwrite(direct, piece, start)
 
-        threads = [threading.Thread(target=work) for _ in range(_THREADS)]
+        begins = range(0, _THREADS * _PIECE, _PIECE)
+        threads = [threading.Thread(target=work, args=(each,)) for each in begins]
         for each in threads:
             each.start()
         for each in threads:
@@ -57,15 +56,6 @@ def copy(source: Path, target: Path) -> None:
         os.close(direct)
         os.pwrite(out.fileno(), os.pread(file.fileno(), size - whole, whole), whole)
         os.fsync(out.fileno())
-
-
-def _next(starts: Iterator[int], lock: threading.Lock) -> Iterator[int]:
-    while True:
-        with lock:
-            begin = next(starts, None)
-        if begin is None:
-            return
-        yield begin
 
 
 def main() -> None:
