@@ -59,9 +59,8 @@ def _caught(
         if _begun(target, process):
             time.sleep(delay)
             process.send_signal(signal.SIGSTOP)
-            if target.stat().st_ino == before and _names(target.parent) != [
-                target.name
-            ]:
+            is_replaced = target.stat().st_ino != before
+            if not is_replaced and _names(target.parent) != [target.name]:
                 return process
             process.send_signal(signal.SIGCONT)
         process.wait(SECONDS)
